@@ -1,0 +1,2 @@
+//! The binary `alma`.
+fn main() {}

@@ -1,0 +1,39 @@
+//! The words Alma's rooms share: values in files by topic, and the **ports**,
+//! traits behind which the outside world stands.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number or knows an
+//! asynchronous runtime. A decision made from these values alone can be
+//! replayed, simulated and tested without a machine.
+//!
+//! | topic | file |
+//! |---|---|
+//! | who asks, and typed names for things | [`ids`] |
+//! | SHA-256 and canonical JSON | [`digest`] |
+//! | human text, kept apart from the record of it | [`content`] |
+//! | trust and sensitivity of a datum | [`label`] |
+//! | what a mission may spend | [`budget`] |
+//! | plans and their steps | [`plan`], [`reference`] |
+//! | what a tool is, and what it proposes to change | [`tool`], [`effect`] |
+//! | checks and their verdicts | [`check`] |
+//! | what is asked of a person | [`approval`] |
+//! | the record: events, and the rows derived from them | [`event`], [`rows`] |
+//! | what lies in a workspace | [`survey`] |
+//! | what a mission says of itself in the end | [`report`] |
+//! | the ports | [`ports`] |
+
+pub mod approval;
+pub mod budget;
+pub mod check;
+pub mod content;
+pub mod digest;
+pub mod effect;
+pub mod event;
+pub mod ids;
+pub mod label;
+pub mod plan;
+pub mod ports;
+pub mod reference;
+pub mod report;
+pub mod rows;
+pub mod survey;
+pub mod tool;

@@ -1,0 +1,289 @@
+//! Rows derived from events: what is true now. They can be rebuilt at any time.
+
+use crate::approval::{Answer, ApprovalState, Question};
+use crate::budget::{Budget, Limit, Usage};
+use crate::content::ContentRef;
+use crate::digest::Digest;
+use crate::effect::{EffectClass, Repeat};
+use crate::event::{DeathCause, EffectOutcome, Permit};
+use crate::ids::{ApprovalId, Millis, MissionId, StepKey, TenantId, WorkerId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How a mission stands. The ends are the CLI's exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissionState {
+    /// Steps are running or ready to.
+    Running,
+    /// Nothing can go on without a person.
+    Waiting,
+    /// Done, every claim verified.
+    Done,
+    /// Done, some claims not verified.
+    Unverified,
+    /// A step died.
+    Failed,
+    /// Policy or a person forbade a step.
+    Refused,
+    /// Stopped early by a budget.
+    Partial,
+    /// Stopped by a person.
+    Cancelled,
+}
+
+impl MissionState {
+    /// Whether it has ended.
+    pub fn is_end(self) -> bool {
+        !matches!(self, Self::Running | Self::Waiting)
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Unverified => "unverified",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Partial => "partial",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for MissionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Waits for other steps.
+    Blocked,
+    /// May be claimed from `ready_at` on.
+    Ready,
+    /// A worker has it.
+    Claimed,
+    /// Waits for a person.
+    Parked,
+    /// Waits for its instances.
+    Expanded,
+    /// Done.
+    Done,
+    /// Dead: on the dead-letter desk.
+    Dead,
+    /// Dead, and taken off the desk.
+    Discarded,
+    /// Cannot run because an earlier step died.
+    Skipped,
+    /// Stopped.
+    Cancelled,
+}
+
+impl StepState {
+    /// Whether it has ended.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Done | Self::Dead | Self::Discarded | Self::Skipped | Self::Cancelled)
+    }
+}
+
+/// A mission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissionRow {
+    /// Its name.
+    pub id: MissionId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Who asked.
+    pub subject: String,
+    /// How it stands.
+    pub state: MissionState,
+    /// When it was accepted.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+    /// The user's words.
+    pub wish: ContentRef,
+    /// The folder it works in.
+    pub workspace: ContentRef,
+    /// Finds the same wish again.
+    pub same: Digest,
+    /// The plan in force.
+    pub plan: ContentRef,
+    /// Its digest.
+    pub plan_digest: Digest,
+    /// Number of steps, instances not counted.
+    pub steps: u32,
+    /// Steps (not instances) that have ended.
+    pub ended: u32,
+    /// Steps and instances that wait for a person.
+    pub parked: u32,
+    /// Steps and instances that are dead and not discarded.
+    pub dead: u32,
+    /// Child plans made so far.
+    pub replans: u32,
+    /// What it may spend.
+    pub budget: Budget,
+    /// What it has spent.
+    pub spent: Usage,
+    /// A person asked to stop.
+    pub cancelled: bool,
+    /// The budget that was spent.
+    pub stopped: Option<Limit>,
+    /// The worst cause of death so far that is a refusal.
+    pub refused: bool,
+    /// The report.
+    pub report: Option<ContentRef>,
+}
+
+/// A step, an instance, or the report (position 0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// Which.
+    pub key: StepKey,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How it stands.
+    pub state: StepState,
+    /// Digest of the step (of the resolved call, for an instance).
+    pub digest: Digest,
+    /// The furthest it may reach.
+    pub class: EffectClass,
+    /// The steps it waits for.
+    pub needs: Vec<u32>,
+    /// How many of them have not ended.
+    pub blocked_by: u32,
+    /// Whether it runs once per element.
+    pub for_each: bool,
+    /// From when on it may be claimed.
+    pub ready_at: Millis,
+    /// Claims so far: the fencing token of the current one.
+    pub token: u64,
+    /// Failed tries so far.
+    pub failures: u32,
+    /// Claims that ended neither in a result nor in a failure.
+    pub lost: u32,
+    /// Who has it.
+    pub worker: Option<WorkerId>,
+    /// What it waits for, or was granted by.
+    pub approval: Option<ApprovalId>,
+    /// What the call found and proposes.
+    pub prepared: Option<ContentRef>,
+    /// Its output.
+    pub output: Option<ContentRef>,
+    /// Verdicts of its checks.
+    pub verdicts: Option<ContentRef>,
+    /// Whether every check verified its claim.
+    pub verified: bool,
+    /// The last error.
+    pub error: Option<ContentRef>,
+    /// Why it died.
+    pub cause: Option<DeathCause>,
+    /// Number of instances.
+    pub items: u32,
+    /// Instances that have not ended.
+    pub items_open: u32,
+    /// Instances that ended without a result.
+    pub items_lost: u32,
+    /// Resources used.
+    pub usage: Usage,
+}
+
+/// How an effect stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", content = "as")]
+pub enum EffectState {
+    /// Intended; nobody knows yet.
+    Intended,
+    /// A person is asked whether it happened.
+    InDoubt,
+    /// Its outcome is known.
+    Received(EffectOutcome),
+}
+
+/// One effect: intent, permit and receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectRow {
+    /// Idempotency key.
+    pub key: Digest,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The step.
+    pub step: StepKey,
+    /// Number within the step.
+    pub ordinal: u32,
+    /// How it stands.
+    pub state: EffectState,
+    /// Its class.
+    pub class: EffectClass,
+    /// Whether it may be repeated.
+    pub repeat: Repeat,
+    /// Policy's word.
+    pub permit: Permit,
+    /// Times it was intended: more than once only where repeating is safe.
+    pub intents: u32,
+    /// Digest of the targets before.
+    pub before: Option<Digest>,
+    /// Digest of the targets afterwards: expected, then found.
+    pub after: Option<Digest>,
+    /// What came of it.
+    pub output: Option<ContentRef>,
+    /// When it was intended first.
+    pub intended_at: Millis,
+    /// When the outcome became known.
+    pub received_at: Option<Millis>,
+}
+
+/// Something a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRow {
+    /// Its name.
+    pub id: ApprovalId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The mission.
+    pub mission: MissionId,
+    /// The kind of question.
+    pub question: Question,
+    /// How it stands.
+    pub state: ApprovalState,
+    /// The card.
+    pub card: ContentRef,
+    /// Digest of the card.
+    pub digest: Digest,
+    /// Permissions given that were not spent yet.
+    pub grants: Vec<Digest>,
+    /// Steps that wait for it.
+    pub steps: Vec<StepKey>,
+    /// When it was asked.
+    pub asked_at: Millis,
+    /// When it expires.
+    pub expires_at: Millis,
+    /// The answer.
+    pub answer: Option<Answer>,
+    /// Who answered.
+    pub by: Option<String>,
+    /// Whether the card was shown before the answer.
+    pub seen: bool,
+}
+
+/// A file content that Alma herself wrote: digest of path and content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRow {
+    /// [`made_digest`] of the file.
+    pub made: Digest,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The effect that wrote it.
+    pub effect: Digest,
+}
+
+/// Digest by which Alma knows a file as her own work: absolute path and content.
+pub fn made_digest(workspace: &str, path: &str, sha256: &Digest) -> Digest {
+    Digest::of_parts(&[workspace.as_bytes(), path.as_bytes(), &sha256.0])
+}

@@ -1,0 +1,1 @@
+//! sons_of_helaman
