@@ -1,1 +1,3 @@
-//! alma-tests
+//! The test harness: simulated ports with seeded faults ([`sim`]).
+
+pub mod sim;

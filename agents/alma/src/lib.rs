@@ -1,1 +1,62 @@
-//! alma
+//! Alma herself: what she can be asked. Each operation is one file under
+//! [`operations`], from a request to a response, the principal first; every
+//! surface is a table over [`operations::ALL`].
+
+pub mod config;
+pub mod error;
+pub mod operations;
+mod calendar;
+
+use charter::ids::Millis;
+use charter::ports::{Ledger, Tools};
+use charter::tool::ToolSpec;
+use config::Config;
+use moroni::Playbooks;
+use sons_of_helaman::Ports;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use error::Error;
+
+/// Everything that an operation may use.
+#[derive(Clone)]
+pub struct Alma {
+    /// The world.
+    pub ports: Ports,
+    /// The playbooks of this installation.
+    pub playbooks: Arc<Playbooks>,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The data folder.
+    pub home: PathBuf,
+    /// Facts about this installation that only its wiring knows.
+    pub installation: Arc<dyn Installation>,
+}
+
+/// What the wiring knows and an operation may ask.
+pub trait Installation: Send + Sync {
+    /// Whether this process holds the data folder.
+    fn is_owner(&self) -> bool;
+    /// Checks chains, checkpoints and derived rows of the ledger on disk.
+    fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
+    /// What is in order on this machine and what is not.
+    fn diagnose(&self) -> Vec<operations::doctor::Finding>;
+}
+
+impl Alma {
+    pub(crate) fn now(&self) -> Millis {
+        self.ports.clock.now()
+    }
+
+    pub(crate) fn ledger(&self) -> &dyn Ledger {
+        self.ports.ledger.as_ref()
+    }
+
+    pub(crate) fn tools(&self) -> &dyn Tools {
+        self.ports.tools.as_ref()
+    }
+
+    pub(crate) fn specs(&self) -> Vec<ToolSpec> {
+        self.tools().specs().into_iter().cloned().collect()
+    }
+}

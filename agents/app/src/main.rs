@@ -1,2 +1,7 @@
 //! The binary `alma`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::main_with(hephaestus::Hephaestus::new)
+}

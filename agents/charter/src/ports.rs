@@ -11,6 +11,7 @@ use crate::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
 use crate::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, MissionState, StepRow, StepState};
+use crate::survey::Survey;
 use crate::tool::{Act, Acted, Call, Prepared, Probe, Process, Proposed, ToolError, ToolSpec};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -417,6 +418,9 @@ pub trait Tools: Send + Sync {
     /// Makes sure that a program of a dead worker on this host is dead, with its
     /// whole process group. `false`: it cannot be told from here.
     async fn kill(&self, program: &Process) -> bool;
+
+    /// What lies in a workspace, for planning and repair.
+    async fn survey(&self, workspace: &std::path::Path) -> Result<Survey, ToolError>;
 
     /// Paths in the arguments that look like secrets, or lie outside the
     /// workspace: what policy needs to know before the call reads anything.

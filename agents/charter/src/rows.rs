@@ -123,10 +123,15 @@ pub struct MissionRow {
     pub ended: u32,
     /// Steps and instances that wait for a person.
     pub parked: u32,
+    /// Steps and instances that are ready or claimed, the report included.
+    pub active: u32,
     /// Steps and instances that are dead and not discarded.
     pub dead: u32,
     /// Child plans made so far.
     pub replans: u32,
+    /// Largest fencing token of a row that a child plan removed: new rows count
+    /// on from it, so that an old claim never fits a new row.
+    pub token_floor: u64,
     /// What it may spend.
     pub budget: Budget,
     /// What it has spent.
@@ -160,6 +165,8 @@ pub struct StepRow {
     pub blocked_by: u32,
     /// Whether it runs once per element.
     pub for_each: bool,
+    /// Whether its instances were made: the next claim gathers their outputs.
+    pub expanded: bool,
     /// From when on it may be claimed.
     pub ready_at: Millis,
     /// Claims so far: the fencing token of the current one.
@@ -225,6 +232,8 @@ pub struct EffectRow {
     pub repeat: Repeat,
     /// Policy's word.
     pub permit: Permit,
+    /// The question whether it happened, where it was ever in doubt.
+    pub doubt: Option<ApprovalId>,
     /// Times it was intended: more than once only where repeating is safe.
     pub intents: u32,
     /// Digest of the targets before.
@@ -256,6 +265,8 @@ pub struct ApprovalRow {
     pub card: ContentRef,
     /// Digest of the card.
     pub digest: Digest,
+    /// One digest per effect that it would permit.
+    pub requested: Vec<Digest>,
     /// Permissions given that were not spent yet.
     pub grants: Vec<Digest>,
     /// Steps that wait for it.

@@ -1,1 +1,2 @@
 //! moroni
+pub mod machine;

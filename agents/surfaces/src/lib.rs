@@ -1,1 +1,4 @@
-//! surfaces
+//! Surfaces: tables from names to operations. They parse, ask Alma, and show
+//! what she says; they decide nothing.
+
+pub mod cli;

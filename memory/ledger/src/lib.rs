@@ -1,1 +1,22 @@
-//! ledger
+//! Durable truth: events in hash chains, the rows derived from them, texts kept
+//! apart, leases and the outbox.
+//!
+//! [`SqliteLedger`] keeps it in a file, [`MemoryLedger`] is its twin for
+//! simulation; both decide with the same pure functions ([`projection`]), so
+//! they cannot disagree on what is legal. [`audit`] tells whether a file was
+//! tampered with; [`keys`] holds the key that signs its checkpoints.
+
+pub mod audit;
+mod chain;
+pub mod household;
+mod limits;
+pub mod keys;
+pub mod projection;
+mod sqlite;
+mod transition;
+mod twin;
+
+pub use chain::{Checkpoint, Head};
+pub use ed25519_dalek::{SigningKey, VerifyingKey};
+pub use sqlite::{Durability, FREE_FLOOR_BYTES, SqliteLedger, SqliteOptions};
+pub use twin::MemoryLedger;

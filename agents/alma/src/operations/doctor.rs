@@ -1,0 +1,54 @@
+//! Looks whether everything is in order on this machine, and says what to do
+//! about what is not.
+
+use super::shared::Nothing;
+use crate::{Alma, Error};
+use charter::ids::Principal;
+use serde::Serialize;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Response {
+    /// Whether nothing is wrong.
+    pub healthy: bool,
+    /// Each thing that was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What.
+    pub what: String,
+    /// How it is.
+    pub level: Level,
+    /// In words.
+    pub detail: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// In order.
+    Good,
+    /// Works, but less well than it could.
+    Notice,
+    /// Does not work.
+    Bad,
+}
+
+/// Looks.
+pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
+    let installation = std::sync::Arc::clone(&alma.installation);
+    let findings = tokio::task::spawn_blocking(move || installation.diagnose())
+        .await
+        .map_err(|error| Error::Machine {
+            operation: "look at this machine".to_owned(),
+            cause: error.to_string(),
+        })?;
+    Ok(Response { healthy: findings.iter().all(|f| f.level != Level::Bad), findings })
+}

@@ -1,0 +1,131 @@
+//! What Alma can be asked: one file per operation, one line per operation in
+//! [`ALL`]. A surface maps its own names to these and adds nothing.
+
+pub mod approval_answer;
+pub mod approval_list;
+pub mod approval_show;
+pub mod audit_verify;
+pub mod config_show;
+pub mod dead_letter_discard;
+pub mod dead_letter_list;
+pub mod dead_letter_requeue;
+pub mod dead_letter_show;
+pub mod doctor;
+pub mod mission_cancel;
+pub mod mission_effects;
+pub mod mission_list;
+pub mod mission_report;
+pub mod mission_show;
+pub mod mission_submit;
+pub mod plan_diff;
+pub mod plan_dry_run;
+pub mod plan_edit;
+pub mod plan_new;
+pub mod plan_show;
+pub mod playbook_list;
+pub mod playbook_show;
+pub mod tool_list;
+pub mod tool_show;
+
+pub mod shared;
+
+use crate::{Alma, Error};
+use charter::ids::Principal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::future::Future;
+use std::pin::Pin;
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
+
+/// An operation, as a surface sees it.
+pub struct Operation {
+    /// Its name: `noun.verb`.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// From a request to a response, both as JSON.
+    pub call: for<'a> fn(&'a Alma, &'a Principal, Value) -> Answer<'a>,
+}
+
+macro_rules! operation {
+    ($name:literal, $module:ident, $summary:literal) => {
+        Operation {
+            name: $name,
+            summary: $summary,
+            call: |alma, principal, request| {
+                Box::pin(async move {
+                    reply(&$module::run(alma, principal, read($name, request)?).await?)
+                })
+            },
+        }
+    };
+}
+
+/// Every operation.
+pub const ALL: &[Operation] = &[
+    operation!("mission.submit", mission_submit, "plan a wish or a mission file and accept it"),
+    operation!("mission.list", mission_list, "list missions, newest first"),
+    operation!("mission.show", mission_show, "show a mission with its steps"),
+    operation!("mission.report", mission_report, "show the report of a mission"),
+    operation!("mission.effects", mission_effects, "list what a mission did to the world"),
+    operation!("mission.cancel", mission_cancel, "stop a mission"),
+    operation!("plan.new", plan_new, "plan a wish without accepting it"),
+    operation!("plan.show", plan_show, "show the plan of a mission"),
+    operation!("plan.edit", plan_edit, "replace the plan of a mission, keeping finished steps"),
+    operation!("plan.diff", plan_diff, "compare the plans of two missions"),
+    operation!("plan.dry_run", plan_dry_run, "show what a wish would do, doing nothing"),
+    operation!("approvals.list", approval_list, "list what a person is asked"),
+    operation!("approvals.show", approval_show, "show one question in full"),
+    operation!("approvals.answer", approval_answer, "answer one question"),
+    operation!("dead_letters.list", dead_letter_list, "list steps that ended without a result"),
+    operation!("dead_letters.show", dead_letter_show, "show one of them with input and error"),
+    operation!("dead_letters.requeue", dead_letter_requeue, "send one of them round again"),
+    operation!("dead_letters.discard", dead_letter_discard, "take one of them off the desk"),
+    operation!("playbooks.list", playbook_list, "list playbooks"),
+    operation!("playbooks.show", playbook_show, "show one playbook"),
+    operation!("tools.list", tool_list, "list tools"),
+    operation!("tools.show", tool_show, "show one tool"),
+    operation!("audit.verify", audit_verify, "check the record for any change"),
+    operation!("doctor", doctor, "look whether everything is in order"),
+    operation!("config.show", config_show, "show the configuration in force"),
+];
+
+/// The operation of that name.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    ALL.iter().find(|operation| operation.name == name)
+}
+
+fn read<T: DeserializeOwned>(name: &str, request: Value) -> Result<T, Error> {
+    serde_json::from_value(request)
+        .map_err(|error| Error::Usage(format!("the request to {name} cannot be read: {error}")))
+}
+
+fn reply<T: Serialize>(response: &T) -> Result<Value, Error> {
+    serde_json::to_value(response).map_err(|error| Error::Machine {
+        operation: "write the response".to_owned(),
+        cause: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_is_in_the_table_and_names_are_unique() {
+        let names: BTreeSet<_> = ALL.iter().map(|operation| operation.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/operations");
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .filter(|file| {
+                let name = file.as_ref().unwrap().file_name();
+                name != "mod.rs" && name != "shared.rs"
+            })
+            .count();
+        assert_eq!(files, ALL.len());
+    }
+}

@@ -1,0 +1,90 @@
+//! Replaces the plan of a mission that has not ended by a child plan: finished
+//! steps are carried over by digest, the others start anew.
+
+use crate::{Alma, Error};
+use charter::digest::Digest;
+use charter::event::Event;
+use charter::ids::{MissionId, Principal};
+use charter::label::Label;
+use charter::ports::{LeaseChange, LedgerExt};
+use charter::rows::StepState;
+use serde::{Deserialize, Serialize};
+use sons_of_helaman::{Draft, commit};
+
+/// The mission and its new plan.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Which.
+    pub mission: MissionId,
+    /// The text of a mission file.
+    pub file: String,
+}
+
+/// The child plan in force.
+#[derive(Debug, Serialize)]
+pub struct Response {
+    /// Which.
+    pub mission: MissionId,
+    /// Digest of the plan that was replaced.
+    pub parent: Digest,
+    /// Digest of the plan in force.
+    pub digest: Digest,
+    /// Steps that are carried over.
+    pub kept: Vec<u32>,
+    /// What changed, as text.
+    pub diff: String,
+}
+
+/// Replaces.
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
+    let row = alma.ledger().mission(&principal.tenant, &request.mission).await?;
+    if row.state.is_end() {
+        return Err(Error::Conflict(format!(
+            "mission {} is {}: its plan can no longer be changed; submit a new mission",
+            row.id, row.state
+        )));
+    }
+    let specs = alma.specs();
+    let parent = alma.plan_of(principal, &row).await?;
+    let edited = moroni::mission_file::compile(&request.file, &specs)
+        .map_err(|error| Error::Usage(error.to_string()))?;
+    let child = moroni::heal::child(&parent, edited, "edited by a person")?;
+    let keep = moroni::heal::keep(&parent, &child);
+    let mut drop = Vec::new();
+    for step in alma.all_steps(principal, &row.id, None).await? {
+        if step.key.n == 0 || keep.contains(&step.key.n) {
+            continue;
+        }
+        if step.state == StepState::Claimed {
+            return Err(Error::Conflict(format!(
+                "step {} is running: wait for it, or cancel the mission",
+                step.key
+            )));
+        }
+        if step.items > 0 {
+            let items = alma.all_steps(principal, &row.id, Some(step.key.n)).await?;
+            drop.extend(items.into_iter().map(|item| item.key));
+        }
+    }
+    let digest = child.digest()?;
+    let mut draft = Draft::new(&alma.ports, &principal.tenant, &row.id);
+    let plan = draft.json(&child, Label::TRUSTED)?;
+    draft.event(Event::MissionReplanned {
+        mission: row.id.clone(),
+        plan,
+        digest,
+        parent: row.plan_digest,
+        steps: moroni::heads(&child)?,
+        keep: keep.clone(),
+        drop,
+    });
+    commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
+    Ok(Response {
+        mission: row.id,
+        parent: row.plan_digest,
+        digest,
+        kept: keep,
+        diff: moroni::render::diff(&parent, &child),
+    })
+}

@@ -1,0 +1,107 @@
+//! Plans a wish, or reads a mission file, and shows the plan.
+
+use crate::error::Refusal;
+use crate::calendar::today;
+use crate::{Alma, Error};
+use charter::digest::Digest;
+use charter::ids::Principal;
+use charter::plan::Plan;
+use moroni::{Planned, Request as Wish};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Longest wish, in bytes.
+pub const WORDS_BYTES_MAX: usize = 64 << 10;
+
+/// A wish in words, or the text of a mission file.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The folder to work in. Absolute.
+    pub workspace: PathBuf,
+    /// The user's words.
+    #[serde(default)]
+    pub words: Option<String>,
+    /// The text of a mission file.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Upper bounds that go before the configured ones.
+    #[serde(default)]
+    pub budget: Option<charter::budget::Budget>,
+}
+
+/// A plan that was not accepted yet.
+#[derive(Debug, Clone, Serialize)]
+pub struct Response {
+    /// The plan.
+    pub plan: Plan,
+    /// Its digest: what `--approve-plan=` names.
+    pub digest: Digest,
+    /// The plan as text.
+    pub text: String,
+    /// Why this plan: rule and likeness, or the file.
+    pub reason: String,
+    /// What the user should know, for instance a corrected file name.
+    pub notes: Vec<String>,
+}
+
+/// Plans; changes nothing.
+pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
+    let specs = alma.specs();
+    let (mut plan, reason, notes) = match (&request.words, &request.file) {
+        (Some(words), None) => {
+            let words = words.trim();
+            if words.is_empty() {
+                return Err(Error::Usage(
+                    "there is no wish: say in a few words what you want done".to_owned(),
+                ));
+            }
+            if words.len() > WORDS_BYTES_MAX {
+                return Err(Error::Usage(format!(
+                    "the wish has {} bytes, more than {WORDS_BYTES_MAX}: put long texts into files",
+                    words.len()
+                )));
+            }
+            let survey = alma.tools().survey(&request.workspace).await?;
+            let planned = moroni::plan(&Wish {
+                words,
+                survey: &survey,
+                playbooks: &alma.playbooks,
+                specs: &specs,
+                today: today(alma.now())?,
+                budget: alma.config.budget.clone(),
+            });
+            match planned {
+                Planned::Plan { plan, reason, notes } => (plan, reason, notes),
+                Planned::Refused(refusal) => {
+                    return Err(Error::Refused(Refusal {
+                        message: refusal.message,
+                        missing: refusal.missing,
+                        nearest: refusal.nearest,
+                    }));
+                }
+            }
+        }
+        (None, Some(text)) => {
+            let plan = moroni::mission_file::compile(text, &specs)
+                .map_err(|error| Error::Usage(error.to_string()))?;
+            (plan, "the mission file".to_owned(), Vec::new())
+        }
+        _ => {
+            return Err(Error::Usage("give either words or a mission file".to_owned()));
+        }
+    };
+    if let Some(budget) = request.budget {
+        plan.budget = budget;
+    }
+    let wrong: Vec<String> = moroni::lint::lint(&plan, &specs)
+        .into_iter()
+        .filter(|finding| finding.is_error())
+        .map(|finding| finding.to_string())
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Error::Usage(format!("the plan is not sound: {}", wrong.join("; "))));
+    }
+    let digest = plan.digest()?;
+    Ok(Response { text: moroni::render::plan(&plan), digest, plan, reason, notes })
+}

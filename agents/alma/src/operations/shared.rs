@@ -1,0 +1,123 @@
+//! What several operations need.
+
+use crate::{Alma, Error};
+use charter::content::ContentRef;
+use charter::ids::{MissionId, Principal, StepKey};
+use charter::plan::Plan;
+use charter::ports::{LedgerExt, Query};
+use charter::rows::{MissionRow, StepRow};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sons_of_helaman::StepError;
+
+/// Rows read at a time.
+const PAGE: u32 = 500;
+
+/// No fields.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// How many rows a list gives unless asked otherwise, and at most.
+pub(crate) fn limit(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(50).clamp(1, 10_000)
+}
+
+impl Alma {
+    pub(crate) async fn json_of<T: DeserializeOwned>(
+        &self,
+        principal: &Principal,
+        reference: &ContentRef,
+        what: &'static str,
+    ) -> Result<T, Error> {
+        Ok(self.ledger().content(&principal.tenant, &reference.id).await?.json(what)?)
+    }
+
+    pub(crate) async fn text_of(
+        &self,
+        principal: &Principal,
+        reference: &ContentRef,
+    ) -> Result<String, Error> {
+        Ok(self.ledger().content(&principal.tenant, &reference.id).await?.text())
+    }
+
+    pub(crate) async fn plan_of(
+        &self,
+        principal: &Principal,
+        mission: &MissionRow,
+    ) -> Result<Plan, Error> {
+        self.json_of(principal, &mission.plan, "a plan").await
+    }
+
+    /// All steps of a mission, the report last, without instances; or the
+    /// instances of one step.
+    pub(crate) async fn all_steps(
+        &self,
+        principal: &Principal,
+        mission: &MissionId,
+        items_of: Option<u32>,
+    ) -> Result<Vec<StepRow>, Error> {
+        let mut all: Vec<StepRow> = Vec::new();
+        loop {
+            let query = Query::Steps {
+                mission: mission.clone(),
+                state: None,
+                items_of,
+                after: all.last().map(|row| row.key.clone()),
+                limit: PAGE,
+            };
+            let page = self.ledger().steps(&principal.tenant, query).await?;
+            let last = page.len() < PAGE as usize;
+            all.extend(page);
+            if last {
+                all.sort_by_key(|row| (row.key.n == 0, row.key.n, row.key.item));
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// A dead step, for people.
+#[derive(Debug, Serialize)]
+pub struct DeadLetter {
+    /// The step.
+    pub step: StepKey,
+    /// What the user asked for.
+    pub wish: String,
+    /// What the step was to do.
+    pub title: String,
+    /// Why it is dead.
+    pub cause: Option<charter::event::DeathCause>,
+    /// What happened.
+    pub error: Option<StepError>,
+    /// Tries that failed.
+    pub failures: u32,
+    /// Resources used.
+    pub usage: charter::budget::Usage,
+}
+
+/// Describes a dead step.
+pub(crate) async fn dead_letter(
+    alma: &Alma,
+    principal: &Principal,
+    row: &StepRow,
+) -> Result<(DeadLetter, Value), Error> {
+    let mission = alma.ledger().mission(&principal.tenant, &row.key.mission).await?;
+    let plan = alma.plan_of(principal, &mission).await?;
+    let step = plan.step(row.key.n);
+    let error = match &row.error {
+        Some(error) => Some(alma.json_of(principal, error, "an error").await?),
+        None => None,
+    };
+    let letter = DeadLetter {
+        step: row.key.clone(),
+        wish: alma.text_of(principal, &mission.wish).await?,
+        title: step.map_or_else(|| "report".to_owned(), |step| step.title.clone()),
+        cause: row.cause,
+        error,
+        failures: row.failures,
+        usage: row.usage,
+    };
+    Ok((letter, step.map_or(Value::Null, |step| step.args.clone())))
+}

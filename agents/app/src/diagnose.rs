@@ -1,0 +1,102 @@
+//! What `alma doctor` looks at.
+
+use alma::operations::doctor::{Finding, Level};
+use charter::ports::Tools;
+use charter::tool::SandboxLevel;
+use hephaestus::Hephaestus;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Free space below which Alma begins nothing new, in bytes, with room to spare.
+const FREE_LOW: u64 = 256 << 20;
+
+/// Everything that is looked at.
+pub(crate) fn all(home: &Path, is_owner: bool, tools: &Hephaestus) -> Vec<Finding> {
+    vec![folder(home), space(home), owner(is_owner), sandbox(tools), tool_count(tools)]
+}
+
+fn good(what: &str, detail: String) -> Finding {
+    Finding { what: what.to_owned(), level: Level::Good, detail, fix: None }
+}
+
+fn folder(home: &Path) -> Finding {
+    let what = "data folder";
+    match std::fs::metadata(home) {
+        Ok(found) if found.permissions().mode() & 0o077 == 0 => {
+            good(what, format!("{} (yours alone)", home.display()))
+        }
+        Ok(found) => Finding {
+            what: what.to_owned(),
+            level: Level::Bad,
+            detail: format!(
+                "{} can be read by others (mode {:o})",
+                home.display(),
+                found.permissions().mode() & 0o777
+            ),
+            fix: Some(format!("chmod 700 {}", home.display())),
+        },
+        Err(error) => Finding {
+            what: what.to_owned(),
+            level: Level::Bad,
+            detail: format!("{}: {error}", home.display()),
+            fix: Some("set ALMA_HOME to a folder of your own".to_owned()),
+        },
+    }
+}
+
+fn space(home: &Path) -> Finding {
+    let what = "free space";
+    match rustix::fs::statvfs(home) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let detail = format!("{} MiB", free >> 20);
+            if free >= FREE_LOW {
+                good(what, detail)
+            } else {
+                Finding {
+                    what: what.to_owned(),
+                    level: Level::Bad,
+                    detail,
+                    fix: Some(format!("make room on the disk of {}", home.display())),
+                }
+            }
+        }
+        Err(error) => Finding {
+            what: what.to_owned(),
+            level: Level::Notice,
+            detail: format!("cannot be told: {error}"),
+            fix: None,
+        },
+    }
+}
+
+fn owner(is_owner: bool) -> Finding {
+    let detail = if is_owner {
+        "this process holds the data folder"
+    } else {
+        "attached to the process that holds the data folder"
+    };
+    good("process", detail.to_owned())
+}
+
+fn sandbox(tools: &Hephaestus) -> Finding {
+    let (level, layers) = tools.sandbox();
+    let detail = format!("{}: {}", level.as_str(), layers.join(", "));
+    match level {
+        SandboxLevel::Full => good("sandbox", detail),
+        SandboxLevel::Restricted | SandboxLevel::None => Finding {
+            what: "sandbox".to_owned(),
+            level: Level::Notice,
+            detail,
+            fix: Some(
+                "programs ask before they run; user namespaces, Landlock and overlayfs in the \
+                 kernel give the full sandbox"
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
+fn tool_count(tools: &Hephaestus) -> Finding {
+    good("tools", format!("{} are ready", tools.specs().len()))
+}

@@ -1,0 +1,291 @@
+//! Wiring: the data folder, its ledger, the queue, the workers.
+
+use crate::diagnose;
+use crate::system::{SystemClock, SystemEntropy, SystemTimer};
+use alma::config::Config;
+use alma::operations::doctor::Finding;
+use alma::{Alma, Error, Installation};
+use anyhow::Context;
+use charter::ids::TenantId;
+use charter::ports::{Clock, Entropy, Ledger, Tools};
+use hephaestus::Hephaestus;
+use ledger::audit::{self, AuditReport};
+use ledger::household::{Household, OpenedLedger, Role};
+use ledger::{SqliteLedger, keys};
+use queue::{Consumer, Relay, SqliteDoorbell};
+use sons_of_helaman::lease::LeaseThread;
+use sons_of_helaman::reconcile::reconcile;
+use sons_of_helaman::{Ports, Settings, Worker};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use surfaces::cli::exit::Exit;
+use surfaces::cli::{Needs, Screen};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How often claims of dead workers are looked for.
+const RECONCILE: Duration = Duration::from_millis(500);
+
+/// Alma on this machine, as one process sees her.
+pub(crate) struct House {
+    pub(crate) alma: Alma,
+    household: Arc<Household>,
+    stop: watch::Sender<bool>,
+    office: JoinHandle<()>,
+    workers: Option<JoinHandle<usize>>,
+}
+
+impl House {
+    /// Opens the data folder, or attaches to the process that holds it, and
+    /// starts what the command needs.
+    pub(crate) async fn open(home: &Path, config: Config, needs: Needs, tools: Hephaestus) -> anyhow::Result<Self> {
+        let tools = Arc::new(tools);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let household = Household::open(home, opener(home, &clock, &entropy))
+            .await
+            .with_context(|| format!("could not open the data folder {}", home.display()))?;
+        let ports = Ports {
+            ledger: Arc::clone(&household) as Arc<dyn Ledger>,
+            tools: Arc::clone(&tools) as Arc<dyn Tools>,
+            clock,
+            entropy,
+            timer: Arc::new(SystemTimer),
+        };
+        let settings = Settings {
+            tenant: TenantId::local(),
+            process: hephaestus::process::me(),
+            home: home.to_owned(),
+            policy: config.policy.rules.clone(),
+        };
+        let queue_file = home.join("queue.db");
+        let stop = watch::Sender::new(false);
+        let office = tokio::spawn(hold_office(
+            Arc::clone(&household),
+            ports.clone(),
+            settings.clone(),
+            queue_file.clone(),
+            stop.subscribe(),
+        ));
+        let workers = match needs {
+            Needs::Ledger => None,
+            Needs::Workers => Some(start_workers(
+                &household,
+                &ports,
+                &settings,
+                &config,
+                &queue_file,
+                stop.subscribe(),
+            )?),
+        };
+        let installation =
+            Here { home: home.to_owned(), household: Arc::clone(&household), tools };
+        let alma = Alma {
+            ports,
+            playbooks: Arc::new(moroni::Playbooks::shipped().context("could not read the playbooks")?),
+            config: Arc::new(config),
+            home: home.to_owned(),
+            installation: Arc::new(installation),
+        };
+        Ok(Self { alma, household, stop, office, workers })
+    }
+
+    /// Works until interrupted; the second interruption does not wait for what is
+    /// running.
+    pub(crate) async fn work_until(
+        &self,
+        interrupts: &mut mpsc::Receiver<()>,
+        screen: &Screen,
+    ) -> Exit {
+        let role = match self.household.role() {
+            Role::Owner => "holds the data folder",
+            _ => "is attached to the process that holds the data folder",
+        };
+        screen.line(&if screen.json {
+            serde_json::json!({ "state": "working", "role": role }).to_string()
+        } else {
+            format!("this worker {role} {}; stop it with Ctrl-C", self.alma.home.display())
+        });
+        interrupts.recv().await;
+        screen.note("finishing the running steps (press again to leave at once)");
+        self.stop.send_replace(true);
+        let idle = async {
+            while self.workers.as_ref().is_some_and(|workers| !workers.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = idle => Exit::Done,
+            _ = interrupts.recv() => Exit::Cancelled,
+        }
+    }
+
+    /// Lets running steps end, gives the data folder back.
+    pub(crate) async fn close(self) {
+        self.stop.send_replace(true);
+        if let Some(workers) = self.workers {
+            match workers.await {
+                Ok(0) => {}
+                Ok(cut_off) => tracing::warn!(cut_off, "steps were still running; others take them"),
+                Err(error) => tracing::error!(%error, "the workers ended badly"),
+            }
+        }
+        if let Err(error) = self.office.await {
+            tracing::error!(%error, "the relay ended badly");
+        }
+        self.household.close().await;
+    }
+}
+
+/// Opens the ledger whenever this process becomes its owner.
+fn opener(
+    home: &Path,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> ledger::household::OpenLedger {
+    let (home, clock, entropy) = (home.to_owned(), Arc::clone(clock), Arc::clone(entropy));
+    Box::new(move || {
+        let (home, clock, entropy) = (home.clone(), Arc::clone(&clock), Arc::clone(&entropy));
+        Box::pin(async move {
+            let key = keys::load_or_create(&home.join("ledger.key"))
+                .map_err(|error| charter::ports::LedgerError::Damaged(chain(&error)))?;
+            let _ = entropy;
+            let ledger = Arc::new(SqliteLedger::open(&home.join("ledger.db"), clock, key).await?);
+            let closing = Arc::clone(&ledger);
+            Ok(OpenedLedger::new(ledger).on_close(async move {
+                if let Err(error) = closing.close().await {
+                    tracing::error!(%error, "the ledger was not closed in order");
+                }
+            }))
+        })
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    surfaces::cli::exit::chain(error)
+}
+
+/// Does what only the owner does, whenever this process is it: relays ready
+/// steps to the queue, and takes claims back from the dead.
+async fn hold_office(
+    household: Arc<Household>,
+    ports: Ports,
+    settings: Settings,
+    queue_file: PathBuf,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut role = household.role_changes();
+    loop {
+        let is_owner = *role.borrow_and_update() == Role::Owner;
+        if is_owner {
+            tokio::select! {
+                () = as_owner(&household, &ports, &settings, &queue_file, stop.clone()) => {}
+                _ = role.changed() => continue,
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+        tokio::select! {
+            changed = role.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn as_owner(
+    household: &Arc<Household>,
+    ports: &Ports,
+    settings: &Settings,
+    queue_file: &Path,
+    stop: watch::Receiver<bool>,
+) {
+    let queue = loop {
+        match SqliteDoorbell::open(queue_file).await {
+            Ok(queue) => break Arc::new(queue),
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot be opened; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    let ringer = Arc::clone(household);
+    let relay = Relay::new(
+        Arc::clone(&ports.ledger),
+        queue,
+        Arc::clone(&ports.clock),
+        Arc::clone(&ports.entropy),
+        Arc::new(move || ringer.ring()),
+    );
+    let alive = |process: &charter::tool::Process| {
+        (process.host == settings.process.host)
+            .then(|| hephaestus::process::start_time(process.pid) == Some(process.start))
+    };
+    let reconciling = async {
+        loop {
+            if let Err(error) = reconcile(ports, settings, &alive).await {
+                tracing::warn!(%error, "could not look for dead workers");
+            }
+            tokio::time::sleep(RECONCILE).await;
+        }
+    };
+    tokio::select! {
+        () = relay.run(stop) => {}
+        () = reconciling => {}
+    }
+}
+
+fn start_workers(
+    household: &Arc<Household>,
+    ports: &Ports,
+    settings: &Settings,
+    config: &Config,
+    queue_file: &Path,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<JoinHandle<usize>> {
+    let keeper = LeaseThread::start(Arc::clone(&ports.ledger), Arc::clone(&ports.clock))
+        .context("could not start the thread that renews leases")?;
+    let worker = Arc::new(Worker::new(ports.clone(), settings.clone(), Arc::new(keeper)));
+    let consumer = Consumer::new(Arc::new(SqliteDoorbell::attach(queue_file)))
+        .drain(Duration::from_secs(u64::from(config.worker.drain_seconds)));
+    let concurrency =
+        NonZeroUsize::new(config.worker.concurrency as usize).unwrap_or(NonZeroUsize::MIN);
+    let rings = household.rings();
+    Ok(tokio::spawn(async move {
+        let handler = move |step: charter::ids::StepKey| {
+            let worker = Arc::clone(&worker);
+            async move {
+                if let Err(error) = worker.work(&step).await {
+                    tracing::warn!(%step, error = chain(&error), "a step was left to its lease");
+                }
+            }
+        };
+        consumer.run(handler, concurrency, rings, stop).await.cut_off
+    }))
+}
+
+/// What operations may ask of this process.
+struct Here {
+    home: PathBuf,
+    household: Arc<Household>,
+    tools: Arc<Hephaestus>,
+}
+
+impl Installation for Here {
+    fn is_owner(&self) -> bool {
+        self.household.role() == Role::Owner
+    }
+
+    fn audit(&self) -> Result<AuditReport, Error> {
+        let key = keys::load(&self.home.join("ledger.key")).map_err(|error| Error::Machine {
+            operation: "read the key that signs checkpoints".to_owned(),
+            cause: chain(&error),
+        })?;
+        audit::verify(&self.home.join("ledger.db"), &keys::public(&key))
+            .map_err(|source| Error::Ledger { operation: "check the ledger", source })
+    }
+
+    fn diagnose(&self) -> Vec<Finding> {
+        diagnose::all(&self.home, self.is_owner(), &self.tools)
+    }
+}

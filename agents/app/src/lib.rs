@@ -1,0 +1,115 @@
+//! What the binary `alma` is made of: configuration, wiring, signals; nothing
+//! else. A library, so that a binary with other tools has the same wiring.
+
+mod diagnose;
+mod house;
+mod system;
+
+use alma::config;
+use anyhow::Context;
+use clap::Parser;
+use hephaestus::Hephaestus;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use surfaces::cli::args::{Cli, Command};
+use surfaces::cli::exit::Exit;
+use surfaces::cli::{self, Screen};
+use tokio::sync::mpsc;
+
+/// Runs the command line to its end. `tools` makes the tools, once they are
+/// needed.
+pub fn main_with(tools: fn() -> Hephaestus) -> ExitCode {
+    // A contained program is started by this same binary, which shuts itself in
+    // before it runs the program. See `hephaestus::sandbox`.
+    hephaestus::sandbox::run_if_helper();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error.
+            let code = if error.use_stderr() { Exit::Usage.code() } else { 0 };
+            let _gone = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let screen = Screen {
+        json: cli.json,
+        interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+        color: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    if let Command::Bench { command } = &cli.command {
+        let exit = surfaces::bench::run(command, &screen);
+        return ExitCode::from(exit.code());
+    }
+    match start(cli, &screen, tools) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            let usage = error.downcast_ref::<config::ConfigError>().is_some();
+            let exit = if usage { Exit::Usage } else { Exit::Failed };
+            if screen.json {
+                screen.document(&serde_json::json!({
+                    "state": exit.state(), "error": format!("{error:#}"),
+                }));
+            } else {
+                screen.note(&format!("alma: {error:#}"));
+            }
+            ExitCode::from(exit.code())
+        }
+    }
+}
+
+fn start(cli: Cli, screen: &Screen, tools: fn() -> Hephaestus) -> anyhow::Result<Exit> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("ALMA_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let home = config::home(&|name| std::env::var(name).ok())?;
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let config = config::load(&home, &environment, &cli.settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let exit = runtime.block_on(async {
+        let mut interrupts = interrupts()?;
+        let house = house::House::open(&home, config, cli.command.needs(), tools()).await?;
+        let exit = match &cli.command {
+            Command::Worker { .. } => house.work_until(&mut interrupts, screen).await,
+            _ => {
+                let principal = charter::ids::Principal::local();
+                cli::run(&house.alma, &principal, cli, screen, &mut interrupts).await
+            }
+        };
+        house.close().await;
+        anyhow::Ok(exit)
+    });
+    // A tool that does not listen to its cancellation must not hold the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    exit
+}
+
+/// Ctrl-C and SIGTERM, as messages.
+fn interrupts() -> anyhow::Result<mpsc::Receiver<()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let more = tokio::select! {
+                more = interrupt.recv() => more,
+                more = terminate.recv() => more,
+            };
+            // Nobody listens any more: the command is over.
+            if more.is_none() || sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,111 @@
+//! The checks, one file per tool. A check recomputes a tool's claim from the
+//! sources and the disk, by another route than the tool's own code, and says
+//! what it compared. What it cannot tell it calls not verified.
+
+mod delete;
+mod landed;
+mod list;
+mod move_file;
+mod pack;
+mod read;
+mod replace;
+mod run;
+mod search;
+mod unpack;
+mod write;
+
+use crate::workspace::Workspace;
+use charter::check::{Subject, Verdict};
+use charter::tool::ToolError;
+use serde_json::Value;
+
+/// Looks at one result. The workspace is the mission's.
+pub type Check = fn(&Subject, &Workspace) -> Vec<Verdict>;
+
+/// Why a claim is not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It is wrong.
+    Wrong(String),
+    /// Nothing here can tell.
+    Unsure(String),
+}
+
+impl From<ToolError> for Finding {
+    /// What cannot be looked at cannot be judged.
+    fn from(error: ToolError) -> Self {
+        Self::Unsure(error.to_string())
+    }
+}
+
+/// The claim is wrong.
+pub(crate) fn wrong<T>(why: impl Into<String>) -> Result<T, Finding> {
+    Err(Finding::Wrong(why.into()))
+}
+
+/// The verdict on a claim: the evidence for it, or what was found instead.
+pub(crate) fn verdict(
+    check: &str,
+    claim: impl Into<String>,
+    found: Result<String, Finding>,
+) -> Verdict {
+    match found {
+        Ok(evidence) => Verdict::verified(check, claim, evidence),
+        Err(Finding::Wrong(why)) => Verdict::failed(check, claim, why),
+        Err(Finding::Unsure(why)) => Verdict::not_verified(check, claim, why),
+    }
+}
+
+/// A field of the output that must be there.
+pub(crate) fn field<'v>(output: &'v Value, name: &str) -> Result<&'v Value, Finding> {
+    output.get(name).ok_or_else(|| Finding::Wrong(format!("the output has no {name:?}")))
+}
+
+/// A field of the output that must hold a list.
+pub(crate) fn list<'v>(output: &'v Value, name: &str) -> Result<&'v [Value], Finding> {
+    let value = field(output, name)?;
+    value
+        .as_array()
+        .map(Vec::as_slice)
+        .ok_or_else(|| Finding::Wrong(format!("{name:?} in the output is no list")))
+}
+
+/// A field of the output that must equal what was found.
+pub(crate) fn equal(
+    output: &Value,
+    name: &str,
+    found: impl Into<Value>,
+) -> Result<(), Finding> {
+    let (told, found) = (field(output, name)?, found.into());
+    if *told == found {
+        return Ok(());
+    }
+    wrong(format!("{name:?} is told as {}, found is {}", short(told), short(&found)))
+}
+
+/// A value, cut to a bearable length.
+pub(crate) fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 120 {
+        return text;
+    }
+    text.chars().take(120).chain(['…']).collect()
+}
+
+/// The check that belongs to a tool.
+pub fn of(tool: &str) -> Option<Check> {
+    let check: Check = match tool {
+        "delete" => delete::check,
+        "list" => list::check,
+        "move" => move_file::check,
+        "pack" => pack::check,
+        "read" => read::check,
+        "replace" => replace::check,
+        "run" => run::check,
+        "search" => search::check,
+        "unpack" => unpack::check,
+        "write" => write::check,
+        _ => return None,
+    };
+    Some(check)
+}

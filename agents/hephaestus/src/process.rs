@@ -1,0 +1,160 @@
+//! Processes as the record knows them: a pid alone may have been given to
+//! another process, so its start time is part of its name.
+
+use charter::tool::Process;
+use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use std::time::Duration;
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    group: i32,
+    start: u64,
+}
+
+/// Reads `/proc/PID/stat`. The name in parentheses may hold anything, so the
+/// last parenthesis counts.
+fn parse(text: &str) -> Option<Stat> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        group: fields.get(2)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse(&String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?))
+}
+
+impl Stat {
+    fn is_alive(self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// Name of this host.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// When a process started, in clock ticks since boot. `None`: there is no such
+/// process.
+pub fn start_time(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start)
+}
+
+/// A process of this host by its pid.
+pub fn of(pid: u32) -> Option<Process> {
+    Some(Process { host: host(), pid, start: start_time(pid)? })
+}
+
+/// The process that runs this code. Its start is 0 where `/proc` is missing,
+/// which no other process can claim.
+pub fn me() -> Process {
+    let pid = std::process::id();
+    of(pid).unwrap_or_else(|| Process { host: host(), pid, start: 0 })
+}
+
+/// Makes sure that a program of this host is dead, with its process group.
+/// Returns once that is so; `false`: it cannot be told from here, or it does
+/// not die.
+pub fn kill(program: &Process) -> bool {
+    if program.host != host() || start_time(std::process::id()).is_none() {
+        return false;
+    }
+    let Some(pid) = i32::try_from(program.pid).ok().and_then(Pid::from_raw) else { return false };
+    if pid == rustix::process::getpid() {
+        return false;
+    }
+    // Sixty looks, fifty milliseconds apart: a killed process dies at once
+    // unless the kernel holds it.
+    for _ in 0..60 {
+        let leader = stat(program.pid).filter(|stat| stat.start == program.start);
+        let recycled = leader.is_none() && stat(program.pid).is_some();
+        let own_group = leader.is_some() && getpgid(Some(pid)).ok() == Some(getpgrp());
+        let leads = leader.is_none_or(|stat| stat.group == pid.as_raw_pid());
+        // The number of a group is not given to a new process while the group
+        // has members, so a group without its leader is still the program's.
+        let group_lives = !recycled && leads && !own_group && group_is_alive(pid.as_raw_pid());
+        if !leader.is_some_and(Stat::is_alive) && !group_lives {
+            return true;
+        }
+        // Errors show in the next look: what is still there is tried again.
+        if group_lives {
+            let _ = kill_process_group(pid, Signal::KILL);
+        } else {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Whether a process group has a member that is no zombie.
+fn group_is_alive(group: i32) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(stat)
+        .any(|stat| stat.group == group && stat.is_alive())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_name_with_parentheses_is_read() {
+        let text = "7 (a) R 1) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+        assert_eq!(parse(text), Some(Stat { state: 'S', group: 7, start: 4242 }));
+        assert_eq!(parse("7 (a"), None);
+    }
+
+    #[test]
+    fn we_know_ourselves() {
+        assert_eq!(of(std::process::id()), Some(me()));
+        assert!(me().start > 0);
+        assert!(!kill(&me()), "a process does not kill itself");
+    }
+
+    #[test]
+    fn a_program_dies_with_its_group() {
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 600 & echo $! > /dev/null; wait"])
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let program = of(child.id()).unwrap();
+        while Command::new("pgrep")
+            .args(["-g", &child.id().to_string(), "sleep"])
+            .output()
+            .unwrap()
+            .stdout
+            .is_empty()
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(kill(&program));
+        assert!(!group_is_alive(i32::try_from(program.pid).unwrap()));
+        child.wait().unwrap();
+        assert!(kill(&program), "the dead stay dead");
+    }
+
+    #[test]
+    fn a_recycled_pid_is_left_alone() {
+        let mut child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let program = of(child.id()).unwrap();
+        assert!(kill(&Process { start: program.start + 1, ..program.clone() }));
+        assert!(child.try_wait().unwrap().is_none(), "another process was killed");
+        assert!(!kill(&Process { host: "elsewhere".into(), ..program.clone() }));
+        assert!(child.try_wait().unwrap().is_none());
+        assert!(kill(&program));
+        child.wait().unwrap();
+    }
+}

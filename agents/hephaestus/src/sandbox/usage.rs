@@ -1,0 +1,197 @@
+//! What a contained program and everything it started use, read from `/proc`.
+
+use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Clock ticks per second in `/proc`: fixed in the kernel's interface on every
+/// processor that this runs on.
+const TICKS_PER_SECOND: u64 = 100;
+/// Most processes that one look takes in.
+const PROCESSES_MAX: usize = 1 << 16;
+/// Longest file of `/proc` that is read.
+const FILE_BYTES_MAX: u64 = 8 << 10;
+
+/// One process, as `/proc/PID/stat` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) pid: u32,
+    pub(super) parent: u32,
+    /// Processor time of it and of the children it has waited for, in ticks.
+    pub(super) ticks: u64,
+    pub(super) threads: u64,
+}
+
+/// All processes together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Total {
+    /// Milliseconds of processor time.
+    pub(super) cpu_ms: u64,
+    /// Resident memory that no file backs.
+    pub(super) memory_bytes: u64,
+    /// Processes and threads.
+    pub(super) tasks: u64,
+}
+
+/// Reads a line of `/proc/PID/stat`. The name of the program stands in brackets
+/// and may hold anything, brackets included.
+pub(super) fn parse_stat(text: &str) -> Option<Stat> {
+    let (pid, rest) = text.split_once(' ')?;
+    let (_, rest) = rest.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Field 3, the state, is the first of `fields`.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let times = (14..=17).map(number).collect::<Option<Vec<u64>>>()?;
+    Some(Stat {
+        pid: pid.parse().ok()?,
+        parent: u32::try_from(number(4)?).ok()?,
+        ticks: times.iter().sum(),
+        threads: number(20)?,
+    })
+}
+
+/// Resident memory without files, from `/proc/PID/status`.
+fn parse_memory(status: &str) -> u64 {
+    status
+        .lines()
+        .filter_map(|line| {
+            let rest = line.strip_prefix("RssAnon:").or_else(|| line.strip_prefix("RssShmem:"))?;
+            rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
+        .fold(0, |sum, kib| sum.saturating_add(kib.saturating_mul(1024)))
+}
+
+fn read_at(proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
+    let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::new();
+    File::from(file)
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut text)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The processes that a `/proc` shows.
+pub(super) fn stats(proc: BorrowedFd<'_>) -> Result<Vec<Stat>, Errno> {
+    let mut stats = Vec::new();
+    for entry in Dir::read_from(proc)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if stats.len() >= PROCESSES_MAX || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        // A process that died meanwhile is not one.
+        if let Some(stat) =
+            read_at(proc, &format!("{name}/stat")).ok().and_then(|text| parse_stat(&text))
+        {
+            stats.push(stat);
+        }
+    }
+    Ok(stats)
+}
+
+/// Those that descend from `root`, itself excluded.
+pub(super) fn descendants(stats: &[Stat], root: u32) -> BTreeSet<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for stat in stats {
+        children.entry(stat.parent).or_default().push(stat.pid);
+    }
+    let mut found = BTreeSet::new();
+    let mut open = vec![root];
+    while let Some(pid) = open.pop() {
+        for child in children.get(&pid).into_iter().flatten() {
+            if *child != root && found.insert(*child) {
+                open.push(*child);
+            }
+        }
+    }
+    found
+}
+
+/// What all processes of a `/proc` use; only those that descend from `root` if
+/// one is given.
+pub(super) fn total(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<Total, Errno> {
+    let stats = stats(proc)?;
+    let chosen = root.map(|root| descendants(&stats, root));
+    let mut total = Total::default();
+    for stat in &stats {
+        if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&stat.pid)) {
+            continue;
+        }
+        let status = read_at(proc, &format!("{}/status", stat.pid)).unwrap_or_default();
+        total.cpu_ms =
+            total.cpu_ms.saturating_add(stat.ticks.saturating_mul(1_000 / TICKS_PER_SECOND));
+        total.memory_bytes = total.memory_bytes.saturating_add(parse_memory(&status));
+        total.tasks = total.tasks.saturating_add(stat.threads);
+    }
+    Ok(total)
+}
+
+/// The processes that descend from this one.
+pub(super) fn descendants_of_self() -> Vec<Pid> {
+    let found = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|proc| stats(proc.as_fd()))
+        .map(|stats| descendants(&stats, std::process::id()))
+        .unwrap_or_default();
+    found.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
+}
+
+/// Processes and threads of a user.
+pub(super) fn tasks_of_user(uid: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(proc) = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    else {
+        return 0;
+    };
+    stats(proc.as_fd())
+        .unwrap_or_default()
+        .iter()
+        .filter(|stat| {
+            std::fs::metadata(format!("/proc/{}", stat.pid)).is_ok_and(|meta| meta.uid() == uid)
+        })
+        .fold(0, |sum, stat| sum.saturating_add(stat.threads))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(pid: u32, parent: u32, name: &str) -> String {
+        format!(
+            "{pid} ({name}) S {parent} 1 1 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 3 0 777 1 2 3"
+        )
+    }
+
+    #[test]
+    fn a_hostile_program_name_does_not_shift_the_fields() {
+        let stat = parse_stat(&line(42, 7, "a) R 1 (b c")).unwrap();
+        assert_eq!(stat, Stat { pid: 42, parent: 7, ticks: 100, threads: 3 });
+        assert_eq!(parse_stat("42 (cut"), None);
+    }
+
+    #[test]
+    fn memory_is_what_no_file_backs() {
+        let status = "Name:\tx\nVmRSS:\t 999 kB\nRssAnon:\t 10 kB\nRssFile:\t 5 kB\nRssShmem:\t 2 kB\n";
+        assert_eq!(parse_memory(status), 12 << 10);
+    }
+
+    #[test]
+    fn descendants_follow_the_whole_tree_and_survive_a_circle() {
+        let stats: Vec<Stat> = [(2, 1), (3, 2), (4, 3), (9, 8), (8, 9)]
+            .map(|(pid, parent)| parse_stat(&line(pid, parent, "x")).unwrap())
+            .into();
+        assert_eq!(descendants(&stats, 2), BTreeSet::from([3, 4]));
+        assert_eq!(descendants(&stats, 9), BTreeSet::from([8]));
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let proc = rustix::fs::open("/proc", OFlags::RDONLY, Mode::empty()).unwrap();
+        let own = std::process::id();
+        assert!(stats(proc.as_fd()).unwrap().iter().any(|stat| stat.pid == own));
+    }
+}

@@ -1,0 +1,30 @@
+//! The tools, one file each. A new tool is a file, a line here, and a check in
+//! [`crate::checks`].
+
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod move_file;
+pub(crate) mod pack;
+pub(crate) mod read;
+pub(crate) mod replace;
+pub mod run;
+pub(crate) mod search;
+pub(crate) mod unpack;
+pub(crate) mod write;
+
+use crate::tool::Tool;
+
+/// All tools of this installation.
+pub fn all() -> Vec<Box<dyn Tool>> {
+    vec![
+        Box::new(delete::Delete),
+        Box::new(list::List),
+        Box::new(move_file::Move),
+        Box::new(pack::Pack),
+        Box::new(read::Read),
+        Box::new(replace::Replace),
+        Box::new(search::Search),
+        Box::new(unpack::Unpack),
+        Box::new(write::Write),
+    ]
+}

@@ -1,0 +1,452 @@
+//! A wish read against a workspace: which of its words name files, folders, kinds
+//! of files, days and numbers. Playbooks are not known here.
+
+use crate::words::dates::{self, Span};
+use crate::words::fold::{distance, fold, typos_allowed};
+use crate::words::numbers;
+use crate::words::sentence::Sentence;
+use crate::words::token::{Kind, tokens};
+use crate::words::{Lexicon, Phrases};
+use charter::survey::{Entry, Survey};
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use std::ops::Range;
+
+/// What some words of a wish name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A file by name or path: as written, and the entries that it may be.
+    Path {
+        /// As it was written, without `./` and a final `/`.
+        text: String,
+        /// Entries of that path, or of that name.
+        entries: Vec<usize>,
+        /// Whether it was written as a folder.
+        folder: bool,
+    },
+    /// A pattern of paths.
+    Glob(String),
+    /// An existing folder by its name in words.
+    Folder(String),
+    /// A kind of files: extensions.
+    Files(Vec<String>),
+    /// Days.
+    Days(Span),
+    /// A number.
+    Number(Decimal),
+    /// A quoted text.
+    Quoted(String),
+    /// An address of the web.
+    Url,
+}
+
+/// Some words and what they name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mention {
+    /// What they name.
+    pub what: What,
+    /// First piece of the wish.
+    pub from: usize,
+    /// Piece after the last.
+    pub to: usize,
+}
+
+/// A wish read against a workspace.
+pub struct Reading<'a> {
+    /// The wish.
+    pub sentence: Sentence<'a>,
+    /// What lies in the workspace.
+    pub survey: &'a Survey,
+    /// The day it is.
+    pub today: Date,
+    /// What words name, in order.
+    pub mentions: Vec<Mention>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads a wish.
+    pub fn new(
+        lexicon: &'a Lexicon,
+        wish: &str,
+        survey: &'a Survey,
+        today: Date,
+    ) -> Option<Self> {
+        let known = |text: &str| {
+            let path = plain(text);
+            path.len() > 1
+                && survey.entries.iter().any(|e| e.path == path || e.path.contains('/') && name(&e.path) == path && path.contains('.'))
+        };
+        let sentence = Sentence::read(lexicon, wish, &known)?;
+        let mut reading = Self { sentence, survey, today, mentions: Vec::new() };
+        reading.mentions = reading.find();
+        Some(reading)
+    }
+
+    fn find(&self) -> Vec<Mention> {
+        let mut found: Vec<Mention> = Vec::new();
+        for span in dates::spans(&self.sentence, self.today) {
+            found.push(Mention { from: span.from, to: span.to, what: What::Days(span) });
+        }
+        let dated: Vec<Range<usize>> = found.iter().map(|m| m.from..m.to).collect();
+        for i in 0..self.sentence.tokens.len() {
+            if dated.iter().any(|range| range.contains(&i)) {
+                continue;
+            }
+            if let Some((what, length)) = self.value_at(i) {
+                found.push(Mention { what, from: i, to: i + length });
+            }
+        }
+        let mut i = 0;
+        while i < self.sentence.tokens.len() {
+            if !self.sentence.tokens[i].is_word() || dated.iter().any(|r| r.contains(&i)) {
+                i += 1;
+                continue;
+            }
+            match self.folder_at(i) {
+                Some((folder, length)) => {
+                    found.push(Mention { what: What::Folder(folder), from: i, to: i + length });
+                    i += length;
+                }
+                None => match self.files_at(i) {
+                    Some((extensions, length)) => {
+                        let what = What::Files(extensions);
+                        found.push(Mention { what, from: i, to: i + length });
+                        i += length;
+                    }
+                    None => i += 1,
+                },
+            }
+        }
+        found.sort_by_key(|mention| mention.from);
+        found
+    }
+
+    fn value_at(&self, i: usize) -> Option<(What, usize)> {
+        let token = &self.sentence.tokens[i];
+        let what = match token.kind {
+            Kind::Url => What::Url,
+            Kind::Path => self.path(&token.text),
+            Kind::Quoted => {
+                let path = self.path(&token.text);
+                match &path {
+                    What::Path { entries, .. } if !entries.is_empty() => path,
+                    What::Glob(_) if !token.text.contains(' ') => path,
+                    _ if looks_like_file(&token.text) => path,
+                    _ => What::Quoted(token.text.clone()),
+                }
+            }
+            Kind::Number => {
+                let comma = self.sentence.language.code != "en";
+                What::Number(numbers::decimal(&token.text, comma)?)
+            }
+            _ => return None,
+        };
+        Some((what, 1))
+    }
+
+    fn path(&self, written: &str) -> What {
+        let text = plain(written);
+        if let Some(extension) = text.strip_prefix('.').filter(|e| !e.contains(['.', '/']))
+            && self.sentence.lexicon.named_extensions(extension).is_some()
+            && !self.survey.entries.iter().any(|entry| entry.path == text)
+        {
+            return What::Glob(format!("**/*.{extension}"));
+        }
+        if text.contains('*') {
+            // Without a folder a pattern means files wherever they are.
+            return What::Glob(if text.contains('/') { text } else { format!("**/{text}") });
+        }
+        let exact = self.survey.entries.iter().position(|entry| entry.path == text);
+        let named = |same: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            let entries = self.survey.entries.iter().enumerate();
+            entries.filter(|(_, e)| same(&e.path) || same(name(&e.path))).map(|(i, _)| i).collect()
+        };
+        let entries = match exact {
+            Some(i) => vec![i],
+            None if text.contains('/') => {
+                let tail = format!("/{text}");
+                named(&|path: &str| path.ends_with(&tail) || fold(path) == fold(&text))
+            }
+            None => {
+                let same = named(&|path: &str| path == text);
+                if same.is_empty() { named(&|path: &str| fold(path) == fold(&text)) } else { same }
+            }
+        };
+        let folder = written.ends_with('/')
+            || matches!(entries.as_slice(), [i] if self.survey.entries[*i].folder);
+        What::Path { text, entries, folder }
+    }
+
+    /// A folder of the workspace that words name: next to a word for "folder", or
+    /// behind a preposition.
+    fn folder_at(&self, i: usize) -> Option<(String, usize)> {
+        let sentence = &self.sentence;
+        let beside = |i: usize| sentence.means(i, "folder") && sentence.tokens[i].is_word();
+        let mut best: Option<(usize, &Entry)> = None;
+        for entry in self.survey.entries.iter().filter(|entry| entry.folder) {
+            let words: Vec<String> =
+                tokens(name(&entry.path), &|_| false).iter().map(|t| t.folded.clone()).collect();
+            let length = words.len();
+            if length == 0 || i + length > sentence.tokens.len() {
+                continue;
+            }
+            let spelled = sentence.folded[i..i + length] == words;
+            let next_to = i + length < sentence.tokens.len() && beside(i + length)
+                || self.skip_back(i).is_some_and(|at| beside(at));
+            let meant = || {
+                // "the notes folder" in another language.
+                let kind = |code: &str, word: &str| {
+                    let language = sentence.lexicon.language(code)?;
+                    let stem = language.stem(word);
+                    language.kinds.longest(&[stem], 0).map(|(kind, _)| kind.to_owned())
+                };
+                let theirs = kind("en", &words[0]);
+                length == 1
+                    && theirs.is_some()
+                    && theirs == kind(sentence.language.code, &sentence.tokens[i].text)
+            };
+            let fits = spelled && (next_to || self.introduced(i)) || next_to && meant();
+            let better = best.is_none_or(|(longest, other)| {
+                length > longest || length == longest && entry.path.len() < other.path.len()
+            });
+            if fits && better {
+                best = Some((length, entry));
+            }
+        }
+        best.map(|(length, entry)| (entry.path.clone(), length))
+    }
+
+    /// The piece before `i`, function words skipped.
+    fn skip_back(&self, i: usize) -> Option<usize> {
+        let mut at = i.checked_sub(1)?;
+        for _ in 0..3 {
+            let skipped = self.sentence.is_stop(at)
+                || self.sentence.is_filler(at)
+                || self.sentence.language.all.contains(&self.sentence.folded[at]);
+            if !skipped {
+                return Some(at);
+            }
+            at = at.checked_sub(1)?;
+        }
+        Some(at)
+    }
+
+    /// Whether a preposition of place stands before piece `i`.
+    pub fn introduced(&self, i: usize) -> bool {
+        let language = self.sentence.language;
+        self.led_by(i, &language.at) || self.led_by(i, &language.into)
+    }
+
+    /// Whether a phrase of `list` stands before piece `i`, articles between.
+    pub fn led_by(&self, i: usize, list: &Phrases) -> bool {
+        self.lead(i, list).is_some()
+    }
+
+    /// Where a phrase of `list` stands before piece `i`, articles between.
+    pub fn lead(&self, i: usize, list: &Phrases) -> Option<Range<usize>> {
+        let sentence = &self.sentence;
+        let mut at = i;
+        for _ in 0..4 {
+            at = at.checked_sub(1)?;
+            if !sentence.tokens[at].is_word() {
+                return None;
+            }
+            for start in (at.saturating_sub(2)..=at).rev() {
+                let ends = list.all(&sentence.folded, start).any(|(_, l)| start + l == at + 1);
+                if ends {
+                    return Some(start..at + 1);
+                }
+            }
+            let between = sentence.language.all.contains(&sentence.folded[at])
+                || sentence.is_stop(at)
+                || sentence.is_filler(at)
+                || sentence.means(at, "folder")
+                || sentence.means(at, "file");
+            if !between {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// A kind of files that words name.
+    fn files_at(&self, i: usize) -> Option<(Vec<String>, usize)> {
+        let sentence = &self.sentence;
+        let lexicon = sentence.lexicon;
+        let named = |at: usize| {
+            let word = sentence.folded.get(at)?;
+            lexicon.named_extensions(word).filter(|_| sentence.tokens[at].is_word())
+        };
+        if let Some(extensions) = named(i) {
+            let noun = |at: usize| {
+                sentence.tokens.get(at).is_some_and(|t| t.is_word())
+                    && (sentence.means(at, "file")
+                        || sentence.means(at, "code")
+                        || sentence.means(at, "document")
+                        || sentence.means(at, "note"))
+            };
+            if noun(i + 1) {
+                return Some((extensions, 2));
+            }
+            // "los archivos csv", "les fichiers Python", "files of type csv"
+            let before = self.skip_back(i).is_some_and(noun);
+            let quantified = i
+                .checked_sub(1)
+                .is_some_and(|at| sentence.language.all.contains(&sentence.folded[at]));
+            let plural = sentence.folded[i].ends_with('s')
+                && sentence.tokens[i].text.chars().next().is_some_and(char::is_uppercase);
+            if before || quantified && !self.led_by(i, &sentence.language.into) || plural {
+                return Some((extensions, 1));
+            }
+        }
+        let english = lexicon.languages.first()?;
+        let kinds = [
+            sentence.language.kinds.longest(&sentence.stems, i),
+            english.kinds.longest(&sentence.english, i),
+        ];
+        let (kind, length) = kinds.into_iter().flatten().max_by_key(|(_, length)| *length)?;
+        Some((lexicon.extensions(kind)?, length))
+    }
+
+    /// The entry of a path.
+    pub fn entry(&self, path: &str) -> Option<&Entry> {
+        self.survey.entries.iter().find(|entry| entry.path == path)
+    }
+
+    /// Entries whose name or path is a typo away from `text`, nearest first.
+    pub fn near(&self, text: &str) -> Vec<(usize, &Entry)> {
+        let wanted = fold(text);
+        let most = typos_allowed(name(text).chars().count()).max(1);
+        let mut found: Vec<(usize, &Entry)> = self
+            .survey
+            .entries
+            .iter()
+            .filter_map(|entry| {
+                let whole = distance(&wanted, &fold(&entry.path), most);
+                let by_name = distance(&fold(name(text)), &fold(name(&entry.path)), most);
+                Some((whole.into_iter().chain(by_name).min()?, entry))
+            })
+            .collect();
+        found.sort_by_key(|(typos, entry)| (*typos, entry.path.clone()));
+        found
+    }
+
+    /// Whether a folded word is the name of something here: a file, a folder, a
+    /// column or a value of one.
+    pub fn is_name(&self, folded: &str) -> bool {
+        self.survey.entries.iter().any(|entry| {
+            let mut texts = vec![name(&entry.path)];
+            for column in &entry.columns {
+                texts.push(&column.name);
+                texts.extend(column.values.iter().map(String::as_str));
+            }
+            texts.into_iter().any(|text| {
+                fold(text).split(|c: char| !c.is_alphanumeric()).any(|word| word == folded)
+            })
+        })
+    }
+}
+
+/// A path without `./` before and `/` behind.
+pub fn plain(path: &str) -> String {
+    let mut path = path.trim();
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest;
+    }
+    if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path.to_owned() }
+}
+
+/// The last part of a path.
+pub fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The extension of a path, in lower case.
+pub fn extension(path: &str) -> Option<String> {
+    let (stem, extension) = name(path).rsplit_once('.')?;
+    (!stem.is_empty()).then(|| extension.to_lowercase())
+}
+
+fn looks_like_file(text: &str) -> bool {
+    extension(text).is_some_and(|e| {
+        (1..=5).contains(&e.len()) && e.chars().all(|c| c.is_ascii_alphanumeric())
+    }) && !text.contains(' ')
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use charter::survey::Column;
+    use expect_test::{Expect, expect};
+
+    /// A workspace to read wishes against.
+    pub(crate) fn survey() -> Survey {
+        let entry = |path: &str| Entry {
+            path: path.trim_end_matches('/').to_owned(),
+            folder: path.ends_with('/'),
+            bytes: 10,
+            modified: 0,
+            columns: Vec::new(),
+        };
+        let column = |name: &str, values: &[&str]| Column {
+            name: name.to_owned(),
+            numeric: values.is_empty(),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        let mut entries: Vec<Entry> = [
+            "archive/", "docs/", "docs/guide.md", "downloads/", "downloads/a.jpg", "expenses.csv",
+            "notes/", "notes/2025-11-03-standup.md", "notes/ideas.txt", "orders.csv",
+            "settings.json", "settings.yaml", "team notes.md",
+        ]
+        .into_iter()
+        .map(entry)
+        .collect();
+        entries[5].columns = vec![
+            column("date", &["2025-01-03", "2025-03-05", "2026-02-02"]),
+            column("category", &["travel", "food", "office supplies"]),
+            column("city", &["Berlin", "Paris"]),
+            column("amount", &[]),
+            column("vat", &[]),
+        ];
+        entries[9].columns = vec![
+            column("order id", &[]),
+            column("customer", &["Acme", "Globex"]),
+            column("status", &["open", "paid"]),
+            column("price", &[]),
+        ];
+        Survey { entries, truncated: false }
+    }
+
+    fn check(wish: &str, expect: Expect) {
+        let survey = survey();
+        let lexicon = Lexicon::shipped().unwrap();
+        let today = jiff::civil::date(2026, 3, 18);
+        let reading = Reading::new(lexicon, wish, &survey, today).unwrap();
+        let shown: Vec<String> = reading
+            .mentions
+            .iter()
+            .map(|m| format!("{}: {:?}", reading.sentence.words(m.from, m.to), m.what))
+            .collect();
+        expect.assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn files_and_folders_are_found() {
+        check("find links in docs and the notes folder", expect![[r#""#]]);
+        check("compare settings.json with ./settings.yaml", expect![[r#""#]]);
+        check("read \"team notes.md\" and guide.md", expect![[r#""#]]);
+        check("im Ordner docs und im Notizen-Ordner", expect![[r#""#]]);
+    }
+
+    #[test]
+    fn kinds_are_found() {
+        check("delete all photos, PDFs and .tmp files, python files and *.log", expect![[r#""#]]);
+        check("los archivos csv y las fotos", expect![[r#""#]]);
+        check("convert it to json", expect![[r#""#]]);
+    }
+
+    #[test]
+    fn values_are_found() {
+        check("more than 1,000 since March 2025 about \"the budget\"", expect![[r#""#]]);
+    }
+}

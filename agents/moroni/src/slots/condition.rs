@@ -1,0 +1,369 @@
+//! Conditions on the rows of a table.
+
+use super::{Fill, Found};
+use crate::likeness::Use;
+use crate::playbook::Slot;
+use crate::reading::{Mention, What};
+use crate::words::fold::{distance, fold};
+use crate::words::numbers;
+use crate::words::token::{Kind, tokens};
+use charter::survey::{Column, Entry};
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+/// A comparison in words, and the pieces that it takes.
+struct Comparison {
+    is: String,
+    from: usize,
+    to: usize,
+}
+
+impl Fill<'_, '_> {
+    pub(super) fn condition(&mut self, slot: &Slot) -> Found {
+        let Some(entry) = self.table(slot).cloned() else { return Ok(None) };
+        let mut rows: Vec<Value> = Vec::new();
+        self.by_number(&entry, &mut rows);
+        self.by_days(&entry, &mut rows);
+        self.by_value(&entry, &mut rows);
+        self.by_words(&entry, &mut rows);
+        Ok((!rows.is_empty()).then_some(Value::Array(rows)))
+    }
+
+    /// The comparison that ends before piece `at`, articles and signs between.
+    fn comparison_before(&self, at: usize) -> Option<Comparison> {
+        let sentence = self.sentence();
+        let mut end = at;
+        for _ in 0..4 {
+            let start = end.checked_sub(1).filter(|i| *i >= self.range.start)?;
+            let token = &sentence.tokens[start];
+            if token.kind == Kind::Symbol {
+                let is = match token.text.as_str() {
+                    "≥" => ">=",
+                    "≤" => "<=",
+                    "≠" => "!=",
+                    "==" => "=",
+                    other => other,
+                };
+                return Some(Comparison { is: is.to_owned(), from: start, to: end });
+            }
+            let longest = (start.saturating_sub(3)..=start)
+                .filter(|i| *i >= self.range.start)
+                .flat_map(|i| sentence.language.compare.all(&sentence.folded, i).map(move |(is, l)| (i, is, l)))
+                .filter(|(i, _, length)| i + length == end)
+                .max_by_key(|(_, _, length)| *length);
+            if let Some((from, is, _)) = longest {
+                return Some(Comparison { is: is.to_owned(), from, to: end });
+            }
+            if !(sentence.is_stop(start) || sentence.is_filler(start)) {
+                return None;
+            }
+            end = start;
+        }
+        None
+    }
+
+    /// The column named in the few words before piece `at`.
+    fn column_before<'e>(&self, entry: &'e Entry, at: usize) -> Option<(&'e Column, usize)> {
+        let sentence = self.sentence();
+        let mut i = at;
+        for _ in 0..5 {
+            i = i.checked_sub(1).filter(|i| *i >= self.range.start)?;
+            if sentence.tokens[i].kind == Kind::Mark {
+                return None;
+            }
+            for start in (i.saturating_sub(2)..=i).filter(|s| *s >= self.range.start) {
+                if let Some((column, length, _)) = self.column_at(entry, start)
+                    && start + length == i + 1
+                {
+                    return Some((column, start));
+                }
+            }
+        }
+        None
+    }
+
+    fn column_behind<'e>(&self, entry: &'e Entry, at: usize) -> Option<&'e Column> {
+        (at..(at + 3).min(self.range.end))
+            .take_while(|i| self.sentence().tokens[*i].kind != Kind::Mark)
+            .find_map(|i| self.column_at(entry, i).map(|(column, _, _)| column))
+    }
+
+    /// "amount over 100", "over 100", "between 10 and 20".
+    fn by_number(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+        let numbers: Vec<(Mention, rust_decimal::Decimal)> = self
+            .free_mentions()
+            .into_iter()
+            .filter_map(|m| match m.what {
+                What::Number(number) => Some((m, number)),
+                _ => None,
+            })
+            .collect();
+        let mut lower: Option<(usize, Column)> = None;
+        for (mention, number) in numbers {
+            let language = self.sentence().language;
+            let between = self.reading.lead(mention.from, &language.between);
+            let until = self.reading.lead(mention.from, &language.until);
+            let comparison = self.comparison_before(mention.from);
+            let (is, from) = match (&comparison, &lower, between, until) {
+                (_, Some(_), _, Some(until)) => ("<=".to_owned(), until.start),
+                (Some(comparison), ..)
+                    if matches!(comparison.is.as_str(), ">" | ">=" | "<" | "<=" | "=" | "!=") =>
+                {
+                    (comparison.is.clone(), comparison.from)
+                }
+                (_, None, Some(between), _) => (">=".to_owned(), between.start),
+                _ => continue,
+            };
+            let before = self.column_before(entry, from).filter(|(column, _)| column.numeric);
+            let behind = self.column_behind(entry, mention.to).filter(|column| column.numeric);
+            let column = match (before, behind, &lower) {
+                (_, _, Some((_, column))) if is == "<=" => Some(column.clone()),
+                (Some((column, _)), _, _) => Some(column.clone()),
+                (None, Some(column), _) => Some(column.clone()),
+                _ => self.number_column(entry),
+            };
+            let Some(column) = column else { continue };
+            let from = before_place(self.column_before(entry, from), from);
+            self.mark(from..mention.from, Use::Lead);
+            self.mark(mention.from..mention.to, Use::Value);
+            // "at least 100" may have its words behind the number: "100 or more".
+            lower = (is == ">=").then(|| (mention.to, column.clone()));
+            rows.push(json!({"column": column.name, "is": is, "value": numbers::json(number)}));
+        }
+    }
+
+    /// The column that a bare number compares with.
+    fn number_column(&self, entry: &Entry) -> Option<Column> {
+        let numeric: Vec<&Column> = entry.columns.iter().filter(|c| c.numeric).collect();
+        if let [one] = numeric.as_slice() {
+            return Some((*one).clone());
+        }
+        let spoken = numeric.iter().find(|column| {
+            self.range.clone().any(|i| {
+                self.column_at(entry, i).is_some_and(|(c, _, direct)| direct && c.name == column.name)
+            })
+        });
+        let amount = || {
+            let mut means = numeric.iter().filter(|column| {
+                let english = self.sentence().lexicon.languages.first();
+                self.sentence().lexicon.languages.iter().chain(english).any(|language| {
+                    let stems: Vec<String> = tokens(&column.name, &|_| false)
+                        .iter()
+                        .map(|t| language.stem(&t.text))
+                        .collect();
+                    language.concepts.all(&stems, 0).any(|(c, _)| c == "amount" || c == "price")
+                })
+            });
+            match (means.next(), means.next()) {
+                (Some(one), None) => Some(*one),
+                _ => None,
+            }
+        };
+        spoken.copied().or_else(amount).cloned()
+    }
+
+    /// "in March 2025", "since 2025-01-01", "before last week".
+    fn by_days(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+        let dated: Vec<&Column> = entry.columns.iter().filter(|c| is_dated(c)).collect();
+        let days: Vec<_> = self
+            .free_mentions()
+            .into_iter()
+            .filter_map(|m| match m.what {
+                What::Days(span) => Some((m, span)),
+                _ => None,
+            })
+            .collect();
+        let mut open: Option<String> = None;
+        for (mention, span) in days {
+            let comparison = self.comparison_before(mention.from);
+            let from = comparison.as_ref().map_or(mention.from, |c| c.from);
+            let named = self.column_before(entry, from).filter(|(column, _)| is_dated(column));
+            let column = match (named, dated.as_slice()) {
+                (Some((column, _)), _) => column.name.clone(),
+                (None, [one, ..]) => one.name.clone(),
+                (None, []) => continue,
+            };
+            let language = self.sentence().language;
+            let one = |is: &str, day: Date| json!({"column": column, "is": is, "value": day.to_string()});
+            let until = self.reading.led_by(mention.from, &language.until);
+            let between = self.reading.led_by(mention.from, &language.between);
+            match comparison.as_ref().map(|c| c.is.as_str()) {
+                _ if open.is_some() && until => {
+                    rows.push(one("<=", span.end));
+                    open = None;
+                }
+                Some("before" | "<") => rows.push(one("before", span.start)),
+                Some("<=") => rows.push(one("<=", span.end)),
+                // "since" includes its day, "after" does not.
+                Some("after" | ">" | ">=") => {
+                    let last = comparison.as_ref().map_or("", |c| self.sentence().folded[c.from].as_str());
+                    let since = ["since", "seit", "depuis", "desde", "dal", "sinds", "ab"];
+                    match since.contains(&last) || span.start != span.end && last != "after" {
+                        true => rows.push(one(">=", span.start)),
+                        false => rows.push(one("after", span.end)),
+                    }
+                }
+                _ if between && self.two_days_follow(mention.to) => {
+                    rows.push(one(">=", span.start));
+                    open = Some(column.clone());
+                }
+                _ if span.start == span.end => rows.push(one("=", span.start)),
+                _ => {
+                    rows.push(one(">=", span.start));
+                    rows.push(one("<=", span.end));
+                }
+            }
+            let from = comparison.map_or(mention.from, |c| c.from);
+            self.mark(from..mention.from, Use::Lead);
+            self.take(&mention);
+        }
+    }
+
+    fn two_days_follow(&self, at: usize) -> bool {
+        self.reading.mentions.iter().any(|m| {
+            matches!(m.what, What::Days(_)) && m.from > at && m.from <= at + 3
+        })
+    }
+
+    /// Values that stand in the table: "from Berlin", "where category is travel".
+    fn by_value(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+        let mut at = self.range.start;
+        while at < self.range.end {
+            let Some((column, value, length)) = self.value_at(entry, at) else {
+                at += 1;
+                continue;
+            };
+            let comparison = self.comparison_before(at);
+            let excluded = {
+                let except = self.reading.lead(at, &self.sentence().language.except);
+                except.map(|lead| lead.start)
+            };
+            let from = excluded.or(comparison.as_ref().map(|c| c.from)).unwrap_or(at);
+            let is = match comparison.as_ref().map(|c| c.is.as_str()) {
+                _ if excluded.is_some() => "!=",
+                Some("!=") => "!=",
+                Some("contains") if self.column_before(entry, from).is_some() => "contains",
+                Some("starts") => "starts",
+                _ => "=",
+            };
+            // Two values of one column cannot both hold; the first is kept.
+            let again = rows.iter().any(|row| {
+                is == "=" && row["is"] == "=" && row["column"] == Value::from(column.name.as_str())
+            });
+            if !again {
+                rows.push(json!({"column": column.name, "is": is, "value": value}));
+                let lead = self.column_before(entry, from).filter(|(c, _)| c.name == column.name);
+                self.mark(before_place(lead, from)..at, Use::Lead);
+                self.mark(at..at + length, Use::Value);
+            }
+            at += length;
+        }
+    }
+
+    /// The column and value that words at `at` name.
+    pub(super) fn value_at<'e>(
+        &self,
+        entry: &'e Entry,
+        at: usize,
+    ) -> Option<(&'e Column, &'e str, usize)> {
+        let sentence = self.sentence();
+        let token = sentence.tokens.get(at)?;
+        if !self.is_free(at) || !matches!(token.kind, Kind::Word | Kind::Quoted) {
+            return None;
+        }
+        let mut best: Option<(&Column, &str, usize)> = None;
+        for column in entry.columns.iter().filter(|column| !column.numeric && !is_dated(column)) {
+            for value in &column.values {
+                let words: Vec<String> =
+                    tokens(value, &|_| false).iter().map(|t| t.text.clone()).collect();
+                let quoted = token.kind == Kind::Quoted && fold(value) == token.folded;
+                let length = if quoted { 1 } else { words.len() };
+                let named = self.named_column(entry, column, at);
+                let spelled = quoted
+                    || !words.is_empty()
+                        && words.iter().enumerate().all(|(k, word)| {
+                            let i = at + k;
+                            i < self.range.end && self.is_free(i) && {
+                                let folded = fold(word);
+                                folded == sentence.folded[i]
+                                    || folded.chars().count() >= 4
+                                        && sentence.language.stem(word) == sentence.stems[i]
+                                    || folded.chars().count() >= 6
+                                        && distance(&folded, &sentence.folded[i], 1).is_some()
+                            }
+                        });
+                // A function word, or a word of one or two letters, is a value only
+                // behind its column's name or written in capitals.
+                let short = value.chars().count() < 3 || sentence.is_stop(at);
+                let capitals = token.text.chars().all(char::is_uppercase);
+                let certain = !short || named || capitals && value.chars().count() == 2;
+                let own_word = !named && self.index.knows_by_rule(self.probe, at, &self.playbook.name);
+                let better = best.is_none_or(|(_, _, longest)| length > longest);
+                if spelled && certain && !own_word && better {
+                    best = Some((column, value, length));
+                }
+            }
+        }
+        best
+    }
+
+    fn named_column(&self, entry: &Entry, column: &Column, at: usize) -> bool {
+        let from = self.comparison_before(at).map_or(at, |c| c.from);
+        self.column_before(entry, from).is_some_and(|(c, _)| c.name == column.name)
+    }
+
+    /// "where customer is X" for an X that is not among the values seen.
+    fn by_words(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+        let mut at = self.range.start;
+        while at < self.range.end {
+            let Some((column, length, true)) = self.column_at(entry, at) else {
+                at += 1;
+                continue;
+            };
+            let behind = at + length;
+            let sentence = self.sentence();
+            let phrase = sentence.language.compare.longest(&sentence.folded, behind);
+            let symbol = sentence.tokens.get(behind).filter(|t| t.kind == Kind::Symbol);
+            let (is, to) = match (phrase, symbol) {
+                (_, Some(symbol)) => (symbol.text.replace("==", "="), behind + 1),
+                (Some((is, length)), None) => (is.to_owned(), behind + length),
+                (None, None) => {
+                    at = behind;
+                    continue;
+                }
+            };
+            let word = sentence.tokens.get(to).filter(|_| self.range.contains(&to));
+            let word = word.filter(|token| {
+                self.is_free(to)
+                    && (token.kind == Kind::Quoted || token.is_word() && !sentence.is_stop(to))
+            });
+            let taken = rows.iter().any(|row| row["column"] == Value::from(column.name.as_str()));
+            let textual = matches!(is.as_str(), "=" | "!=" | "contains" | "starts");
+            if let Some(word) = word.filter(|_| !taken && !column.numeric && textual) {
+                let value = word.text.clone();
+                rows.push(json!({"column": column.name, "is": is, "value": value}));
+                self.mark(at..to, Use::Lead);
+                self.mark(to..to + 1, Use::Value);
+            }
+            at = behind.max(to);
+        }
+    }
+}
+
+fn before_place(column: Option<(&Column, usize)>, otherwise: usize) -> usize {
+    column.map_or(otherwise, |(_, at)| at)
+}
+
+/// Whether most values of a column are days.
+fn is_dated(column: &Column) -> bool {
+    let days = column.values.iter().filter(|value| is_day(value)).count();
+    !column.numeric && !column.values.is_empty() && days * 2 > column.values.len()
+}
+
+fn is_day(text: &str) -> bool {
+    let parts: Vec<&str> =
+        text.get(..10).unwrap_or(text).split(['-', '.', '/']).map(str::trim).collect();
+    parts.len() == 3 && parts.iter().all(|part| {
+        (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit())
+    })
+}

@@ -1,0 +1,292 @@
+//! Files: globs, paths, folders, kinds.
+
+use super::{Fill, Found, fits};
+use crate::likeness::Use;
+use crate::playbook::{Slot, SlotType};
+use crate::reading::{Mention, What};
+use crate::template::Values;
+use globset::{GlobBuilder, GlobMatcher};
+use serde_json::Value;
+
+/// Most paths that are named one by one where a pattern would name too many.
+const LISTED_MAX: usize = 1_000;
+
+/// What words of a wish say about files.
+#[derive(Debug, Default)]
+struct Said {
+    paths: Vec<String>,
+    folders: Vec<String>,
+    extensions: Vec<String>,
+}
+
+impl Said {
+    fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.folders.is_empty() && self.extensions.is_empty()
+    }
+
+    /// The globs that say the same; a folder alone means the files of `kinds` in it.
+    fn globs(&self, kinds: &[String]) -> Vec<String> {
+        let extensions = if self.extensions.is_empty() { kinds } else { &self.extensions };
+        let mut globs = self.paths.clone();
+        for folder in &self.folders {
+            let folder = escape(folder);
+            match extensions {
+                [] => globs.push(format!("{folder}/**")),
+                some => globs.extend(some.iter().map(|ext| format!("{folder}/**/*.{ext}"))),
+            }
+        }
+        if self.folders.is_empty() && !self.extensions.is_empty() {
+            globs.extend(self.extensions.iter().map(|ext| format!("**/*.{ext}")));
+        }
+        let mut seen = Vec::new();
+        globs.retain(|glob| {
+            let new = !seen.contains(glob);
+            if new {
+                seen.push(glob.clone());
+            }
+            new
+        });
+        globs
+    }
+}
+
+impl Fill<'_, '_> {
+    pub(super) fn files(&mut self, slot_name: &str, slot: &Slot, inherited: &Values) -> Found {
+        let mentions = self.free_mentions();
+        let cues_given = !slot.cues.is_empty()
+            && mentions.iter().any(|m| self.cued(&slot.cues, m.from).is_some());
+        let except = self.exception();
+        let (mut said, mut left_out) = (Said::default(), Said::default());
+        for mention in &mentions {
+            let into = match except {
+                Some(at) if mention.from >= at => &mut left_out,
+                _ if cues_given && self.cued(&slot.cues, mention.from).is_none() => continue,
+                _ => &mut said,
+            };
+            let taken = match &mention.what {
+                What::Path { text, entries, folder } => {
+                    match self.existing(slot, mention, text, entries, *folder)? {
+                        Some((path, true)) => into.folders.push(path),
+                        Some((path, false)) => into.paths.push(escape(&path)),
+                        None => continue,
+                    }
+                    true
+                }
+                What::Glob(glob) => {
+                    into.paths.push(glob.clone());
+                    true
+                }
+                What::Folder(folder) => {
+                    into.folders.push(folder.clone());
+                    true
+                }
+                What::Files(extensions) => {
+                    into.extensions.extend(extensions.iter().cloned());
+                    true
+                }
+                _ => false,
+            };
+            if taken {
+                self.take(mention);
+            }
+        }
+        if let Some(at) = except.filter(|_| !left_out.is_empty()) {
+            self.mark(at.saturating_sub(1)..at, Use::Lead);
+        }
+        let kinds = self.extensions_of(&slot.kinds);
+        let kinds = self.present(&kinds, &said.folders);
+        said.extensions = self.present(&said.extensions, &said.folders);
+        let mut globs = said.globs(&kinds);
+        if globs.is_empty() {
+            match inherited.get(slot_name) {
+                Some(value) => return Ok(Some(value.clone())),
+                None if slot.default.is_none() && !slot.kinds.is_empty() && !slot.optional => {
+                    globs = kinds.iter().map(|ext| format!("**/*.{ext}")).collect();
+                }
+                None if left_out.is_empty() => return Ok(None),
+                None => globs = default_globs(slot),
+            }
+        }
+        if !left_out.is_empty() {
+            globs = self.without(globs, &left_out.globs(&[]));
+        }
+        Ok(Some(Value::from(globs)))
+    }
+
+    /// The piece after a word for "except".
+    fn exception(&self) -> Option<usize> {
+        let sentence = self.sentence();
+        self.range.clone().find_map(|i| {
+            let (_, length) = sentence.language.except.longest(&sentence.folded, i)?;
+            self.is_free(i).then_some(i + length)
+        })
+    }
+
+    /// The path of an existing file or folder, and whether it is a folder.
+    fn existing(
+        &mut self,
+        slot: &Slot,
+        mention: &Mention,
+        text: &str,
+        entries: &[usize],
+        folder: bool,
+    ) -> Result<Option<(String, bool)>, super::Missing> {
+        let survey = self.reading.survey;
+        match entries {
+            [one] => {
+                let entry = &survey.entries[*one];
+                Ok(Some((entry.path.clone(), entry.folder)))
+            }
+            [] if survey.truncated => Ok(Some((text.to_owned(), folder))),
+            [] => {
+                let near: Vec<(usize, String, bool)> = self
+                    .reading
+                    .near(text)
+                    .into_iter()
+                    .map(|(typos, entry)| (typos, entry.path.clone(), entry.folder))
+                    .collect();
+                let nearest = near.first().map(|(typos, _, _)| *typos);
+                let alike = near.iter().filter(|(t, _, _)| Some(*t) == nearest);
+                let alike: Vec<&(usize, String, bool)> = alike.collect();
+                if let [(_, path, folder)] = alike.as_slice() {
+                    self.notes.push(format!(
+                        "There is no {text}; {path} was taken, whose name is almost the same."
+                    ));
+                    return Ok(Some((path.clone(), *folder)));
+                }
+                let written = self.reading.led_by(mention.from, &self.sentence().language.into)
+                    && !self.reading.led_by(mention.from, &self.sentence().language.at);
+                if written {
+                    return Ok(None);
+                }
+                let candidates = alike.iter().map(|(_, path, _)| path.clone()).collect();
+                let mut missing = self.missing(slot, "", candidates);
+                missing.question = format!("There is no file or folder called {text} here.");
+                Err(missing)
+            }
+            several => {
+                // The same name in several folders: all of them are meant.
+                let paths = several.iter().map(|i| survey.entries[*i].path.clone());
+                let paths: Vec<String> = paths.collect();
+                let mut missing = self.missing(slot, "", paths);
+                missing.question = format!("There are several called {text}. Which one?");
+                Err(missing)
+            }
+        }
+    }
+
+    /// Extensions that occur in the workspace (below the folders, if any), so that
+    /// a plan names no more than it needs; all of them where none occurs.
+    fn present(&self, extensions: &[String], folders: &[String]) -> Vec<String> {
+        let inside = |path: &str| {
+            folders.is_empty()
+                || folders.iter().any(|folder| {
+                    path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+                })
+        };
+        let mut found: Vec<String> = Vec::new();
+        for extension in extensions {
+            let own = std::slice::from_ref(extension);
+            let occurs = self
+                .reading
+                .survey
+                .entries
+                .iter()
+                .any(|entry| !entry.folder && inside(&entry.path) && fits(&entry.path, own));
+            if (occurs || self.reading.survey.truncated) && !found.contains(extension) {
+                found.push(extension.clone());
+            }
+        }
+        if found.is_empty() { extensions.to_vec() } else { found }
+    }
+
+    /// The globs without what others match. Tools know no exceptions, so the files
+    /// that remain are named.
+    fn without(&mut self, globs: Vec<String>, left_out: &[String]) -> Vec<String> {
+        let (wanted, unwanted) = (matchers(&globs), matchers(left_out));
+        let files = self.reading.survey.entries.iter().filter(|entry| !entry.folder);
+        let (mut kept, mut dropped) = (Vec::new(), false);
+        for entry in files.filter(|entry| wanted.iter().any(|m| m.is_match(&entry.path))) {
+            match unwanted.iter().any(|m| m.is_match(&entry.path)) {
+                true => dropped = true,
+                false => kept.push(escape(&entry.path)),
+            }
+        }
+        if !dropped {
+            return globs;
+        }
+        if self.reading.survey.truncated || kept.len() > LISTED_MAX {
+            self.notes.push(
+                "There are too many files to leave some out: all of them are looked at.".to_owned(),
+            );
+            return globs;
+        }
+        kept
+    }
+
+    /// Files that the playbook writes are not read by it, and files that lie where
+    /// they shall go are not moved.
+    pub(super) fn leave_out_written(&mut self) {
+        let playbook = self.playbook;
+        let mut written: Vec<String> = Vec::new();
+        for (name, slot) in playbook.slots.iter() {
+            let Some(path) = self.values.get(name).and_then(Value::as_str) else { continue };
+            match slot.kind {
+                SlotType::NewFile => written.push(escape(path)),
+                SlotType::Folder => written.push(format!("{}/**", escape(path))),
+                _ => {}
+            }
+        }
+        if written.is_empty() {
+            return;
+        }
+        for (name, slot) in playbook.slots.iter().filter(|(_, s)| s.kind == SlotType::Files) {
+            let Some(Value::Array(list)) = self.values.get(name) else { continue };
+            let globs: Vec<String> =
+                list.iter().filter_map(|glob| glob.as_str().map(str::to_owned)).collect();
+            // A folder that is read from on purpose stays.
+            let named = written.iter().filter(|path| !globs.contains(path)).cloned().collect::<Vec<_>>();
+            let kept = self.without(globs.clone(), &named);
+            if kept != globs && !kept.is_empty() {
+                self.values.insert(name.to_owned(), Value::from(kept));
+            }
+            let _ = slot;
+        }
+    }
+}
+
+fn default_globs(slot: &Slot) -> Vec<String> {
+    match &slot.default {
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(many)) => {
+            many.iter().filter_map(|glob| glob.as_str().map(str::to_owned)).collect()
+        }
+        _ => vec!["**/*".to_owned()],
+    }
+}
+
+fn matchers(globs: &[String]) -> Vec<GlobMatcher> {
+    globs
+        .iter()
+        .filter_map(|glob| {
+            let built = GlobBuilder::new(glob)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .case_insensitive(true)
+                .build();
+            built.ok().map(|glob| glob.compile_matcher())
+        })
+        .collect()
+}
+
+/// A path written so that a glob means exactly it.
+fn escape(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

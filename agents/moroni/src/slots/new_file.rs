@@ -1,0 +1,106 @@
+//! A file to write.
+
+use super::{Fill, Found};
+use crate::playbook::{Slot, SlotType};
+use crate::reading::{Mention, What, extension};
+use serde_json::Value;
+
+impl Fill<'_, '_> {
+    pub(super) fn new_file(&mut self, slot_name: &str, slot: &Slot) -> Found {
+        let mentions = self.free_mentions();
+        let files: Vec<(&Mention, &String, &Vec<usize>)> = mentions
+            .iter()
+            .filter_map(|m| match &m.what {
+                What::Path { text, entries, folder: false } => Some((m, text, entries)),
+                _ => None,
+            })
+            .collect();
+        let allowed = |text: &str| {
+            slot.ext.is_empty() || extension(text).is_some_and(|ext| slot.ext.contains(&ext))
+        };
+        // Another slot for a file to write may say that this one is not for it.
+        let others_better = |text: &str| {
+            let ext = extension(text);
+            slot.ext.is_empty()
+                && self.playbook.slots.iter().any(|(name, other)| {
+                    name != slot_name
+                        && other.kind == SlotType::NewFile
+                        && ext.as_ref().is_some_and(|ext| other.ext.contains(ext))
+                })
+        };
+        let mut best: Option<(u8, &Mention, &String)> = None;
+        for (i, (mention, text, entries)) in files.iter().enumerate() {
+            if !allowed(text) || others_better(text) || extension(text).is_none() {
+                continue;
+            }
+            let sureness = self.is_written(slot, mention, entries, i, files.len());
+            if sureness > 0 && best.is_none_or(|(least, _, _)| sureness >= least) {
+                best = Some((sureness, mention, text));
+            }
+        }
+        let Some((_, mention, text)) = best else { return Ok(None) };
+        let (mention, path) = (mention.clone(), text.clone());
+        self.take(&mention);
+        Ok(Some(Value::String(path)))
+    }
+
+    /// How sure it is that a file is to be written: 0 for not at all.
+    fn is_written(
+        &self,
+        slot: &Slot,
+        mention: &Mention,
+        entries: &[usize],
+        nth: usize,
+        files: usize,
+    ) -> u8 {
+        let language = self.sentence().language;
+        if self.cued(&slot.cues, mention.from).is_some() {
+            return 5;
+        }
+        let into = self.reading.led_by(mention.from, &language.into);
+        let at = self.reading.led_by(mention.from, &language.at);
+        let writes = self.write_before(mention.from);
+        let reads = self.playbook.slots.iter().any(|(_, other)| {
+            matches!(other.kind, SlotType::Path | SlotType::Files)
+        });
+        let earlier = nth > 0
+            || self.reading.mentions.iter().any(|m| {
+                m.to <= mention.from
+                    && m.from >= self.range.start
+                    && matches!(m.what, What::Folder(_) | What::Files(_) | What::Glob(_) | What::Path { .. })
+            });
+        match (entries.is_empty(), into, at) {
+            (_, true, false) => 4,
+            (true, true, true) => 3,
+            (true, _, _) if writes => 3,
+            (false, _, _) if writes && (into || at) && (earlier || !reads) => 3,
+            // "a.json en b.json" a second time: both exist, the later one is written.
+            (false, true, true) if nth > 0 && nth + 1 == files && self.paths_read() <= nth => 2,
+            (true, false, false) if nth >= self.paths_read() && self.paths_read() > 0 => 1,
+            _ => 0,
+        }
+    }
+
+    /// How many single files the playbook reads.
+    fn paths_read(&self) -> usize {
+        self.playbook
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.kind == SlotType::Path && !slot.optional)
+            .count()
+    }
+
+    /// Whether a word for writing stands between the mention before and piece `at`.
+    fn write_before(&self, at: usize) -> bool {
+        let from = self
+            .reading
+            .mentions
+            .iter()
+            .filter(|m| m.to <= at && !matches!(m.what, What::Number(_) | What::Days(_)))
+            .map(|m| m.to)
+            .max()
+            .unwrap_or(self.range.start)
+            .max(self.range.start);
+        (from..at).any(|i| self.sentence().means(i, "write"))
+    }
+}

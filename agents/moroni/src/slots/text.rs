@@ -1,0 +1,126 @@
+//! Words: what follows a cue, up to the end of the clause or the next value.
+
+use super::{Fill, Found};
+use crate::likeness::Use;
+use crate::playbook::Slot;
+use crate::reading::What;
+use crate::words::token::Kind;
+use serde_json::Value;
+use std::ops::Range;
+
+impl Fill<'_, '_> {
+    pub(super) fn text(&mut self, slot: &Slot) -> Found {
+        let region = self.before_cue(slot).or_else(|| self.behind_cue(slot));
+        let Some((lead, region)) = region else { return Ok(None) };
+        let text = self.sentence().words(region.start, region.end).to_owned();
+        self.mark(lead, Use::Lead);
+        self.mark(region, Use::Text);
+        Ok(Some(Value::String(text)))
+    }
+
+    /// "where X is mentioned": the words before a phrase.
+    fn before_cue(&self, slot: &Slot) -> Option<(Range<usize>, Range<usize>)> {
+        for end in self.places(&slot.before) {
+            let leads = self.places(&slot.cues);
+            let lead = leads.iter().filter(|c| c.end < end.start).max_by_key(|c| c.end);
+            let mut start = lead.map_or(self.range.start, |c| c.end);
+            // Nothing that names a place, and no mark, is part of the words.
+            for i in start..end.start {
+                let ends = !self.is_free(i) || self.sentence().tokens[i].kind == Kind::Mark;
+                if ends {
+                    start = i + 1;
+                }
+            }
+            for mention in &self.reading.mentions {
+                let place = mention.to <= end.start
+                    && mention.from >= start
+                    && self.is_place(mention.from, &mention.what);
+                if place {
+                    start = mention.to;
+                }
+            }
+            if let Some(region) = self.trim(start..end.start) {
+                return Some((end, region));
+            }
+        }
+        None
+    }
+
+    fn behind_cue(&self, slot: &Slot) -> Option<(Range<usize>, Range<usize>)> {
+        let sentence = self.sentence();
+        for cue in self.places(&slot.cues) {
+            let mut end = cue.end;
+            while end < self.range.end && self.is_free(end) {
+                let token = &sentence.tokens[end];
+                let place = self
+                    .reading
+                    .mentions
+                    .iter()
+                    .any(|m| self.leads_to_place(end, m.from, &m.what));
+                let next = end > cue.end && self.next_clause(end);
+                if token.kind == Kind::Mark && token.text != "&" || place || next {
+                    break;
+                }
+                end += 1;
+            }
+            if let Some(region) = self.trim(cue.end..end) {
+                return Some((cue, region));
+            }
+        }
+        None
+    }
+
+    /// Whether piece `i` is the preposition before a place, or the place itself.
+    fn leads_to_place(&self, i: usize, from: usize, what: &What) -> bool {
+        if !self.is_place(from, what) {
+            return false;
+        }
+        let language = self.sentence().language;
+        from == i && !matches!(what, What::Files(_))
+            || self.reading.lead(from, &language.at).is_some_and(|lead| lead.start == i)
+    }
+
+    fn is_place(&self, from: usize, what: &What) -> bool {
+        match what {
+            What::Path { .. } | What::Glob(_) | What::Folder(_) => true,
+            What::Files(_) => self.reading.led_by(from, &self.sentence().language.at),
+            _ => false,
+        }
+    }
+
+    /// Whether "and" with a verb behind it begins at piece `i`.
+    fn next_clause(&self, i: usize) -> bool {
+        let sentence = self.sentence();
+        let Some((_, length)) = sentence.language.join.longest(&sentence.folded, i) else {
+            return false;
+        };
+        const VERBS: [&str; 8] =
+            ["find", "show", "collect", "write", "convert", "count", "move", "delete"];
+        let verb = |at: usize| VERBS.iter().any(|verb| sentence.means(at, verb));
+        let quoting = |at: usize| {
+            sentence.folded.get(at).is_some_and(|_| {
+                self.index.knows(self.probe, at, &self.playbook.name) && !sentence.is_stop(at)
+            })
+        };
+        (i + length..self.range.end).take(2).any(|at| verb(at) || quoting(at))
+    }
+
+    /// A region without function words at its ends; `None` when nothing is left.
+    fn trim(&self, region: Range<usize>) -> Option<Range<usize>> {
+        let sentence = self.sentence();
+        let (mut start, mut end) = (region.start, region.end);
+        let idle = |i: usize| {
+            let token = &sentence.tokens[i];
+            token.kind == Kind::Mark
+                || token.is_word()
+                    && (sentence.is_stop(i) || sentence.is_filler(i) || sentence.means(i, "word"))
+        };
+        while start < end && idle(start) {
+            start += 1;
+        }
+        while end > start && idle(end - 1) {
+            end -= 1;
+        }
+        (start < end && end - start <= 12).then_some(start..end)
+    }
+}

@@ -1,0 +1,408 @@
+//! Calling a tool under the effect protocol: intent, permit, effect, receipt.
+
+use crate::job::{Job, Stop, call_digest};
+use crate::permit::{ACT, CALL, CHANGES, Word};
+use crate::recovery::Settled;
+use async_trait::async_trait;
+use charter::approval::{ApprovalState, FrozenEffect};
+use charter::budget::{Limit, Usage};
+use charter::digest::Digest;
+use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
+use charter::event::{DeathCause, EffectOutcome, Event, Permit};
+use charter::plan::Step;
+use charter::ports::{Fence, Ledger, ProgramWatch};
+use charter::rows::{ApprovalRow, EffectRow, EffectState, made_digest};
+use charter::tool::{
+    Act, Acted, Call, ErrorCode, Prepared, Process, Proposed, ToolError, effect_key,
+};
+
+/// Whether a phase leaves something to do.
+pub(crate) enum Flow<T> {
+    /// Go on with this.
+    On(T),
+    /// The step has ended or parked; nothing more to do.
+    Ended,
+}
+
+impl Job<'_> {
+    /// Carries out a step or an instance.
+    pub(crate) async fn call(&mut self) -> Result<(), Stop> {
+        let approval = self.approval().await?;
+        if approval.as_ref().is_some_and(|row| row.state == ApprovalState::Denied) {
+            let error = ToolError::new(ErrorCode::Permission, "a person said no");
+            return self.die(DeathCause::Denied, error, Vec::new()).await;
+        }
+        let (_, step) = self.planned().await?;
+        let (outputs, label) = self.outputs(&step).await?;
+        let item = match self.key().item {
+            0 => None,
+            item => Some(Self::items(&step, &outputs)?.into_iter().nth(item as usize - 1).ok_or_else(
+                || ToolError::new(ErrorCode::Arguments, "the element of this instance is gone"),
+            )?),
+        };
+        let mut call = self.call_for(&step, &outputs, item.as_ref(), label).await?;
+        let digest = call_digest(&call, step.effect)?;
+        if self.key().item > 0 && digest != self.step.digest {
+            let error = ToolError::new(
+                ErrorCode::Permanent,
+                "the instance is not the one that was laid down",
+            );
+            return self.die(DeathCause::Refused, error, Vec::new()).await;
+        }
+        let effects = self.effects().await?;
+        let mut prepared = match self.step.prepared.clone() {
+            Some(reference) => {
+                call.secrets_allowed = secrets_granted(&effects);
+                self.worker.view.json::<Prepared>(&reference, "a prepared call").await?
+            }
+            None => match self.prepare(&step, &mut call, digest, approval.as_ref(), &effects).await? {
+                Flow::On(prepared) => prepared,
+                Flow::Ended => return Ok(()),
+            },
+        };
+        if self.is_stale(&call, &prepared, &effects).await? {
+            prepared = self.worker.ports.tools.prepare(&call).await?;
+            self.draft_prepared(&prepared)?;
+        }
+        if let Some(act) = prepared.act.take() {
+            match self.carry_act(&call, &act, &prepared, approval.as_ref(), &effects).await? {
+                Flow::On(after) => prepared = after,
+                Flow::Ended => return Ok(()),
+            }
+        }
+        match self.carry_changes(&call, &prepared, approval.as_ref(), &effects).await? {
+            Flow::On(()) => self.finish(&call, prepared).await,
+            Flow::Ended => Ok(()),
+        }
+    }
+
+    /// Has the tool look around and propose. Its intent is committed before, its
+    /// receipt is drafted.
+    async fn prepare(
+        &mut self,
+        step: &Step,
+        call: &mut Call,
+        digest: Digest,
+        approval: Option<&ApprovalRow>,
+        effects: &[EffectRow],
+    ) -> Result<Flow<Prepared>, Stop> {
+        let class = self.tool_class(step)?;
+        let wanted = self.wants_call(call, class, digest);
+        let key = effect_key(self.key(), &self.step.digest, CALL, &digest);
+        let known = effects.iter().find(|row| row.key == key);
+        let (looks, secrets) = (wanted.class, wanted.place == policy::Place::Secret);
+        let permit = match self.word(&self.key().clone(), call, wanted, approval, known)? {
+            Word::Go(permit) => permit,
+            Word::Ask(frozen) => {
+                self.park(vec![*frozen]).await?;
+                return Ok(Flow::Ended);
+            }
+            Word::No(error) => {
+                self.refuse(error).await?;
+                return Ok(Flow::Ended);
+            }
+        };
+        call.secrets_allowed = secrets;
+        self.intend(key, CALL, looks, Repeat::Safe, permit, None, None);
+        self.flush().await?;
+        let prepared = match self.worker.ports.tools.prepare(call).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                return Err(error.into());
+            }
+        };
+        self.receive(key, EffectOutcome::Done, None, Vec::new());
+        if prepared.act.is_some() || !prepared.changes.is_empty() {
+            self.draft_prepared(&prepared)?;
+        }
+        Ok(Flow::On(prepared))
+    }
+
+    pub(crate) fn tool_class(&self, step: &Step) -> Result<EffectClass, ToolError> {
+        let spec = self.worker.ports.tools.spec(&step.tool).ok_or_else(|| {
+            ToolError::new(ErrorCode::NoTool, format!("there is no tool named {:?}", step.tool))
+                .hint("`alma tools list` shows the tools of this installation")
+        })?;
+        if spec.version == step.version {
+            Ok(spec.effect)
+        } else {
+            Err(ToolError::new(
+                ErrorCode::NoTool,
+                format!(
+                    "the plan wants {} version {}, here is version {}",
+                    step.tool, step.version, spec.version
+                ),
+            )
+            .hint("plan the mission anew"))
+        }
+    }
+
+    fn draft_prepared(&mut self, prepared: &Prepared) -> Result<(), Stop> {
+        let content = self.draft.json(prepared, prepared.label)?;
+        self.draft.event(Event::StepPrepared { step: self.key().clone(), prepared: content });
+        Ok(())
+    }
+
+    /// Whether targets changed since the proposal, with nothing of it carried
+    /// out: then the tool looks again, and a person is asked again.
+    async fn is_stale(
+        &self,
+        call: &Call,
+        prepared: &Prepared,
+        effects: &[EffectRow],
+    ) -> Result<bool, Stop> {
+        let began = effects.iter().any(|row| row.ordinal != CALL);
+        if self.step.prepared.is_none() || began {
+            return Ok(false);
+        }
+        for proposed in &prepared.changes {
+            let paths: Vec<String> =
+                proposed.change.paths().into_iter().map(str::to_owned).collect();
+            if self.worker.ports.tools.look(call, &paths).await? != proposed.before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn carry_act(
+        &mut self,
+        call: &Call,
+        act: &Act,
+        prepared: &Prepared,
+        approval: Option<&ApprovalRow>,
+        effects: &[EffectRow],
+    ) -> Result<Flow<Prepared>, Stop> {
+        let wanted = self.wants_act(call, act, call.label.join(prepared.label))?;
+        let key = effect_key(self.key(), &self.step.digest, ACT, &wanted.detail);
+        let known = effects.iter().find(|row| row.key == key);
+        if let Some(row) = known {
+            match self.settle_act(call, act, row).await? {
+                Settled::Do => {}
+                Settled::Happened(acted) => return self.acted(key, acted, call).map(Flow::On),
+                Settled::Asked => {
+                    self.release().await?;
+                    return Ok(Flow::Ended);
+                }
+            }
+        }
+        let permit = match self.word(&self.key().clone(), call, wanted, approval, known)? {
+            Word::Go(permit) => permit,
+            Word::Ask(frozen) => {
+                self.park(vec![*frozen]).await?;
+                return Ok(Flow::Ended);
+            }
+            Word::No(error) => {
+                self.refuse(error).await?;
+                return Ok(Flow::Ended);
+            }
+        };
+        self.intend(key, ACT, act.class, act.repeat, permit, None, None);
+        self.flush().await?;
+        let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: &self.fence };
+        match self.worker.ports.tools.act(call, act, &key, &watch).await {
+            Ok(acted) => self.acted(key, acted, call).map(Flow::On),
+            Err(error) => {
+                // A timeout or an interruption says nothing about the other
+                // side; the intent stays open and recovery settles it.
+                let unknown =
+                    matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled | ErrorCode::Transient);
+                if !unknown || matches!(act.repeat, Repeat::Safe | Repeat::Keyed) {
+                    self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The act happened: its outcome takes the place of the proposal.
+    fn acted(&mut self, key: Digest, acted: Acted, call: &Call) -> Result<Prepared, Stop> {
+        let label = acted.label.join(call.label);
+        self.usage = self.usage.plus(Usage { wall_ms: 0, ..acted.usage });
+        let prepared = Prepared { output: acted.output, label, changes: acted.changes, act: None };
+        self.receive(key, EffectOutcome::Done, None, Vec::new());
+        self.draft_prepared(&prepared)?;
+        Ok(prepared)
+    }
+
+    async fn carry_changes(
+        &mut self,
+        call: &Call,
+        prepared: &Prepared,
+        approval: Option<&ApprovalRow>,
+        effects: &[EffectRow],
+    ) -> Result<Flow<()>, Stop> {
+        let label = call.label.join(prepared.label);
+        let mut to_do: Vec<(Digest, &Proposed)> = Vec::new();
+        let mut intents: Vec<(Digest, u32, &Proposed, Permit)> = Vec::new();
+        let mut asks: Vec<FrozenEffect> = Vec::new();
+        for (index, proposed) in prepared.changes.iter().enumerate() {
+            let wanted = self.wants_change(call, index, proposed, label).await?;
+            let (ordinal, detail) = (wanted.ordinal, wanted.detail);
+            let key = effect_key(self.key(), &self.step.digest, ordinal, &detail);
+            let known = effects.iter().find(|row| row.key == key);
+            if let Some(row) = known {
+                if row.state == EffectState::Received(EffectOutcome::Done) {
+                    continue;
+                }
+                match self.settle_change(call, proposed, row).await? {
+                    Settled::Do => {}
+                    Settled::Happened(targets) => {
+                        self.applied(key, call, proposed, &targets)?;
+                        continue;
+                    }
+                    Settled::Asked => {
+                        self.release().await?;
+                        return Ok(Flow::Ended);
+                    }
+                }
+            }
+            match self.word(&self.key().clone(), call, wanted, approval, known)? {
+                Word::Go(permit) => intents.push((key, ordinal, proposed, permit)),
+                Word::Ask(frozen) => asks.push(*frozen),
+                Word::No(error) => {
+                    self.refuse(error).await?;
+                    return Ok(Flow::Ended);
+                }
+            }
+        }
+        if !asks.is_empty() {
+            self.park(asks).await?;
+            return Ok(Flow::Ended);
+        }
+        let bytes: u64 = intents.iter().map(|(_, _, p, _)| p.change.bytes_written()).sum();
+        let mut next = self.mission.spent;
+        next.bytes_written = next.bytes_written.saturating_add(bytes);
+        if self.mission.budget.exceeded(&next) == Some(Limit::BytesWritten) {
+            self.over_budget(Limit::BytesWritten).await?;
+            return Ok(Flow::Ended);
+        }
+        for (key, ordinal, proposed, permit) in intents {
+            let (before, after) =
+                (targets_digest(&proposed.before)?, targets_digest(&proposed.expected())?);
+            self.intend(
+                key,
+                ordinal,
+                proposed.class(),
+                Repeat::Safe,
+                permit,
+                Some(before),
+                Some(after),
+            );
+            to_do.push((key, proposed));
+        }
+        if !to_do.is_empty() {
+            self.flush().await?;
+        }
+        let mut to_do = to_do.into_iter();
+        while let Some((key, proposed)) = to_do.next() {
+            let applied = if self.lease.cancel.is_cancelled() {
+                Err(ToolError::new(ErrorCode::Cancelled, "the mission was cancelled"))
+            } else {
+                self.worker.ports.tools.apply(call, proposed).await
+            };
+            match applied {
+                Ok(targets) => self.applied(key, call, proposed, &targets)?,
+                Err(error) => {
+                    self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                    for (key, _) in to_do {
+                        self.receive(key, EffectOutcome::NotDone, None, Vec::new());
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(Flow::On(()))
+    }
+
+    /// Drafts the receipt of a change.
+    fn applied(
+        &mut self,
+        key: Digest,
+        call: &Call,
+        proposed: &Proposed,
+        targets: &[Target],
+    ) -> Result<(), Stop> {
+        self.usage.bytes_written =
+            self.usage.bytes_written.saturating_add(proposed.change.bytes_written());
+        let workspace = call.workspace.to_string_lossy();
+        let made = match proposed.change {
+            charter::effect::Change::Write { .. } => targets
+                .iter()
+                .filter_map(|target| match &target.state {
+                    TargetState::File { sha256, .. } => {
+                        Some(made_digest(&workspace, &target.path, sha256))
+                    }
+                    TargetState::Absent | TargetState::Folder | TargetState::Other => None,
+                })
+                .collect(),
+            // Moving a file does not make it hers.
+            _ => Vec::new(),
+        };
+        self.receive(key, EffectOutcome::Done, Some(targets_digest(targets)?), made);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "an event's fields, in its order")]
+    pub(crate) fn intend(
+        &mut self,
+        key: Digest,
+        ordinal: u32,
+        class: EffectClass,
+        repeat: Repeat,
+        permit: Permit,
+        before: Option<Digest>,
+        after: Option<Digest>,
+    ) {
+        let step = self.key().clone();
+        self.draft.event(Event::EffectIntended {
+            key,
+            step,
+            ordinal,
+            class,
+            repeat,
+            permit,
+            before,
+            after,
+        });
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        key: Digest,
+        outcome: EffectOutcome,
+        after: Option<Digest>,
+        made: Vec<Digest>,
+    ) {
+        let step = self.key().clone();
+        self.draft.event(Event::EffectReceived { key, step, outcome, output: None, after, made });
+    }
+}
+
+/// Whether the call was permitted to read secrets when it was prepared.
+fn secrets_granted(effects: &[EffectRow]) -> bool {
+    effects.iter().any(|row| row.ordinal == CALL && row.permit.grant.is_some())
+}
+
+/// Writes the programs of a step into its lease.
+struct Watch<'j> {
+    ledger: &'j dyn Ledger,
+    fence: &'j Fence,
+}
+
+#[async_trait]
+impl ProgramWatch for Watch<'_> {
+    async fn started(&self, program: &Process) -> Result<(), ToolError> {
+        self.ledger.note_program(self.fence, program, true).await.map_err(|error| {
+            ToolError::new(ErrorCode::Transient, format!("could not note the program: {error}"))
+        })
+    }
+
+    async fn ended(&self, program: &Process) {
+        if let Err(error) = self.ledger.note_program(self.fence, program, false).await {
+            // A program that is noted too long costs one look at a dead pid.
+            tracing::debug!(%error, "could not strike the program off the lease");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A transition in the making: events and the texts they refer to.
+
+use crate::worker::Ports;
+use charter::content::{Content, ContentError, ContentRef};
+use charter::event::Event;
+use charter::ids::{MissionId, StreamId, TenantId, TransitionId};
+use charter::label::Label;
+use charter::ports::{Committed, Fence, LeaseChange, LedgerError, Transition};
+use serde::Serialize;
+
+/// Tries to commit when the store cannot be reached, before giving up.
+const COMMIT_TRIES_MAX: u32 = 8;
+/// First wait between two tries, in milliseconds; doubled every time.
+const COMMIT_WAIT_FIRST_MS: u64 = 20;
+/// Tries while the disk is full: an effect has happened and its receipt must
+/// not be lost, so this lasts for minutes.
+const DISK_FULL_TRIES_MAX: u32 = 600;
+/// Wait between two tries while the disk is full, in milliseconds.
+const DISK_FULL_WAIT_MS: u64 = 500;
+
+/// Events and contents collected for one commit on one mission's stream.
+pub struct Draft<'p> {
+    ports: &'p Ports,
+    tenant: TenantId,
+    stream: StreamId,
+    events: Vec<(StreamId, Event)>,
+    contents: Vec<Content>,
+}
+
+impl<'p> Draft<'p> {
+    /// An empty draft for a mission's stream.
+    pub fn new(ports: &'p Ports, tenant: &TenantId, mission: &MissionId) -> Self {
+        Self {
+            ports,
+            tenant: tenant.clone(),
+            stream: StreamId::mission(mission),
+            events: Vec::new(),
+            contents: Vec::new(),
+        }
+    }
+
+    /// Adds an event.
+    pub fn event(&mut self, event: Event) {
+        self.events.push((self.stream.clone(), event));
+    }
+
+    /// Adds a value as JSON content.
+    pub fn json<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        label: Label,
+    ) -> Result<ContentRef, ContentError> {
+        let (content, reference) = Content::of_json(
+            &self.tenant,
+            value,
+            label,
+            self.ports.clock.now(),
+            self.ports.entropy.as_ref(),
+        )?;
+        self.contents.push(content);
+        Ok(reference)
+    }
+
+    /// Adds a text as content.
+    pub fn text(&mut self, text: &str, label: Label) -> Result<ContentRef, ContentError> {
+        let (content, reference) = Content::new(
+            &self.tenant,
+            text.as_bytes().to_vec(),
+            label,
+            self.ports.clock.now(),
+            self.ports.entropy.as_ref(),
+        )?;
+        self.contents.push(content);
+        Ok(reference)
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The transition, named and dated.
+    pub fn transition(self, fence: Option<Fence>, lease: LeaseChange) -> Transition {
+        let at = self.ports.clock.now();
+        Transition {
+            id: TransitionId::new(at, self.ports.entropy.as_ref()),
+            tenant: self.tenant,
+            at,
+            fence,
+            lease,
+            events: self.events,
+            contents: self.contents,
+        }
+    }
+}
+
+/// Commits, and tries the same transition again when it is not known whether it
+/// was written. On a full disk a transition without new intents waits for room:
+/// what it records has happened.
+pub async fn commit(ports: &Ports, transition: Transition) -> Result<Committed, LedgerError> {
+    let intends =
+        transition.events.iter().any(|(_, event)| matches!(event, Event::EffectIntended { .. }));
+    let (mut tries, mut full) = (0, 0);
+    loop {
+        match ports.ledger.commit(transition.clone()).await {
+            Err(LedgerError::Store { operation, cause }) => {
+                tries += 1;
+                if tries >= COMMIT_TRIES_MAX {
+                    return Err(LedgerError::Store { operation, cause });
+                }
+                ports.timer.rest(COMMIT_WAIT_FIRST_MS << tries).await;
+            }
+            Err(LedgerError::DiskFull(place)) if !intends => {
+                full += 1;
+                if full >= DISK_FULL_TRIES_MAX {
+                    return Err(LedgerError::DiskFull(place));
+                }
+                ports.timer.rest(DISK_FULL_WAIT_MS).await;
+            }
+            other => return other,
+        }
+    }
+}

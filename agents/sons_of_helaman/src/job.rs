@@ -1,0 +1,230 @@
+//! One claimed step on its way: what the phases share.
+
+use crate::draft::{Draft, commit};
+use crate::lease::Lease;
+use crate::worker::Worker;
+use charter::budget::Usage;
+use charter::content::ContentError;
+use charter::digest::{Digest, DigestError};
+use charter::effect::EffectClass;
+use charter::ids::{Millis, StepKey};
+use charter::label::Label;
+use charter::plan::{Plan, Step};
+use charter::ports::{Fence, LeaseChange, LedgerError};
+use charter::reference::{self, Root};
+use charter::rows::{MissionRow, StepRow};
+use charter::tool::{Call, ErrorCode, ToolError};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a job stopped before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The ledger refused or failed.
+    Ledger(LedgerError),
+    /// A value could not be stored or read.
+    Content(ContentError),
+    /// A value could not be digested.
+    Digest(DigestError),
+    /// The call failed: retry, repair or the dead-letter desk.
+    Tool(ToolError),
+}
+
+impl From<LedgerError> for Stop {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<DigestError> for Stop {
+    fn from(error: DigestError) -> Self {
+        Self::Digest(error)
+    }
+}
+
+impl From<ToolError> for Stop {
+    fn from(error: ToolError) -> Self {
+        Self::Tool(error)
+    }
+}
+
+impl From<ContentError> for Stop {
+    fn from(error: ContentError) -> Self {
+        match error {
+            // The user's data are too large for a step: that is the step's failure.
+            ContentError::TooLarge { .. } => Self::Tool(
+                ToolError::new(ErrorCode::TooLarge, error.to_string())
+                    .hint("work on fewer or smaller files at a time"),
+            ),
+            ContentError::Parse { .. } | ContentError::Write(_) => Self::Content(error),
+        }
+    }
+}
+
+/// A claimed step.
+pub(crate) struct Job<'w> {
+    pub(crate) worker: &'w Worker,
+    pub(crate) mission: MissionRow,
+    /// The row as it was when the step was claimed.
+    pub(crate) step: StepRow,
+    pub(crate) fence: Fence,
+    pub(crate) lease: Lease,
+    /// Events that wait for the next commit.
+    pub(crate) draft: Draft<'w>,
+    pub(crate) usage: Usage,
+    started: Millis,
+}
+
+impl<'w> Job<'w> {
+    pub(crate) fn new(
+        worker: &'w Worker,
+        mission: MissionRow,
+        step: StepRow,
+        fence: Fence,
+        lease: Lease,
+    ) -> Self {
+        let draft = Draft::new(&worker.ports, &worker.settings.tenant, &mission.id);
+        let started = worker.ports.clock.now();
+        Self { worker, mission, step, fence, lease, draft, usage: Usage::default(), started }
+    }
+
+    pub(crate) fn key(&self) -> &StepKey {
+        &self.step.key
+    }
+
+    /// Commits what is drafted; the step stays claimed.
+    pub(crate) async fn flush(&mut self) -> Result<(), Stop> {
+        self.commit(LeaseChange::Keep).await
+    }
+
+    /// Commits what is drafted and gives the claim back.
+    pub(crate) async fn release(&mut self) -> Result<(), Stop> {
+        self.commit(LeaseChange::Release).await
+    }
+
+    async fn commit(&mut self, lease: LeaseChange) -> Result<(), Stop> {
+        let worker = self.worker;
+        let fresh = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
+        let draft = std::mem::replace(&mut self.draft, fresh);
+        let transition = draft.transition(Some(self.fence.clone()), lease);
+        commit(&worker.ports, transition).await?;
+        Ok(())
+    }
+
+    /// Forgets what is drafted: it did not happen.
+    pub(crate) fn clear(&mut self) {
+        let worker = self.worker;
+        self.draft = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
+    }
+
+    /// Resources used since the claim.
+    pub(crate) fn used(&self) -> Usage {
+        let wall = self.worker.ports.clock.now().saturating_sub(self.started);
+        Usage { wall_ms: u64::try_from(wall).unwrap_or(0), steps: 0, ..self.usage }
+    }
+
+    pub(crate) async fn plan(&self) -> Result<Arc<Plan>, Stop> {
+        self.worker.view.plan(&self.mission.plan).await
+    }
+
+    pub(crate) async fn planned(&self) -> Result<(Arc<Plan>, Step), Stop> {
+        let plan = self.plan().await?;
+        let n = self.key().n;
+        let step = plan.step(n).cloned().ok_or_else(|| {
+            LedgerError::Damaged(format!("the plan of {} has no step {n}", self.mission.id))
+        })?;
+        Ok((plan, step))
+    }
+
+    /// Outputs of the steps that this one needs, with their joined label.
+    pub(crate) async fn outputs(
+        &self,
+        step: &Step,
+    ) -> Result<(BTreeMap<u32, Arc<Value>>, Label), Stop> {
+        let mut outputs = BTreeMap::new();
+        let mut label = Label::TRUSTED;
+        let rows = self.worker.view.steps(&self.mission.id, None).await?;
+        for n in step.needs() {
+            let reference = rows.iter().find(|row| row.key.n == n).and_then(|r| r.output.as_ref());
+            if let Some(reference) = reference {
+                label = label.join(reference.label);
+                outputs.insert(n, self.worker.view.value(reference).await?);
+            }
+        }
+        Ok((outputs, label))
+    }
+
+    /// The list that a `for_each` step runs over.
+    pub(crate) fn items(
+        step: &Step,
+        outputs: &BTreeMap<u32, Arc<Value>>,
+    ) -> Result<Vec<Value>, ToolError> {
+        let Some(each) = &step.for_each else { return Ok(Vec::new()) };
+        let list = resolve(&Value::String(each.items.clone()), outputs, None)?;
+        let Value::Array(items) = list else {
+            return Err(ToolError::new(
+                ErrorCode::Arguments,
+                format!("step {} runs over {}, which is no list", step.n, each.items),
+            ));
+        };
+        if items.len() > each.max_items as usize {
+            return Err(ToolError::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "step {} would run {} times, more than its bound of {}",
+                    step.n,
+                    items.len(),
+                    each.max_items
+                ),
+            )
+            .hint("name fewer files, or raise max_items in a mission file"));
+        }
+        Ok(items)
+    }
+
+    /// The call of this step, or of one instance of it.
+    pub(crate) async fn call_for(
+        &self,
+        step: &Step,
+        outputs: &BTreeMap<u32, Arc<Value>>,
+        item: Option<&Value>,
+        label: Label,
+    ) -> Result<Call, Stop> {
+        Ok(Call {
+            tool: step.tool.clone(),
+            version: step.version,
+            args: resolve(&step.args, outputs, item)?,
+            label,
+            workspace: PathBuf::from(self.worker.view.text(&self.mission.workspace).await?),
+            limits: step.limits.clone(),
+            secrets_allowed: false,
+            now: self.mission.created_at,
+            cancel: self.lease.cancel.clone(),
+        })
+    }
+}
+
+fn resolve(
+    value: &Value,
+    outputs: &BTreeMap<u32, Arc<Value>>,
+    item: Option<&Value>,
+) -> Result<Value, ToolError> {
+    reference::resolve(value, &|root| match root {
+        Root::Step(n) => outputs.get(n).map(AsRef::as_ref),
+        Root::Item => item,
+    })
+    .map_err(|error| ToolError::new(ErrorCode::Arguments, error.to_string()))
+}
+
+/// Digest of a resolved call: tool, version, arguments, class and limits.
+pub(crate) fn call_digest(call: &Call, class: EffectClass) -> Result<Digest, DigestError> {
+    Digest::of_json(&json!({
+        "tool": call.tool,
+        "version": call.version,
+        "args": call.args,
+        "effect": class,
+        "limits": call.limits,
+    }))
+}

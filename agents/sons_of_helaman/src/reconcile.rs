@@ -1,0 +1,94 @@
+//! Taking claims back from the dead, and other housekeeping that compares what
+//! is with what should be. It takes no input, may run at any time and by anybody,
+//! and doing it twice is doing it once.
+
+use crate::draft::{Draft, commit};
+use crate::worker::{Ports, Settings};
+use charter::event::Event;
+use charter::ports::{Fence, LeaseChange, LeaseRow, LedgerError, Query, Rows};
+use moroni::machine::failure::backoff_ms;
+
+/// Approvals handled in one round.
+const BATCH: u32 = 100;
+
+/// One round. `is_alive` tells whether a process of this host still runs; `None`
+/// for other hosts. Returns how many claims were taken back.
+pub async fn reconcile(
+    ports: &Ports,
+    settings: &Settings,
+    is_alive: &(dyn Fn(&charter::tool::Process) -> Option<bool> + Send + Sync),
+) -> Result<u32, LedgerError> {
+    let now = ports.clock.now();
+    let Rows::Leases(leases) = ports.ledger.query(&settings.tenant, Query::Leases).await? else {
+        return Ok(0);
+    };
+    let mut taken = 0;
+    for lease in leases {
+        let dead = is_alive(&lease.holder) == Some(false);
+        // This process cannot be its own victim: while it lives, its lease
+        // thread renews.
+        let expired = lease.expires_at < now && lease.holder != settings.process;
+        if !dead && !expired {
+            continue;
+        }
+        if take_back(ports, &lease, dead).await? {
+            taken += 1;
+        }
+    }
+    expire_approvals(ports, settings).await?;
+    Ok(taken)
+}
+
+/// Makes sure that the former executor is dead, then takes the claim back. A
+/// process that may still act keeps its claim: two at work are worse than one
+/// that is late.
+async fn take_back(
+    ports: &Ports,
+    lease: &LeaseRow,
+    holder_dead: bool,
+) -> Result<bool, LedgerError> {
+    for program in &lease.programs {
+        if !ports.tools.kill(program).await {
+            tracing::warn!(step = %lease.step, pid = program.pid, "a program of a lost claim may still run");
+            return Ok(false);
+        }
+    }
+    if !holder_dead && !ports.tools.kill(&lease.holder).await {
+        return Ok(false);
+    }
+    let now = ports.clock.now();
+    let mut draft = Draft::new(ports, &lease.tenant, &lease.step.mission);
+    draft.event(Event::StepReleased {
+        step: lease.step.clone(),
+        token: lease.token,
+        // A step that kills its workers must not do so in a tight loop.
+        ready_at: now.saturating_add_unsigned(if holder_dead {
+            0
+        } else {
+            backoff_ms(0, ports.entropy.next_u32())
+        }),
+    });
+    let fence = Fence { step: lease.step.clone(), token: lease.token };
+    match commit(ports, draft.transition(Some(fence), LeaseChange::Release)).await {
+        Ok(_) => Ok(true),
+        // Its worker was quicker than this round.
+        Err(LedgerError::Conflict(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn expire_approvals(ports: &Ports, settings: &Settings) -> Result<(), LedgerError> {
+    let query = Query::ExpiredApprovals { now: ports.clock.now(), limit: BATCH };
+    let Rows::Approvals(expired) = ports.ledger.query(&settings.tenant, query).await? else {
+        return Ok(());
+    };
+    for row in expired {
+        let mut draft = Draft::new(ports, &row.tenant, &row.mission);
+        draft.event(Event::ApprovalExpired { approval: row.id, mission: row.mission.clone() });
+        match commit(ports, draft.transition(None, LeaseChange::Keep)).await {
+            Ok(_) | Err(LedgerError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! A worker: rung for a step, it claims it if it can and carries it as far as it
+//! goes.
+
+use crate::draft::{Draft, commit};
+use crate::job::{Job, Stop};
+use crate::lease::{LEASE_MS, LeaseKeeper};
+use crate::view::View;
+use async_trait::async_trait;
+use charter::budget::Limit;
+use charter::content::ContentError;
+use charter::digest::DigestError;
+use charter::event::{DeathCause, Event};
+use charter::ids::{StepKey, TenantId, WorkerId};
+use charter::ports::{
+    Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Query, Tools,
+};
+use charter::rows::{MissionRow, StepRow};
+use charter::tool::{ErrorCode, Process, ToolError};
+use moroni::machine::ring::{Ring, Work, on_ring};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Waiting, so that a simulation need not.
+#[async_trait]
+pub trait Timer: Send + Sync {
+    /// Waits for so many milliseconds.
+    async fn rest(&self, ms: u64);
+}
+
+/// The world as a worker sees it.
+#[derive(Clone)]
+pub struct Ports {
+    /// Durable truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// The tools.
+    pub tools: Arc<dyn Tools>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Waiting.
+    pub timer: Arc<dyn Timer>,
+}
+
+/// What a worker is told once.
+#[derive(Clone)]
+pub struct Settings {
+    /// Whose steps it works on.
+    pub tenant: TenantId,
+    /// Its process, for the record and for its successors.
+    pub process: Process,
+    /// Alma's data folder: never a place for effects.
+    pub home: PathBuf,
+    /// The policy in force.
+    pub policy: policy::Settings,
+}
+
+/// What came of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// Nothing to do.
+    Ignored,
+    /// The step, or its mission, moved on.
+    Advanced,
+    /// Somebody else has the step.
+    Lost,
+}
+
+/// A worker that could not go on. The step is not lost: its lease runs out and
+/// another claim settles what is open.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The ledger failed.
+    #[error("could not work on step {step}")]
+    Ledger {
+        /// The step.
+        step: StepKey,
+        /// Why.
+        #[source]
+        source: LedgerError,
+    },
+    /// A value could not be stored.
+    #[error("could not store what came of step {step}")]
+    Content {
+        /// The step.
+        step: StepKey,
+        /// Why.
+        #[source]
+        source: ContentError,
+    },
+    /// A value could not be digested.
+    #[error("could not digest a value of step {step}")]
+    Digest {
+        /// The step.
+        step: StepKey,
+        /// Why.
+        #[source]
+        source: DigestError,
+    },
+}
+
+/// A worker.
+pub struct Worker {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) id: WorkerId,
+    pub(crate) view: View,
+    keeper: Arc<dyn LeaseKeeper>,
+}
+
+impl Worker {
+    /// A worker with a fresh name.
+    pub fn new(ports: Ports, settings: Settings, keeper: Arc<dyn LeaseKeeper>) -> Self {
+        let id = WorkerId::new(ports.clock.now(), ports.entropy.as_ref());
+        let view = View::new(Arc::clone(&ports.ledger), settings.tenant.clone());
+        Self { ports, settings, id, view, keeper }
+    }
+
+    /// Answers one ring: claims the step if it is due and carries it as far as
+    /// it goes. Every ring may come late, early, twice or never.
+    pub async fn work(&self, key: &StepKey) -> Result<Worked, WorkError> {
+        match self.answer(key).await {
+            Ok(worked) => Ok(worked),
+            Err(Stop::Ledger(LedgerError::Conflict(reason))) => {
+                tracing::debug!(step = %key, reason, "somebody else has the step");
+                Ok(Worked::Lost)
+            }
+            Err(Stop::Ledger(LedgerError::NotFound(_))) => Ok(Worked::Ignored),
+            Err(Stop::Ledger(source)) => Err(WorkError::Ledger { step: key.clone(), source }),
+            Err(Stop::Content(source)) => Err(WorkError::Content { step: key.clone(), source }),
+            Err(Stop::Digest(source)) => Err(WorkError::Digest { step: key.clone(), source }),
+            Err(Stop::Tool(error)) => Err(WorkError::Ledger {
+                step: key.clone(),
+                source: LedgerError::Damaged(error.to_string()),
+            }),
+        }
+    }
+
+    async fn answer(&self, key: &StepKey) -> Result<Worked, Stop> {
+        let tenant = &self.settings.tenant;
+        let step = self.ports.ledger.step(tenant, key).await?;
+        let mission = self.ports.ledger.mission(tenant, &key.mission).await?;
+        match on_ring(&step, &mission, self.ports.clock.now()) {
+            Ring::Ignore => Ok(Worked::Ignored),
+            Ring::Stop(limit) => self.stop(&mission, limit).await,
+            Ring::Claim(work) => self.claim(step, mission, work).await,
+        }
+    }
+
+    async fn claim(&self, step: StepRow, mission: MissionRow, work: Work) -> Result<Worked, Stop> {
+        let fence = Fence { step: step.key.clone(), token: step.token + 1 };
+        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &mission.id);
+        draft.event(Event::StepClaimed {
+            step: step.key.clone(),
+            worker: self.id.clone(),
+            token: fence.token,
+        });
+        let take = LeaseChange::Take {
+            holder: self.settings.process.clone(),
+            expires_at: self.ports.clock.now() + LEASE_MS,
+        };
+        commit(&self.ports, draft.transition(Some(fence.clone()), take)).await?;
+        let lease = self.keeper.hold(&fence);
+        let mut job = Job::new(self, mission, step, fence, lease);
+        let done = match work {
+            Work::Cancel => job.cancelled().await,
+            Work::Poison => {
+                let error = ToolError::new(
+                    ErrorCode::Permanent,
+                    format!("the step ended {} workers without a result", job.step.lost),
+                )
+                .hint("look at the tool and its input, then requeue the step");
+                job.die(DeathCause::Poison, error, Vec::new()).await
+            }
+            Work::Report => job.close().await,
+            Work::Expand => job.expand().await,
+            Work::Gather => job.gather().await,
+            Work::Call => job.call().await,
+        };
+        match done {
+            Ok(()) => {}
+            Err(Stop::Tool(error)) => job.failed(error).await?,
+            Err(Stop::Ledger(LedgerError::DiskFull(place))) => {
+                let error = ToolError::new(
+                    ErrorCode::DiskFull,
+                    format!("the disk that holds the ledger is full: {place}"),
+                )
+                .hint("make room; the step is tried again by itself");
+                job.failed(error).await?;
+            }
+            Err(stop) => return Err(stop),
+        }
+        Ok(Worked::Advanced)
+    }
+
+    /// Ends a mission early because a budget is spent.
+    async fn stop(&self, mission: &MissionRow, limit: Limit) -> Result<Worked, Stop> {
+        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &mission.id);
+        let steps = self.view.open_steps(&mission.id).await?;
+        draft.event(Event::MissionStopped { mission: mission.id.clone(), limit, steps });
+        commit(&self.ports, draft.transition(None, LeaseChange::Keep)).await?;
+        Ok(Worked::Advanced)
+    }
+
+    /// Whether any step of this tenant is ready, for callers that drain.
+    pub async fn has_ready_steps(&self) -> Result<bool, LedgerError> {
+        let query = Query::ReadySteps { now: self.ports.clock.now(), limit: 1 };
+        Ok(!self.ports.ledger.steps(&self.settings.tenant, query).await?.is_empty())
+    }
+}

@@ -1,0 +1,390 @@
+//! The grammar of the command line.
+
+use charter::budget::Budget;
+use charter::digest::Digest;
+use charter::ids::{ApprovalId, MissionId, StepKey};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A private companion that plans, does and proves work on your own files.
+#[derive(Debug, Parser)]
+#[command(name = "alma", version, about, max_term_width = 100, subcommand_required = true)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done · 1 failed or nothing found · 2 usage · 3 a person is \
+    needed · 4 done, not all verified · 5 refused · 6 stopped by a budget · 130 cancelled")]
+pub struct Cli {
+    /// Write one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Change a setting for this command: --set worker.concurrency=4
+    #[arg(long = "set", global = true, value_name = "SETTING=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (field, value) = text.split_once('=').ok_or("expected SETTING=VALUE")?;
+    Ok((field.to_owned(), value.to_owned()))
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Plan wishes and carry them out.
+    Mission {
+        /// What to do.
+        #[command(subcommand)]
+        command: MissionCommand,
+    },
+    /// Look at plans without carrying them out, and change them.
+    Plan {
+        /// What to do.
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Look at what Alma asks you.
+    Approvals {
+        /// What to do.
+        #[command(subcommand)]
+        command: ApprovalCommand,
+    },
+    /// Say yes to what Alma asks; the mission goes on.
+    Approve {
+        /// Which question.
+        approval: ApprovalId,
+        /// The effect in doubt did happen.
+        #[arg(long, conflicts_with = "not_happened")]
+        happened: bool,
+        /// The effect in doubt did not happen: do it now.
+        #[arg(long)]
+        not_happened: bool,
+        /// Only if the question is still about this.
+        #[arg(long)]
+        digest: Option<Digest>,
+        /// Do not wait for the mission.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Say no to what Alma asks.
+    Deny {
+        /// Which question.
+        approval: ApprovalId,
+        /// Do not wait for the mission.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// The desk of steps that ended without a result.
+    DeadLetters {
+        /// What to do.
+        #[command(subcommand)]
+        command: DeadLetterCommand,
+    },
+    /// What can be asked for in plain words.
+    Playbooks {
+        /// What to do.
+        #[command(subcommand)]
+        command: PlaybookCommand,
+    },
+    /// What Alma works with.
+    Tools {
+        /// What to do.
+        #[command(subcommand)]
+        command: ToolCommand,
+    },
+    /// The record and its proof.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Look whether everything is in order, and say what to do if not.
+    Doctor,
+    /// The configuration.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Work on steps until stopped; attaches to the process that holds the data.
+    Worker {
+        /// Steps to work on at the same time.
+        #[arg(long)]
+        concurrency: Option<u32>,
+    },
+    /// Measure Alma on this machine.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+/// A wish in words or in a file.
+#[derive(Debug, Clone, Args)]
+pub struct Wish {
+    /// What you want done, in your own words.
+    #[arg(required_unless_present = "file")]
+    pub words: Vec<String>,
+    /// A mission file (YAML) instead of words; `-` reads it from standard input.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "words")]
+    pub file: Option<PathBuf>,
+    /// The folder to work in; the current one unless given.
+    #[arg(long, short, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Show what would happen, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Start at most so many steps.
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
+    /// Work at most so many seconds.
+    #[arg(long, value_name = "N")]
+    pub max_seconds: Option<u64>,
+    /// Let programs use at most so many seconds of processor time.
+    #[arg(long, value_name = "N")]
+    pub max_cpu_seconds: Option<u64>,
+    /// Write at most so many bytes.
+    #[arg(long, value_name = "N")]
+    pub max_bytes: Option<u64>,
+}
+
+impl Wish {
+    /// The budget, where a bound was given.
+    pub fn budget(&self, default: &Budget) -> Option<Budget> {
+        let seconds = |given: Option<u64>, ms: u64| given.map_or(ms, |s| s.saturating_mul(1_000));
+        let budget = Budget {
+            steps: self.max_steps.unwrap_or(default.steps),
+            wall_ms: seconds(self.max_seconds, default.wall_ms),
+            cpu_ms: seconds(self.max_cpu_seconds, default.cpu_ms),
+            bytes_written: self.max_bytes.unwrap_or(default.bytes_written),
+        };
+        (budget != *default).then_some(budget)
+    }
+}
+
+/// `alma mission …`
+#[derive(Debug, Subcommand)]
+pub enum MissionCommand {
+    /// Plan, show the plan, carry it out, prove the result.
+    Run {
+        /// The wish.
+        #[command(flatten)]
+        wish: Wish,
+        /// Approve this digest; without one, approve what is planned, unseen.
+        #[arg(long, value_name = "DIGEST", num_args = 0..=1, require_equals = true)]
+        approve_plan: Option<Option<Digest>>,
+        /// Start over although the same wish waits already.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Plan and accept, without waiting for the result.
+    Submit {
+        /// The wish.
+        #[command(flatten)]
+        wish: Wish,
+        /// Start over although the same wish waits already.
+        #[arg(long)]
+        again: bool,
+    },
+    /// List missions, newest first.
+    List {
+        /// Only those in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show a mission with its steps.
+    Show {
+        /// Which.
+        mission: MissionId,
+    },
+    /// Follow a mission to its end.
+    Watch {
+        /// Which.
+        mission: MissionId,
+    },
+    /// Stop a mission.
+    Cancel {
+        /// Which.
+        mission: MissionId,
+    },
+    /// Show the report of a mission.
+    Report {
+        /// Which.
+        mission: MissionId,
+    },
+    /// List what a mission did to the world.
+    Effects {
+        /// Which.
+        mission: MissionId,
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+/// `alma plan …`
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Plan a wish and show the plan.
+    New {
+        /// The wish.
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Show the plan of a mission; with --file, as a mission file to edit.
+    Show {
+        /// Which.
+        mission: MissionId,
+        /// As a mission file.
+        #[arg(long)]
+        file: bool,
+    },
+    /// Replace the plan of a mission that has not ended; finished steps stay.
+    Edit {
+        /// Which.
+        mission: MissionId,
+        /// The mission file; `-` reads it from standard input.
+        #[arg(long, short, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Compare the plans of two missions.
+    Diff {
+        /// One.
+        left: MissionId,
+        /// The other.
+        right: MissionId,
+    },
+}
+
+/// `alma approvals …`
+#[derive(Debug, Subcommand)]
+pub enum ApprovalCommand {
+    /// List open questions.
+    List {
+        /// Answered ones too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one question in full.
+    Show {
+        /// Which.
+        approval: ApprovalId,
+    },
+}
+
+/// `alma dead-letters …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// List dead steps.
+    List,
+    /// Show one with its input and error.
+    Show {
+        /// Which.
+        step: StepKey,
+    },
+    /// Send one round again; the mission goes on.
+    Requeue {
+        /// Which.
+        step: StepKey,
+        /// Do not wait for the mission.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Take one off the desk for good.
+    Discard {
+        /// Which.
+        step: StepKey,
+    },
+}
+
+/// `alma playbooks …`
+#[derive(Debug, Subcommand)]
+pub enum PlaybookCommand {
+    /// List playbooks.
+    List,
+    /// Show one.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `alma tools …`
+#[derive(Debug, Subcommand)]
+pub enum ToolCommand {
+    /// List tools.
+    List,
+    /// Show one.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `alma audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check chains, checkpoints, texts and derived rows.
+    Verify,
+}
+
+/// `alma config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the configuration in force.
+    Show,
+    /// Check the configuration.
+    Check,
+}
+
+/// `alma bench …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchCommand {
+    /// Start of the program; with --missions, on a folder that holds so much.
+    Startup {
+        /// Fill a temporary folder with so many missions first.
+        #[arg(long, default_value_t = 0)]
+        missions: u32,
+        /// Fill it with at least so many events.
+        #[arg(long, default_value_t = 0)]
+        events: u32,
+        /// Times each thing is measured.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+    },
+    /// A mission's own overhead.
+    Mission {
+        /// Steps per mission.
+        #[arg(long, default_value_t = 3)]
+        steps: u32,
+        /// Missions.
+        #[arg(long, default_value_t = 50)]
+        runs: u32,
+    },
+    /// Throughput and wake-up time of the queue.
+    Queue {
+        /// Jobs.
+        #[arg(long, default_value_t = 2_000)]
+        jobs: u32,
+        /// Worker processes.
+        #[arg(long, default_value_t = 2)]
+        workers: u32,
+        /// Through the whole effect protocol instead of the bare queue.
+        #[arg(long)]
+        protocol: bool,
+    },
+    /// Kill workers and count what is lost or doubled.
+    Kill {
+        /// Kills.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+        /// Seed of the moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}

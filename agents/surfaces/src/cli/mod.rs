@@ -1,0 +1,174 @@
+//! The command line.
+//!
+//! [`args`] is the grammar, [`route`] the table from commands to operations,
+//! [`follow`] watches a mission and asks for approvals, [`tree`] and [`show`]
+//! turn values into text, [`exit`] turns outcomes into exit codes.
+
+pub mod args;
+pub mod exit;
+pub mod follow;
+pub mod route;
+pub mod show;
+pub mod tree;
+
+use alma::{Alma, Error, operations};
+use args::{Cli, Command, MissionCommand};
+use charter::ids::Principal;
+use exit::Exit;
+use serde_json::{Value, json};
+use std::io::Write;
+use tokio::sync::mpsc;
+
+/// What a command needs of the process that runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// The ledger only.
+    Ledger,
+    /// Workers too: it waits for steps to be carried out.
+    Workers,
+}
+
+impl Command {
+    /// What the command needs.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Mission { command: MissionCommand::Run { .. } }
+            | Self::Mission { command: MissionCommand::Watch { .. } }
+            | Self::Worker { .. } => Needs::Workers,
+            Self::Mission { command: MissionCommand::Cancel { .. } } => Needs::Workers,
+            Self::Approve { no_wait, .. } | Self::Deny { no_wait, .. } if !no_wait => {
+                Needs::Workers
+            }
+            Self::DeadLetters { command: args::DeadLetterCommand::Requeue { no_wait, .. } }
+                if !no_wait =>
+            {
+                Needs::Workers
+            }
+            _ => Needs::Ledger,
+        }
+    }
+}
+
+/// Where a surface writes, and what it may assume of it.
+pub struct Screen {
+    /// Machine-readable output.
+    pub json: bool,
+    /// Whether a person sits in front of both input and output.
+    pub interactive: bool,
+    /// Whether colours are welcome.
+    pub color: bool,
+}
+
+impl Screen {
+    /// Writes a line to standard output. A reader that has gone away is no error
+    /// of ours: the work goes on without it.
+    pub fn line(&self, text: &str) {
+        let _gone = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    /// Writes a line to standard error.
+    pub fn note(&self, text: &str) {
+        let _gone = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Writes the one document of `--json`.
+    pub fn document(&self, value: &Value) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.note(&format!("could not write the document: {error}")),
+        }
+    }
+}
+
+/// Runs one command to its end.
+pub async fn run(
+    alma: &Alma,
+    principal: &Principal,
+    cli: Cli,
+    screen: &Screen,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Exit {
+    let done = match cli.command {
+        Command::Mission { command: MissionCommand::Run { wish, approve_plan, again } } => {
+            let request = match route::wish(&wish, &alma.config.budget) {
+                Ok(request) => request,
+                Err(error) => return fail(screen, &error),
+            };
+            if wish.dry_run {
+                route::ask(alma, principal, screen, "plan.dry_run", request).await
+            } else {
+                follow::run(alma, principal, screen, interrupts, request, again, approve_plan).await
+            }
+        }
+        Command::Mission { command: MissionCommand::Watch { mission } } => {
+            follow::watch(alma, principal, screen, interrupts, &mission, None).await
+        }
+        Command::Approve { approval, happened, not_happened, digest, no_wait } => {
+            let answer = match (happened, not_happened) {
+                (true, _) => "happened",
+                (_, true) => "not_happened",
+                _ => "approve",
+            };
+            let request = json!({
+                "approval": approval, "answer": answer, "digest": digest, "seen": true,
+            });
+            follow::after(alma, principal, screen, interrupts, "approvals.answer", request, no_wait)
+                .await
+        }
+        Command::Deny { approval, no_wait } => {
+            let request = json!({ "approval": approval, "answer": "deny", "seen": true });
+            follow::after(alma, principal, screen, interrupts, "approvals.answer", request, no_wait)
+                .await
+        }
+        Command::DeadLetters {
+            command: args::DeadLetterCommand::Requeue { step, no_wait },
+        } => {
+            let request = json!({ "step": step });
+            let name = "dead_letters.requeue";
+            follow::after(alma, principal, screen, interrupts, name, request, no_wait).await
+        }
+        command => match route::route(&command, &alma.config.budget) {
+            Ok(Some((name, request))) => route::ask(alma, principal, screen, name, request).await,
+            Ok(None) => Ok(Exit::Done),
+            Err(error) => Err(error),
+        },
+    };
+    done.unwrap_or_else(|error| fail(screen, &error))
+}
+
+/// Shows an error and gives its exit code.
+pub fn fail(screen: &Screen, error: &Error) -> Exit {
+    let exit = Exit::of_error(error);
+    if screen.json {
+        let mut document = json!({ "state": exit.state(), "error": exit::chain(error) });
+        if let Error::Refused(refusal) = error {
+            document["missing"] = json!(refusal.missing);
+            document["nearest"] = json!(refusal.nearest);
+        }
+        screen.document(&document);
+    } else {
+        screen.note(&show::error(error));
+    }
+    exit
+}
+
+/// Every operation that the command line reaches, for the test that no operation
+/// is forgotten.
+pub fn reached() -> Vec<&'static str> {
+    let mut names = route::NAMES.to_vec();
+    names.extend(["mission.submit", "plan.dry_run", "approvals.answer", "dead_letters.requeue"]);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_operation_is_reached() {
+        let reached: BTreeSet<_> = reached().into_iter().collect();
+        let all: BTreeSet<_> = operations::ALL.iter().map(|operation| operation.name).collect();
+        assert_eq!(reached, all);
+    }
+}

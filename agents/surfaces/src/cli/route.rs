@@ -1,0 +1,209 @@
+//! The table from commands to operations.
+
+use super::args::{
+    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MissionCommand,
+    PlanCommand, PlaybookCommand, ToolCommand, Wish,
+};
+use super::exit::Exit;
+use super::{Screen, show};
+use alma::{Alma, Error, operations};
+use charter::budget::Budget;
+use charter::ids::Principal;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
+
+/// Most bytes of a mission file.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Operations that [`route`] reaches.
+pub const NAMES: &[&str] = &[
+    "mission.list",
+    "mission.show",
+    "mission.report",
+    "mission.effects",
+    "mission.cancel",
+    "plan.new",
+    "plan.show",
+    "plan.edit",
+    "plan.diff",
+    "approvals.list",
+    "approvals.show",
+    "dead_letters.list",
+    "dead_letters.show",
+    "dead_letters.discard",
+    "playbooks.list",
+    "playbooks.show",
+    "tools.list",
+    "tools.show",
+    "audit.verify",
+    "doctor",
+    "config.show",
+];
+
+/// The operation and request of a command; `None` for those that are more than
+/// one request.
+pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str, Value)>, Error> {
+    let routed = match command {
+        Command::Mission { command } => match command {
+            MissionCommand::Submit { wish: w, again } => {
+                if w.dry_run {
+                    ("plan.dry_run", wish(w, budget)?)
+                } else {
+                    let mut request = wish(w, budget)?;
+                    request["again"] = json!(again);
+                    ("mission.submit", request)
+                }
+            }
+            MissionCommand::List { state, limit } => {
+                ("mission.list", json!({ "state": state, "limit": limit }))
+            }
+            MissionCommand::Show { mission } => ("mission.show", json!({ "mission": mission })),
+            MissionCommand::Cancel { mission } => ("mission.cancel", json!({ "mission": mission })),
+            MissionCommand::Report { mission } => ("mission.report", json!({ "mission": mission })),
+            MissionCommand::Effects { mission, limit } => {
+                ("mission.effects", json!({ "mission": mission, "limit": limit }))
+            }
+            MissionCommand::Run { .. } | MissionCommand::Watch { .. } => return Ok(None),
+        },
+        Command::Plan { command } => match command {
+            PlanCommand::New { wish: w } if w.dry_run => ("plan.dry_run", wish(w, budget)?),
+            PlanCommand::New { wish: w } => ("plan.new", wish(w, budget)?),
+            PlanCommand::Show { mission, .. } => ("plan.show", json!({ "mission": mission })),
+            PlanCommand::Edit { mission, file } => {
+                ("plan.edit", json!({ "mission": mission, "file": read(file)? }))
+            }
+            PlanCommand::Diff { left, right } => {
+                ("plan.diff", json!({ "left": left, "right": right }))
+            }
+        },
+        Command::Approvals { command } => match command {
+            ApprovalCommand::List { all } => ("approvals.list", json!({ "all": all })),
+            ApprovalCommand::Show { approval } => {
+                ("approvals.show", json!({ "approval": approval }))
+            }
+        },
+        Command::DeadLetters { command } => match command {
+            DeadLetterCommand::List => ("dead_letters.list", json!({})),
+            DeadLetterCommand::Show { step } => ("dead_letters.show", json!({ "step": step })),
+            DeadLetterCommand::Discard { step } => {
+                ("dead_letters.discard", json!({ "step": step }))
+            }
+            DeadLetterCommand::Requeue { .. } => return Ok(None),
+        },
+        Command::Playbooks { command } => match command {
+            PlaybookCommand::List => ("playbooks.list", json!({})),
+            PlaybookCommand::Show { name } => ("playbooks.show", json!({ "name": name })),
+        },
+        Command::Tools { command } => match command {
+            ToolCommand::List => ("tools.list", json!({})),
+            ToolCommand::Show { name } => ("tools.show", json!({ "name": name })),
+        },
+        Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
+        Command::Doctor => ("doctor", json!({})),
+        Command::Config { command: ConfigCommand::Show | ConfigCommand::Check } => {
+            ("config.show", json!({}))
+        }
+        Command::Approve { .. }
+        | Command::Deny { .. }
+        | Command::Worker { .. }
+        | Command::Bench { .. } => return Ok(None),
+    };
+    Ok(Some(routed))
+}
+
+/// The request of a wish.
+pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
+    let named = wish.workspace.as_deref().unwrap_or(Path::new("."));
+    let workspace = named.canonicalize().map_err(|error| {
+        Error::Usage(format!(
+            "the workspace {} cannot be used: {error}; name an existing folder with --workspace",
+            named.display()
+        ))
+    })?;
+    if !workspace.is_dir() {
+        return Err(Error::Usage(format!("the workspace {} is no folder", workspace.display())));
+    }
+    let file = wish.file.as_deref().map(read).transpose()?;
+    let words = (!wish.words.is_empty()).then(|| wish.words.join(" "));
+    Ok(json!({
+        "workspace": workspace,
+        "words": words,
+        "file": file,
+        "budget": wish.budget(budget),
+    }))
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let fail = |cause: String| {
+        Error::Usage(format!("the mission file {} cannot be read: {cause}", path.display()))
+    };
+    let mut text = String::new();
+    let size = if path == Path::new("-") {
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+    }
+    .map_err(|error| fail(error.to_string()))?;
+    if size as u64 > FILE_BYTES_MAX {
+        return Err(fail(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+/// Asks Alma and shows what she says.
+pub async fn ask(
+    alma: &Alma,
+    principal: &Principal,
+    screen: &Screen,
+    name: &'static str,
+    request: Value,
+) -> Result<Exit, Error> {
+    let response = call(alma, principal, name, request).await?;
+    let exit = outcome(name, &response);
+    if screen.json {
+        let mut document = response;
+        if let Some(fields) = document.as_object_mut()
+            && !fields.contains_key("state")
+        {
+            let state = match (exit, name) {
+                (Exit::Done, "mission.submit") => "accepted",
+                (Exit::Done, name) if name.ends_with(".list") => "found",
+                (exit, _) => exit.state(),
+            };
+            fields.insert("state".to_owned(), json!(state));
+        }
+        screen.document(&document);
+    } else {
+        screen.line(show::response(name, &response).trim_end());
+    }
+    Ok(exit)
+}
+
+/// Asks Alma.
+pub async fn call(
+    alma: &Alma,
+    principal: &Principal,
+    name: &'static str,
+    request: Value,
+) -> Result<Value, Error> {
+    let operation = operations::find(name)
+        .ok_or_else(|| Error::NotFound(format!("the operation {name}")))?;
+    (operation.call)(alma, principal, request).await
+}
+
+fn outcome(name: &str, response: &Value) -> Exit {
+    let only_list = response.as_object().and_then(|fields| match fields.len() {
+        1 => fields.values().next()?.as_array(),
+        _ => None,
+    });
+    match name {
+        "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
+        "doctor" if response["healthy"] == json!(false) => Exit::Failed,
+        "plan.diff" if response["same"] == json!(false) => Exit::Failed,
+        "mission.submit" if response["state"] == json!("waiting") => Exit::Waiting,
+        _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,
+        _ => Exit::Done,
+    }
+}

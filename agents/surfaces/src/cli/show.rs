@@ -1,0 +1,220 @@
+//! Responses as text. Lists become aligned columns, single things become fields;
+//! a response that brings its own text shows that.
+
+use super::exit::chain;
+use alma::Error;
+use serde_json::Value;
+
+/// Widest cell of a list.
+const CELL_MAX: usize = 60;
+
+/// A response as text.
+pub fn response(name: &str, response: &Value) -> String {
+    match name {
+        "approvals.show" => card(response),
+        "doctor" => doctor(response),
+        "plan.dry_run" => dry_run(response),
+        "plan.new" => format!(
+            "{}{}\n\nwhy     {}\ndigest  {}",
+            text(&response["text"]).trim_end(),
+            notes(response),
+            text(&response["reason"]),
+            text(&response["digest"])
+        ),
+        "mission.submit" => format!(
+            "{}{}\n\naccepted as {}\nfollow it with: alma mission watch {}",
+            text(&response["text"]).trim_end(),
+            notes(response),
+            text(&response["mission"]),
+            text(&response["mission"])
+        ),
+        "plan.diff" | "plan.edit" => text(&response["diff"]),
+        _ => match response.get("text").and_then(Value::as_str) {
+            Some(text) => text.to_owned(),
+            None => general(response),
+        },
+    }
+}
+
+/// An error as text: what happened, why, what to do.
+pub fn error(error: &Error) -> String {
+    let mut text = format!("alma: {}", chain(error));
+    if let Error::Refused(refusal) = error {
+        if !refusal.missing.is_empty() {
+            text.push_str(&format!("\nmissing: {}", refusal.missing.join(" · ")));
+        }
+        if !refusal.nearest.is_empty() {
+            text.push_str("\nwhat I can do that comes nearest:");
+            for near in &refusal.nearest {
+                text.push_str(&format!("\n  - {near}"));
+            }
+        }
+    }
+    text
+}
+
+fn notes(response: &Value) -> String {
+    let all = response["notes"].as_array();
+    all.into_iter().flatten().map(|note| format!("\nnote: {}", text(note))).collect()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn general(response: &Value) -> String {
+    let Some(fields) = response.as_object() else { return text(response) };
+    if let [(_, Value::Array(rows))] = fields.iter().collect::<Vec<_>>().as_slice() {
+        return if rows.is_empty() { "nothing here yet".to_owned() } else { table(rows) };
+    }
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    let mut shown = String::new();
+    for (key, value) in fields {
+        match value {
+            Value::Array(rows) if rows.iter().any(Value::is_object) => {
+                shown.push_str(&format!("{key}:\n{}\n", indent(&table(rows))));
+            }
+            Value::Object(_) => {
+                let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+                shown.push_str(&format!("{key}:\n{}\n", indent(&pretty)));
+            }
+            _ => shown.push_str(&format!("{key:<width$}  {}\n", text(value))),
+        }
+    }
+    shown
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut columns: Vec<&str> = Vec::new();
+    for row in rows.iter().filter_map(Value::as_object) {
+        for key in row.keys() {
+            if !columns.contains(&key.as_str()) {
+                columns.push(key);
+            }
+        }
+    }
+    let cell = |row: &Value, column: &str| {
+        let one: String = match row.get(column) {
+            None => String::new(),
+            Some(Value::Number(ms)) if column.ends_with("_at") => moment(ms.as_i64()),
+            Some(value) => text(value),
+        };
+        let clean: String =
+            one.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        console::truncate_str(&clean, CELL_MAX, "…").into_owned()
+    };
+    let mut lines = vec![columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()));
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|i| lines.iter().map(|line| console::measure_text_width(&line[i])).max().unwrap_or(0))
+        .collect();
+    lines
+        .iter()
+        .map(|line| {
+            let padded: Vec<String> = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| {
+                    console::pad_str(cell, *width, console::Alignment::Left, None).into_owned()
+                })
+                .collect();
+            format!("{}\n", padded.join("  ").trim_end())
+        })
+        .collect()
+}
+
+fn moment(ms: Option<i64>) -> String {
+    ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map(|at| {
+            at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        })
+        .unwrap_or_default()
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end().to_owned()
+}
+
+/// A card: the question and every effect it is about.
+pub fn card(response: &Value) -> String {
+    let card = &response["card"];
+    let mut shown = format!("{}\n", text(&card["title"]));
+    for effect in card["effects"].as_array().into_iter().flatten() {
+        let untrusted = effect["label"]["trust"] == "untrusted";
+        shown.push_str(&format!(
+            "  {:<8} {}{}\n",
+            text(&effect["class"]),
+            visible(&text(&effect["summary"])),
+            if untrusted { "   [from text that was read, not from you]" } else { "" }
+        ));
+    }
+    let mut reasons: Vec<String> = card["effects"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|effect| text(&effect["reason"]))
+        .collect();
+    reasons.dedup();
+    for reason in reasons.into_iter().take(3) {
+        shown.push_str(&format!("  why: {reason}\n"));
+    }
+    for note in card["notes"].as_array().into_iter().flatten() {
+        shown.push_str(&format!("  {}\n", visible(&text(note))));
+    }
+    shown.push_str(&format!("  digest {}\n", text(&response["digest"])));
+    shown
+}
+
+/// Control characters made visible: names of files must not move the cursor.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+fn doctor(response: &Value) -> String {
+    let mut shown = String::new();
+    for finding in response["findings"].as_array().into_iter().flatten() {
+        let sign = match finding["level"].as_str() {
+            Some("good") => "✔",
+            Some("notice") => "~",
+            _ => "✘",
+        };
+        shown.push_str(&format!(
+            "{sign} {:<14} {}\n",
+            text(&finding["what"]),
+            text(&finding["detail"])
+        ));
+        if let Some(fix) = finding["fix"].as_str() {
+            shown.push_str(&format!("  {:<14} → {fix}\n", ""));
+        }
+    }
+    shown
+}
+
+fn dry_run(response: &Value) -> String {
+    let mut shown = format!("{}\n\n", text(&response["text"]).trim_end());
+    let effects = response["effects"].as_array().map_or(&[][..], Vec::as_slice);
+    shown.push_str(if effects.is_empty() {
+        "this would only look; nothing would change\n"
+    } else {
+        "this would happen:\n"
+    });
+    for effect in effects {
+        shown.push_str(&format!(
+            "  {:<6} {:<7} {}\n",
+            text(&effect["verdict"]),
+            text(&effect["class"]),
+            visible(&text(&effect["summary"]))
+        ));
+    }
+    for open in response["unforeseen"].as_array().into_iter().flatten() {
+        shown.push_str(&format!("  cannot be foreseen: {}\n", text(open)));
+    }
+    shown.push_str("nothing was done (dry run)");
+    shown
+}

@@ -1,0 +1,60 @@
+//! Compares stored rows with rows rebuilt from the events, in both directions.
+
+use super::table::scan;
+use super::{AuditReport, FindingKind};
+use crate::projection::RowSet;
+use crate::sqlite::tables::Stored;
+use charter::ports::LedgerError;
+use serde_json::Value;
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
+
+pub(super) async fn compare(
+    conn: &mut SqliteConnection,
+    rows: &RowSet,
+    report: &mut AuditReport,
+) -> Result<(), LedgerError> {
+    table(conn, rows.missions.iter().map(|(_, row)| row), report).await?;
+    table(conn, rows.steps.iter().map(|(_, row)| row), report).await?;
+    table(conn, rows.effects.iter().map(|(_, row)| row), report).await?;
+    table(conn, rows.approvals.iter().map(|(_, row)| row), report).await?;
+    table(conn, rows.made.iter().map(|(_, row)| row), report).await
+}
+
+async fn table<'a, T: Stored + 'a>(
+    conn: &mut SqliteConnection,
+    rebuilt: impl Iterator<Item = &'a T>,
+    report: &mut AuditReport,
+) -> Result<(), LedgerError> {
+    let name = |cells: &[Value]| {
+        cells.iter().take(T::KEY).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let mut expected = BTreeMap::new();
+    for row in rebuilt {
+        let cells = row.cells()?;
+        expected.insert(name(&cells), cells);
+    }
+    let order = T::COLUMNS.iter().take(T::KEY).copied().collect::<Vec<_>>().join(", ");
+    scan(conn, T::TABLE, T::COLUMNS, &order, report, |cells, report| {
+        report.rows += 1;
+        let stored: Vec<_> = cells.iter().map(super::table::Cell::value).collect();
+        let key = name(&stored);
+        let place = format!("{} {key}", T::TABLE);
+        match expected.remove(&key) {
+            None => report.find(FindingKind::Row, place, "follows from no event"),
+            Some(rebuilt) => {
+                let columns = T::COLUMNS.iter().zip(stored.iter().zip(&rebuilt));
+                for (column, _) in columns.filter(|(_, (stored, rebuilt))| stored != rebuilt) {
+                    let what = format!("{column} is not what follows from the events");
+                    report.find(FindingKind::Row, place.as_str(), what);
+                }
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    for key in expected.keys() {
+        report.find(FindingKind::Row, format!("{} {key}", T::TABLE), "is missing");
+    }
+    Ok(())
+}

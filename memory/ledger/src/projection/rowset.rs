@@ -1,0 +1,168 @@
+//! The rows that a transition works on: as they were, and as they are now.
+
+use charter::budget::Budget;
+use charter::content::ContentRef;
+use charter::digest::Digest;
+use charter::ids::{ApprovalId, MissionId, StepKey, TenantId};
+use charter::ports::LedgerError;
+use charter::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, StepRow};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Names a row, or the rows of all steps of a mission.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKey {
+    /// A mission.
+    Mission(MissionId),
+    /// A step, an instance or a report.
+    Step(StepKey),
+    /// All steps of a mission with its report, without instances.
+    StepsOf(MissionId),
+    /// An effect.
+    Effect(Digest),
+    /// An approval.
+    Approval(ApprovalId),
+    /// A file that Alma made, of the transition's tenant.
+    Made(Digest),
+}
+
+/// A row as it was loaded, and as it is now.
+#[derive(Debug, Clone)]
+struct Slot<T> {
+    was: Option<T>,
+    is: Option<T>,
+}
+
+/// Rows of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Table<K, T>(BTreeMap<K, Slot<T>>);
+
+impl<K, T> Default for Table<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// What happened to a row.
+pub(crate) struct Changed<'a, K, T> {
+    /// Its name.
+    pub(crate) key: &'a K,
+    /// Before; `None`: it did not exist.
+    pub(crate) was: Option<&'a T>,
+    /// Now; `None`: it is gone.
+    pub(crate) is: Option<&'a T>,
+}
+
+impl<K: Ord + Clone, T: PartialEq + Clone> Table<K, T> {
+    /// Takes a row as the store has it.
+    pub(crate) fn load(&mut self, key: K, row: T) {
+        self.0.insert(key, Slot { was: Some(row.clone()), is: Some(row) });
+    }
+
+    /// The row as it is now.
+    pub(crate) fn get(&self, key: &K) -> Option<&T> {
+        self.0.get(key)?.is.as_ref()
+    }
+
+    /// The row as it is now, to be changed.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut T> {
+        self.0.get_mut(key)?.is.as_mut()
+    }
+
+    /// Makes or replaces a row.
+    pub(super) fn put(&mut self, key: K, row: T) {
+        match self.0.get_mut(&key) {
+            Some(slot) => slot.is = Some(row),
+            None => {
+                self.0.insert(key, Slot { was: None, is: Some(row) });
+            }
+        }
+    }
+
+    /// Removes a row.
+    pub(super) fn remove(&mut self, key: &K) {
+        if let Some(slot) = self.0.get_mut(key) {
+            slot.is = None;
+        }
+    }
+
+    /// Every row as it is now, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.0.iter().filter_map(|(key, slot)| Some((key, slot.is.as_ref()?)))
+    }
+
+    /// The rows that are not as they were, in order.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Changed<'_, K, T>> {
+        self.0.iter().filter(|(_, slot)| slot.was != slot.is).map(|(key, slot)| Changed {
+            key,
+            was: slot.was.as_ref(),
+            is: slot.is.as_ref(),
+        })
+    }
+}
+
+/// A mission that was submitted and waits for its plan.
+#[derive(Debug, Clone)]
+pub(super) struct Submitted {
+    pub(super) subject: String,
+    pub(super) wish: ContentRef,
+    pub(super) workspace: ContentRef,
+    pub(super) same: Digest,
+    pub(super) budget: Budget,
+}
+
+/// Rows, for one transition or for a whole ledger.
+#[derive(Debug, Clone, Default)]
+pub struct RowSet {
+    pub(crate) missions: Table<MissionId, MissionRow>,
+    pub(crate) steps: Table<StepKey, StepRow>,
+    pub(crate) effects: Table<Digest, EffectRow>,
+    pub(crate) approvals: Table<ApprovalId, ApprovalRow>,
+    pub(crate) made: Table<(TenantId, Digest), MadeRow>,
+    pub(super) submitted: BTreeMap<MissionId, Submitted>,
+}
+
+impl RowSet {
+    /// A mission that was submitted and has no plan yet. A transition must not
+    /// end like this.
+    pub(crate) fn unplanned(&self) -> Option<&MissionId> {
+        self.submitted.keys().next()
+    }
+}
+
+/// The row, or why it cannot be had: what belongs to another tenant is not found.
+pub(super) fn owned<T: Owned>(
+    row: Option<T>,
+    tenant: &TenantId,
+    name: impl fmt::Display,
+) -> Result<T, LedgerError> {
+    row.filter(|row| row.tenant() == tenant)
+        .ok_or_else(|| LedgerError::NotFound(format!("{} {name}", T::KIND)))
+}
+
+/// Rows belong to a tenant.
+pub(super) trait Owned {
+    /// What it is called in errors.
+    const KIND: &'static str;
+    /// Whose it is.
+    fn tenant(&self) -> &TenantId;
+}
+
+macro_rules! owned {
+    ($($row:ty: $kind:literal),*) => {$(
+        impl Owned for &$row {
+            const KIND: &'static str = $kind;
+            fn tenant(&self) -> &TenantId {
+                &self.tenant
+            }
+        }
+        impl Owned for &mut $row {
+            const KIND: &'static str = $kind;
+            fn tenant(&self) -> &TenantId {
+                &self.tenant
+            }
+        }
+    )*};
+}
+
+owned!(MissionRow: "mission", StepRow: "step", EffectRow: "effect", ApprovalRow: "approval");

@@ -1,0 +1,188 @@
+//! Connections, their settings, migrations, and what SQLite's errors mean.
+
+use charter::ports::LedgerError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection, SqlitePool};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Time that a statement waits for another process, such as a backup.
+const BUSY: Duration = Duration::from_secs(5);
+/// The newest schema.
+pub(crate) const SCHEMA: i64 = 1;
+/// Connections for reading.
+const READERS: u32 = 4;
+
+/// Settings on which durability rests, read back from SQLite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// `wal`.
+    pub journal_mode: String,
+    /// `full`.
+    pub synchronous: String,
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        .foreign_keys(false)
+        // Statements hold the user's words.
+        .disable_statement_logging()
+}
+
+/// The writing connection, to a file that has the newest schema.
+pub(super) async fn writer(path: &Path) -> Result<(SqliteConnection, Durability), LedgerError> {
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(match error.kind() {
+                io::ErrorKind::StorageFull => LedgerError::DiskFull(error.to_string()),
+                _ => LedgerError::Store {
+                    operation: format!("make the file {}", path.display()),
+                    cause: error.to_string(),
+                },
+            });
+        }
+        _ => {}
+    }
+    let opening = |error| failed("open the file", error);
+    let mut conn = options(path).connect().await.map_err(opening)?;
+    let durability = durability(&mut conn).await.map_err(opening)?;
+    migrate(&mut conn).await?;
+    Ok((conn, durability))
+}
+
+/// Connections for reading, made when needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(BUSY)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|conn, _| Box::pin(async { durability(conn).await.map(|_| ()) }))
+        .connect_lazy_with(options(path).read_only(true))
+}
+
+/// A connection that can only read, for the audit: works beside an owner and
+/// without one.
+pub(crate) async fn read_only(path: &Path) -> Result<SqliteConnection, LedgerError> {
+    let opening = |error| failed("open the file for reading", error);
+    // Without the write-ahead log setting: it would be written to the file.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let settled = std::fs::metadata(wal).map_or(true, |meta| meta.len() == 0);
+    let mut conn = options.clone().connect().await.map_err(opening)?;
+    match sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut conn).await {
+        Ok(_) => Ok(conn),
+        // A folder that cannot be written has no place for SQLite's shared
+        // memory; with an empty log none is needed.
+        Err(_) if settled => options.immutable(true).connect().await.map_err(opening),
+        Err(error) => Err(opening(error)),
+    }
+}
+
+/// Reads the settings back and refuses a connection that does not have them.
+async fn durability(conn: &mut SqliteConnection) -> Result<Durability, sqlx::Error> {
+    let (journal_mode, synchronous): (String, i64) = sqlx::query_as(
+        "SELECT (SELECT journal_mode FROM pragma_journal_mode), \
+                (SELECT synchronous FROM pragma_synchronous)",
+    )
+    .fetch_one(conn)
+    .await?;
+    let synchronous = match synchronous {
+        2 => "full".to_owned(),
+        other => other.to_string(),
+    };
+    let found = Durability { journal_mode, synchronous };
+    if found.journal_mode == "wal" && found.synchronous == "full" {
+        return Ok(found);
+    }
+    Err(sqlx::Error::Protocol(format!(
+        "the connection is not durable: {found:?} instead of wal and full"
+    )))
+}
+
+fn migrator() -> Migrator {
+    let sql = include_str!("../../migrations/0001_ledger.sql");
+    Migrator::with_migrations(vec![Migration::new(
+        SCHEMA,
+        "ledger".into(),
+        MigrationType::Simple,
+        sql.into_sql_str(),
+        false,
+    )])
+}
+
+async fn migrate(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
+    // `run` is generic over lifetimes in a way that keeps the future from being boxed.
+    migrator().run_direct(None, conn, false).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => newer(version),
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            LedgerError::Damaged(format!(
+                "its schema {version} is not the one that this version of Alma makes; restore \
+                 a backup"
+            ))
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            failed("bring the schema up to date", error)
+        }
+        other => LedgerError::Store {
+            operation: "bring the schema up to date".to_owned(),
+            cause: other.to_string(),
+        },
+    })
+}
+
+/// A file from the future.
+pub(crate) fn newer(version: i64) -> LedgerError {
+    LedgerError::Damaged(format!(
+        "it was written by a newer version of Alma (schema {version}); update Alma, or restore \
+         a backup made by this version"
+    ))
+}
+
+/// What an SQLite error means for the caller.
+pub(crate) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
+    const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
+    const NOT_A_DATABASE: i32 = 26;
+    // The low byte is the primary code, the rest says more.
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .and_then(|code| code.parse::<i32>().ok())
+        .map(|code| code & 0xff);
+    match (code, &error) {
+        (Some(FULL), _) => LedgerError::DiskFull(format!("could not {operation}")),
+        (Some(CORRUPT | NOT_A_DATABASE), _) => LedgerError::Damaged(format!(
+            "could not {operation}: {error}; keep a copy of the file and of the files beside \
+             it, then restore a backup"
+        )),
+        (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+            LedgerError::Damaged(format!("could not {operation}: {error}; run `alma audit verify`"))
+        }
+        _ => LedgerError::Store { operation: operation.to_owned(), cause: error.to_string() },
+    }
+}
+
+/// Closes the writing connection after moving its log into the file.
+pub(super) async fn close(mut conn: SqliteConnection) -> Result<(), LedgerError> {
+    let closing = |error| failed("close the file", error);
+    // A reader that is still there may hold it back; the next owner does it then.
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await.map_err(closing)?;
+    conn.close().await.map_err(closing)
+}

@@ -1,0 +1,259 @@
+//! What makes a transition legal as a whole, for both stores: its shape, its
+//! fence, its lease, its texts. Pure; a store loads the rows that [`keys`] names,
+//! asks [`decide`], and writes the rows that changed.
+
+use crate::projection::{self, RowKey, RowSet, conflict};
+use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
+use charter::event::Event;
+use charter::ids::{ContentId, Millis, StepKey};
+use charter::ports::{Fence, LeaseChange, LedgerError, Transition};
+use charter::rows::{StepRow, StepState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most events that one transition may hold.
+pub(crate) const EVENTS_MAX: usize = 10_000;
+/// Most texts that one transition may hold: one per instance, and some more.
+pub(crate) const CONTENTS_MAX: usize = 50_000;
+/// Bytes of a salt. A fixed number: the hash of a text covers salt and bytes
+/// without a mark between them.
+pub(crate) const SALT_BYTES: usize = 16;
+/// Longest name of a stream, in bytes.
+const STREAM_BYTES_MAX: usize = 200;
+
+/// What follows from a legal transition besides changed rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// Steps that may be claimed now, and from when on.
+    pub(crate) ready: Vec<(StepKey, Millis)>,
+    /// Steps whose lease is over.
+    pub(crate) released: Vec<StepKey>,
+    /// A mission ended: the chain is sealed with a checkpoint.
+    pub(crate) seals: bool,
+}
+
+/// The rows to load first, each once.
+pub(crate) fn keys(transition: &Transition) -> BTreeSet<RowKey> {
+    let fenced = transition.fence.iter().map(|fence| RowKey::Step(fence.step.clone()));
+    let touched = transition.events.iter().flat_map(|(_, event)| projection::touches(event));
+    fenced.chain(touched).collect()
+}
+
+/// The rows to load after those, named by them.
+pub(crate) fn more_keys(transition: &Transition, rows: &RowSet) -> BTreeSet<RowKey> {
+    transition.events.iter().flat_map(|(_, event)| projection::follows(event, rows)).collect()
+}
+
+/// The texts that the events name and the transition does not bring: they must
+/// be there already.
+pub(crate) fn older_contents(transition: &Transition) -> BTreeMap<ContentId, &ContentRef> {
+    let brought: BTreeSet<_> = transition.contents.iter().map(|content| &content.id).collect();
+    transition
+        .events
+        .iter()
+        .flat_map(|(_, event)| content_refs(event))
+        .filter(|reference| !brought.contains(&reference.id))
+        .map(|reference| (reference.id.clone(), reference))
+        .collect()
+}
+
+/// Whether a stored text is the one that an event names.
+pub(crate) fn check_older(
+    reference: &ContentRef,
+    stored: Option<&Content>,
+    transition: &Transition,
+) -> Result<(), LedgerError> {
+    match stored.filter(|content| content.tenant == transition.tenant) {
+        None => Err(LedgerError::NotFound(format!("content {}", reference.id))),
+        Some(content) if content.sha256() != reference.sha256 => {
+            conflict(format!("content {} does not have the hash that an event names", content.id))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Checks the shape of a transition: what can be told from it alone.
+pub(crate) fn check(transition: &Transition) -> Result<(), LedgerError> {
+    let Transition { events, contents, .. } = transition;
+    if events.is_empty() {
+        return conflict("a transition holds at least one event");
+    }
+    if events.len() > EVENTS_MAX || contents.len() > CONTENTS_MAX {
+        return conflict(format!(
+            "a transition holds at most {EVENTS_MAX} events and {CONTENTS_MAX} texts"
+        ));
+    }
+    if events.iter().any(|(s, _)| s.0.is_empty() || s.0.len() > STREAM_BYTES_MAX) {
+        return conflict(format!("a stream has a name of 1 to {STREAM_BYTES_MAX} bytes"));
+    }
+    let mut named = BTreeMap::new();
+    for reference in events.iter().flat_map(|(_, event)| content_refs(event)) {
+        if named.insert(&reference.id, reference.sha256).is_some_and(|is| is != reference.sha256) {
+            return conflict(format!("content {} is named with two hashes", reference.id));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for content in contents {
+        let id = &content.id;
+        if content.bytes.len() > CONTENT_BYTES_MAX {
+            return conflict(format!("content {id} has more than {CONTENT_BYTES_MAX} bytes"));
+        }
+        if content.salt.len() != SALT_BYTES {
+            return conflict(format!("content {id} needs a salt of {SALT_BYTES} bytes"));
+        }
+        if content.tenant != transition.tenant || !seen.insert(id) {
+            return conflict(format!("content {id} is another tenant's, or is there twice"));
+        }
+        match named.get(id) {
+            Some(sha256) if *sha256 == content.sha256() => {}
+            Some(_) => return conflict(format!("content {id} does not have the hash named")),
+            None => return conflict(format!("no event of the transition names content {id}")),
+        }
+    }
+    Ok(())
+}
+
+/// Applies a transition to its rows, or says why it must not happen. After an
+/// error the rows must be thrown away.
+pub(crate) fn decide(
+    transition: &Transition,
+    rows: &mut RowSet,
+) -> Result<Decision, LedgerError> {
+    let takes = matches!(transition.lease, LeaseChange::Take { .. });
+    match &transition.fence {
+        Some(fence) if !takes => check_fence(fence, transition, rows)?,
+        None if transition.lease != LeaseChange::Keep => {
+            return conflict("a lease is taken or given back only under its fence");
+        }
+        _ => {}
+    }
+    for (_, event) in &transition.events {
+        if let Event::MissionReplanned { .. } = event {
+            check_replan(event, transition.fence.as_ref(), rows)?;
+        }
+        projection::apply(event, transition.at, &transition.tenant, rows)?;
+    }
+    if let Some(mission) = rows.unplanned() {
+        return conflict(format!("mission {mission} was submitted without a plan"));
+    }
+    if let (true, Some(fence)) = (takes, &transition.fence) {
+        check_fence(fence, transition, rows)?;
+    }
+    let fenced = transition.fence.as_ref().map(|fence| &fence.step);
+    let mut decision = Decision {
+        ready: Vec::new(),
+        released: Vec::new(),
+        seals: transition
+            .events
+            .iter()
+            .any(|(_, event)| matches!(event, Event::MissionEnded { .. })),
+    };
+    let mut taken = false;
+    for change in rows.steps.changes() {
+        let claim = |row: Option<&StepRow>| {
+            row.filter(|row| row.state == StepState::Claimed).map(|row| row.token)
+        };
+        let (was, is) = (claim(change.was), claim(change.is));
+        if is.is_some() && is != was {
+            if !takes || fenced != Some(change.key) {
+                return conflict(format!("step {} is claimed without a lease", change.key));
+            }
+            taken = true;
+        }
+        if was.is_some() && was != is {
+            decision.released.push(change.key.clone());
+        }
+        let Some(row) = change.is else { continue };
+        let rung = |row: &StepRow| (row.state == StepState::Ready).then_some((row.ready_at, row.token));
+        if rung(row).is_some() && change.was.and_then(rung) != rung(row) {
+            decision.ready.push((row.key.clone(), row.ready_at));
+        }
+        if row.state == StepState::Parked && change.was.map(|was| was.state) != Some(row.state) {
+            check_parked(row, rows)?;
+        }
+    }
+    match (&transition.lease, fenced) {
+        (LeaseChange::Release, Some(step)) if !decision.released.contains(step) => {
+            conflict(format!("step {step} stays claimed, so its lease stays too"))
+        }
+        (LeaseChange::Take { .. }, _) if !taken => {
+            conflict("a lease is taken together with the claim of its step only")
+        }
+        _ => Ok(decision),
+    }
+}
+
+fn check_fence(
+    fence: &Fence,
+    transition: &Transition,
+    rows: &RowSet,
+) -> Result<(), LedgerError> {
+    match rows.steps.get(&fence.step).filter(|row| row.tenant == transition.tenant) {
+        None => Err(LedgerError::NotFound(format!("step {}", fence.step))),
+        Some(row) if row.state == StepState::Claimed && row.token == fence.token => Ok(()),
+        Some(row) => conflict(format!(
+            "the claim {} on step {} is void: its last claim is {}",
+            fence.token, fence.step, row.token
+        )),
+    }
+}
+
+/// A question that was answered meanwhile never wakes who parks under it now.
+fn check_parked(row: &StepRow, rows: &RowSet) -> Result<(), LedgerError> {
+    use charter::approval::ApprovalState::{Expired, Open};
+    let approval = row.approval.as_ref().and_then(|id| rows.approvals.get(id));
+    match approval {
+        Some(approval)
+            if approval.tenant == row.tenant && matches!(approval.state, Open | Expired) =>
+        {
+            Ok(())
+        }
+        _ => conflict(format!("step {} would wait for an approval that is not open", row.key)),
+    }
+}
+
+/// A running step is replaced by its own worker only.
+fn check_replan(event: &Event, fence: Option<&Fence>, rows: &RowSet) -> Result<(), LedgerError> {
+    let Event::MissionReplanned { mission, keep, drop, .. } = event else { return Ok(()) };
+    let replaced = |key: &StepKey| {
+        drop.contains(key) || (key.item == 0 && key.n > 0 && !keep.contains(&key.n))
+    };
+    let running = rows.steps.iter().find(|(key, row)| {
+        key.mission == *mission
+            && row.state == StepState::Claimed
+            && fence.map(|fence| &fence.step) != Some(key)
+            && replaced(key)
+    });
+    match running {
+        Some((key, _)) => conflict(format!("step {key} is running, so it cannot be replaced")),
+        None => Ok(()),
+    }
+}
+
+/// Every text that an event refers to.
+pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
+    match event {
+        Event::MissionSubmitted { wish, workspace, .. } => vec![wish, workspace],
+        Event::MissionPlanned { plan, .. } | Event::MissionReplanned { plan, .. } => vec![plan],
+        Event::MissionEnded { report, .. } => vec![report],
+        Event::StepExpanded { prepared, .. } => prepared.iter().collect(),
+        Event::StepPrepared { prepared, .. } => vec![prepared],
+        Event::StepFinished { output, verdicts, .. } => vec![output, verdicts],
+        Event::StepFailed { error, .. } | Event::StepDied { error, .. } => vec![error],
+        Event::EffectReceived { output, .. } => output.iter().collect(),
+        Event::ApprovalRequested { card, .. } => vec![card],
+        Event::MissionCancelled { .. }
+        | Event::MissionStopped { .. }
+        | Event::StepClaimed { .. }
+        | Event::StepReleased { .. }
+        | Event::StepParked { .. }
+        | Event::StepCancelled { .. }
+        | Event::StepRequeued { .. }
+        | Event::StepDiscarded { .. }
+        | Event::EffectIntended { .. }
+        | Event::EffectInDoubt { .. }
+        | Event::ApprovalAnswered { .. }
+        | Event::ApprovalExpired { .. }
+        | Event::ApprovalReopened { .. }
+        | Event::ApprovalWithdrawn { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,894 @@
+//! One suite for every ledger, and both ledgers against each other.
+
+mod common;
+
+use charter::approval::{Answer, ApprovalState, Grant, Question};
+use charter::budget::Usage;
+use charter::digest::Digest;
+use charter::event::{DeathCause, EffectOutcome, Event};
+use charter::ids::{StepKey, StreamId, TenantId};
+use charter::ports::{
+    Fence, LeaseChange, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows,
+};
+use charter::rows::{EffectState, MissionState, StepRow, StepState};
+use common::{World, each, head, open, process};
+use ledger::MemoryLedger;
+
+/// Runs a story on both ledgers.
+macro_rules! stories {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let home = tempfile::tempdir().unwrap();
+                let path = home.path().join("ledger.db");
+                let ledger = super::open(&path).await.unwrap();
+                super::$name(&ledger).await;
+                ledger.close().await.unwrap();
+                let public = super::common::key().verifying_key();
+                let report = ledger::audit::verify(&path, &public).await.unwrap();
+                assert_eq!(report.findings, []);
+            })*
+        }
+        mod on_the_twin {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&super::MemoryLedger::new()).await;
+            })*
+        }
+    };
+}
+
+stories!(
+    a_mission_runs_from_wish_to_report,
+    a_plan_without_steps_goes_straight_to_its_report,
+    a_transition_counts_once,
+    a_refused_transition_leaves_nothing,
+    a_claim_is_fenced,
+    a_lease_lives_as_long_as_its_claim,
+    a_failed_try_waits_for_its_time,
+    a_released_claim_is_void,
+    instances_end_into_their_step,
+    a_list_without_elements_is_gathered_once,
+    a_dead_step_skips_and_comes_back,
+    two_dead_needs_keep_a_step_skipped,
+    a_dead_instance_comes_back,
+    an_ended_mission_opens_again,
+    a_discarded_step_is_off_the_desk,
+    a_cancelled_mission_ends_what_nobody_runs,
+    a_spent_budget_skips,
+    waiting_is_when_only_a_person_can_help,
+    a_grant_is_spent_once,
+    an_expired_question_is_opened_again,
+    a_denied_step_wakes_to_die,
+    a_part_is_asked_before_anything_runs,
+    an_effect_is_done_once,
+    an_effect_in_doubt_waits_for_an_answer,
+    a_child_plan_keeps_what_is_done,
+    a_child_plan_fences_old_claims_off,
+    a_running_step_is_not_replaced_by_others,
+    texts_belong_to_their_events,
+    tenants_do_not_see_each_other,
+    lists_are_filtered_and_bounded,
+    the_outbox_holds_what_is_ready,
+);
+
+fn refused<T: std::fmt::Debug>(result: Result<T, LedgerError>, expect: &str) {
+    match result.unwrap_err() {
+        LedgerError::Conflict(why) | LedgerError::NotFound(why) => {
+            assert!(why.contains(expect), "{why:?} does not say {expect:?}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+async fn states(world: &World<'_>, mission: &charter::ids::MissionId) -> Vec<(u32, StepState)> {
+    let query = Query::Steps {
+        mission: mission.clone(),
+        state: None,
+        items_of: None,
+        after: None,
+        limit: 100,
+    };
+    let rows = world.ledger.steps(&world.tenant, query).await.unwrap();
+    rows.into_iter().map(|row: StepRow| (row.key.n, row.state)).collect()
+}
+
+async fn a_mission_runs_from_wish_to_report(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 1);
+    let mission = world.whole_mission().await;
+    let row = world.mission(&mission).await;
+    assert_eq!((row.state, row.ended, row.steps), (MissionState::Done, 2, 2));
+    assert_eq!((row.parked, row.dead, row.active), (0, 0, 0));
+    // Six claims without the report's, six ends with it.
+    assert_eq!(row.spent, Usage { steps: 6, wall_ms: 25, cpu_ms: 15, bytes_written: 10 });
+    assert!(row.report.is_some());
+    assert_eq!(states(&world, &mission).await, [(1, StepState::Done), (2, StepState::Done)]);
+    let events = world
+        .ask(Query::Events { stream: StreamId::mission(&mission), after: 2, limit: 3 })
+        .await;
+    let Rows::Events(events) = events else { panic!("{events:?}") };
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 4, 5]);
+    assert!(matches!(events[0].event, Event::StepClaimed { .. }));
+    let Rows::Size(size) = world.ask(Query::Size).await else { panic!() };
+    assert_eq!((size.missions, size.events as i64), (1, size.position));
+    assert_eq!(ledger.changed(0, 10).await.unwrap(), size.position);
+    assert_eq!(ledger.changed(size.position, 10).await.unwrap(), size.position);
+}
+
+async fn a_plan_without_steps_goes_straight_to_its_report(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 2);
+    let (mission, draft) = world.submission(&[]);
+    let committed = draft.commit().await.unwrap();
+    assert_eq!(committed.ready, [(StepKey::report(&mission), world.now())]);
+    world.end(&mission, MissionState::Done).await;
+    let fence = world.try_claim(&StepKey::report(&mission)).await;
+    refused(fence, "is done, so it cannot be claimed");
+}
+
+async fn a_transition_counts_once(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 3);
+    let (mission, draft) = world.submission(&[head(1, &[])]);
+    let transition = draft.transition;
+    let first = ledger.commit(transition.clone()).await.unwrap();
+    let again = ledger.commit(transition.clone()).await.unwrap();
+    assert_eq!(first.position, again.position);
+    assert_eq!(again.ready, []);
+    assert_eq!(ledger.changed(0, 0).await.unwrap(), 2);
+    let mut other = world.cancelling(&mission, vec![]).transition;
+    other.id = transition.id;
+    refused(ledger.commit(other).await, "was something else before");
+}
+
+async fn a_refused_transition_leaves_nothing(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 4);
+    let (mission, draft) = world.submission(&[head(1, &[])]);
+    let mut transition = draft.transition;
+    let submitted = transition.events.remove(0);
+    refused(ledger.commit(transition.clone()).await, "named");
+    transition.events.insert(0, submitted);
+    let wrong = Event::StepFinished {
+        step: StepKey::step(&mission, 1),
+        output: world.text("").1,
+        verdicts: world.text("").1,
+        verified: true,
+        unblocks: vec![],
+        usage: Usage::default(),
+    };
+    let mut broken = transition.clone();
+    broken.events.push((StreamId::mission(&mission), wrong));
+    refused(ledger.commit(broken).await, "content");
+    assert!(ledger.mission(&world.tenant, &mission).await.is_err());
+    assert_eq!(ledger.changed(0, 0).await.unwrap(), 0);
+    ledger.commit(transition).await.unwrap();
+    let nothing = world.draft();
+    refused(nothing.commit().await, "at least one event");
+}
+
+async fn a_claim_is_fenced(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 5);
+    let mission = world.submit(&[head(1, &[]), head(2, &[1])]).await;
+    let (one, two) = (StepKey::step(&mission, 1), StepKey::step(&mission, 2));
+    refused(world.try_claim(&two).await, "is blocked");
+    let wrong = Fence { step: one.clone(), token: 2 };
+    refused(world.claiming(&wrong).commit().await, "next token is not 2");
+    let fence = world.claim(&one).await;
+    refused(world.try_claim(&one).await, "is claimed");
+    let stale = Fence { token: 0, ..fence.clone() };
+    refused(world.finishing(&stale, &[2]).commit().await, "is void");
+    let mut unleased = world.claiming(&Fence { step: two.clone(), token: 1 });
+    unleased.transition.lease = LeaseChange::Keep;
+    unleased.transition.fence = None;
+    refused(unleased.commit().await, "is blocked");
+    refused(world.finishing(&fence, &[1]).commit().await, "does not wait for");
+    world.finish(&fence, &[2]).await;
+    refused(world.finishing(&fence, &[2]).commit().await, "is void");
+    let mut unleased = world.claiming(&Fence { step: two, token: 1 });
+    unleased.transition.lease = LeaseChange::Keep;
+    unleased.transition.fence = None;
+    refused(unleased.commit().await, "without a lease");
+    let nobody = StepKey::step(&mission, 9);
+    let nobody = Fence { step: nobody, token: 1 };
+    refused(world.claiming(&nobody).commit().await, "step m-");
+}
+
+async fn a_lease_lives_as_long_as_its_claim(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 6);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    let stale = Fence { token: 9, ..fence.clone() };
+    assert_eq!(ledger.renew(&fence, 77).await.unwrap(), LeaseStatus::Held);
+    assert_eq!(ledger.renew(&stale, 88).await.unwrap(), LeaseStatus::Lost);
+    ledger.note_program(&fence, &process(1), true).await.unwrap();
+    ledger.note_program(&fence, &process(2), true).await.unwrap();
+    ledger.note_program(&fence, &process(1), false).await.unwrap();
+    refused(ledger.note_program(&stale, &process(3), true).await, "is void");
+    let Rows::Leases(leases) = world.ask(Query::Leases).await else { panic!() };
+    assert_eq!(leases.len(), 1);
+    assert_eq!((leases[0].token, leases[0].expires_at), (1, 77));
+    assert_eq!(leases[0].programs, [process(2)]);
+    let mut stays = world.draft();
+    let prepared = stays.text("prepared");
+    let step = fence.step.clone();
+    let stays = stays.release(&fence).event(Event::StepPrepared { step, prepared });
+    refused(stays.commit().await, "stays claimed");
+    world.cancelling(&mission, vec![fence.step.clone()]).commit().await.unwrap();
+    assert_eq!(ledger.renew(&fence, 99).await.unwrap(), LeaseStatus::Cancelled);
+    let step = fence.step.clone();
+    let ended = world.draft().fence(&fence);
+    ended.event(Event::StepCancelled { step, usage: common::usage() }).commit().await.unwrap();
+    assert_eq!(ledger.renew(&fence, 99).await.unwrap(), LeaseStatus::Lost);
+    assert_eq!(world.ask(Query::Leases).await, Rows::Leases(vec![]));
+}
+
+async fn a_failed_try_waits_for_its_time(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 7);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let due = world.now() + 500;
+    let committed = world.failing(&fence, due).commit().await.unwrap();
+    assert_eq!(committed.ready, [(one.clone(), due)]);
+    refused(world.try_claim(&one).await, "not due");
+    assert_eq!(
+        world.ask(Query::ReadySteps { now: due - 1, limit: 9 }).await,
+        Rows::Steps(vec![])
+    );
+    world.pass(500);
+    let Rows::Steps(ready) = world.ask(Query::ReadySteps { now: due, limit: 9 }).await else {
+        panic!()
+    };
+    assert_eq!((&ready[0].key, ready[0].failures, ready[0].lost), (&one, 1, 0));
+    assert_eq!(world.claim(&one).await.token, 2);
+}
+
+async fn a_released_claim_is_void(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 8);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let released = |token| Event::StepReleased { step: one.clone(), token, ready_at: world.now() };
+    refused(world.draft().event(released(7)).commit().await, "claimed again");
+    world.draft().event(released(1)).commit().await.unwrap();
+    refused(world.finishing(&fence, &[]).commit().await, "is void");
+    let row = world.step(&one).await;
+    assert_eq!((row.state, row.lost, row.worker), (StepState::Ready, 1, None));
+    assert_eq!(world.ask(Query::Leases).await, Rows::Leases(vec![]));
+}
+
+async fn instances_end_into_their_step(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 9);
+    let mission = world.submit(&[each(1, &[]), head(2, &[1])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let committed = world.expanding(&fence, 3, None).commit().await.unwrap();
+    assert_eq!(committed.ready.len(), 3);
+    let row = world.step(&one).await;
+    assert_eq!((row.state, row.items, row.items_open), (StepState::Expanded, 3, 3));
+    world.run(&one.instance(1), &[]).await;
+    world.run(&one.instance(2), &[]).await;
+    refused(world.try_claim(&one).await, "is expanded");
+    let last = world.claim(&one.instance(3)).await;
+    refused(world.finishing(&last, &[2]).commit().await, "its step does");
+    world.die(&last, DeathCause::Permanent, &[]).await;
+    let row = world.step(&one).await;
+    assert_eq!((row.state, row.items_open, row.items_lost), (StepState::Ready, 0, 1));
+    assert!(row.expanded);
+    let fence = world.claim(&one).await;
+    refused(world.expanding(&fence, 1, None).commit().await, "no instances to be made");
+    world.finish(&fence, &[2]).await;
+    let row = world.mission(&mission).await;
+    assert_eq!((row.ended, row.dead, row.spent.steps), (1, 1, 5));
+}
+
+async fn a_list_without_elements_is_gathered_once(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 10);
+    let mission = world.submit(&[each(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let committed = world.expanding(&fence, 0, None).commit().await.unwrap();
+    assert_eq!(committed.ready, [(one.clone(), world.now())]);
+    let row = world.step(&one).await;
+    assert_eq!((row.state, row.items, row.expanded), (StepState::Ready, 0, true));
+    world.run(&one, &[]).await;
+    world.end(&mission, MissionState::Done).await;
+}
+
+async fn a_dead_step_skips_and_comes_back(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 11);
+    let mission = world.submit(&[head(1, &[]), head(2, &[1]), head(3, &[2])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    world.die(&fence, DeathCause::Refused, &[2, 3]).await;
+    let row = world.mission(&mission).await;
+    assert_eq!((row.ended, row.dead, row.refused, row.active), (3, 1, true, 1));
+    let Rows::Steps(dead) = world.ask(Query::DeadSteps { limit: 5 }).await else { panic!() };
+    assert_eq!(dead.iter().map(|row| row.key.n).collect::<Vec<_>>(), [1]);
+    let (three, two) = (3, 2);
+    world.requeueing(&one, &[three, two]).commit().await.unwrap();
+    let blocked = StepState::Blocked;
+    assert_eq!(
+        states(&world, &mission).await,
+        [(1, StepState::Ready), (2, blocked), (3, blocked)]
+    );
+    let row = world.mission(&mission).await;
+    assert_eq!((row.ended, row.dead, row.refused, row.active), (0, 0, false, 1));
+    let report = world.step(&StepKey::report(&mission)).await;
+    assert_eq!((report.state, report.blocked_by), (blocked, 3));
+    for (n, unblocks) in [(1, [2].as_slice()), (2, &[3]), (3, &[])] {
+        world.run(&StepKey::step(&mission, n), unblocks).await;
+    }
+    world.end(&mission, MissionState::Done).await;
+    refused(world.requeueing(&one, &[]).commit().await, "is done");
+}
+
+async fn two_dead_needs_keep_a_step_skipped(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 12);
+    let mission = world.submit(&[head(1, &[]), head(2, &[]), head(3, &[1, 2])]).await;
+    for n in [1, 2] {
+        let fence = world.claim(&StepKey::step(&mission, n)).await;
+        world.die(&fence, DeathCause::Permanent, &[3]).await;
+    }
+    world.requeueing(&StepKey::step(&mission, 1), &[3]).commit().await.unwrap();
+    assert_eq!(states(&world, &mission).await[2], (3, StepState::Skipped));
+    world.requeueing(&StepKey::step(&mission, 2), &[3]).commit().await.unwrap();
+    assert_eq!(states(&world, &mission).await[2], (3, StepState::Blocked));
+    assert_eq!(world.step(&StepKey::step(&mission, 3)).await.blocked_by, 2);
+}
+
+async fn a_dead_instance_comes_back(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 13);
+    let mission = world.submit(&[each(1, &[]), head(2, &[1])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    world.expanding(&fence, 2, None).commit().await.unwrap();
+    world.run(&one.instance(1), &[]).await;
+    let fence = world.claim(&one.instance(2)).await;
+    world.die(&fence, DeathCause::Exhausted, &[]).await;
+    let fence = world.claim(&one).await;
+    world.die(&fence, DeathCause::Permanent, &[2]).await;
+    world.end(&mission, MissionState::Failed).await;
+    world.requeueing(&one.instance(2), &[2]).commit().await.unwrap();
+    let row = world.step(&one).await;
+    assert_eq!((row.state, row.items_open, row.items_lost), (StepState::Expanded, 1, 0));
+    assert_eq!((row.cause, row.error), (None, None));
+    let row = world.mission(&mission).await;
+    assert_eq!((row.state, row.ended, row.dead), (MissionState::Running, 0, 0));
+    world.run(&one.instance(2), &[]).await;
+    world.run(&one, &[2]).await;
+    world.run(&StepKey::step(&mission, 2), &[]).await;
+    world.end(&mission, MissionState::Done).await;
+}
+
+async fn an_ended_mission_opens_again(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 14);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    refused(world.ending(&fence, MissionState::Done).commit().await, "cannot end as done")
+        ;
+    world.die(&fence, DeathCause::Permanent, &[]).await;
+    let report = world.claim(&StepKey::report(&mission)).await;
+    refused(world.ending(&report, MissionState::Running).commit().await, "cannot end as running");
+    world.ending(&report, MissionState::Failed).commit().await.unwrap();
+    refused(world.cancelling(&mission, vec![]).commit().await, "is failed");
+    world.requeueing(&one, &[]).commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert_eq!((row.state, row.report), (MissionState::Running, None));
+    let row = world.step(&StepKey::report(&mission)).await;
+    assert_eq!((row.state, row.token, row.output), (StepState::Blocked, 1, None));
+    world.run(&one, &[]).await;
+    world.end(&mission, MissionState::Done).await;
+}
+
+async fn a_discarded_step_is_off_the_desk(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 15);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let discard = || {
+        let (step, by) = (one.clone(), "me".to_owned());
+        world.draft().event(Event::StepDiscarded { step, by })
+    };
+    refused(discard().commit().await, "is ready, so it cannot be discarded");
+    let fence = world.claim(&one).await;
+    world.die(&fence, DeathCause::Poison, &[]).await;
+    discard().commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert_eq!((row.dead, row.ended), (0, 1));
+    refused(world.requeueing(&one, &[]).commit().await, "is discarded");
+    assert_eq!(world.ask(Query::DeadSteps { limit: 5 }).await, Rows::Steps(vec![]));
+}
+
+async fn a_cancelled_mission_ends_what_nobody_runs(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 16);
+    let heads = [head(1, &[]), head(2, &[1]), each(3, &[]), each(4, &[])];
+    let mission = world.submit(&heads).await;
+    let step = |n| StepKey::step(&mission, n);
+    let running = world.claim(&step(1)).await;
+    for n in [3, 4] {
+        let fence = world.claim(&step(n)).await;
+        world.expanding(&fence, 2, None).commit().await.unwrap();
+    }
+    let busy = world.claim(&step(4).instance(1)).await;
+    let listed = vec![
+        step(0),
+        step(1),
+        step(2),
+        step(3),
+        step(3).instance(1),
+        step(3).instance(2),
+        step(4),
+        step(4).instance(1),
+        step(4).instance(2),
+    ];
+    world.cancelling(&mission, listed).commit().await.unwrap();
+    let cancelled = StepState::Cancelled;
+    assert_eq!(
+        states(&world, &mission).await,
+        [(1, StepState::Claimed), (2, cancelled), (3, cancelled), (4, StepState::Expanded)]
+    );
+    assert_eq!(world.step(&step(3)).await.items_lost, 2);
+    for fence in [&running, &busy] {
+        let step = fence.step.clone();
+        let ended = Event::StepCancelled { step, usage: common::usage() };
+        world.draft().release(fence).event(ended).commit().await.unwrap();
+    }
+    assert_eq!(world.step(&step(4)).await.state, StepState::Ready);
+    let gather = world.claim(&step(4)).await;
+    let ended = Event::StepCancelled { step: step(4), usage: common::usage() };
+    world.draft().release(&gather).event(ended).commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert!(row.cancelled && row.ended == 4 && row.active == 1);
+    world.end(&mission, MissionState::Cancelled).await;
+}
+
+async fn a_spent_budget_skips(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 17);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    world.die(&fence, DeathCause::Permanent, &[]).await;
+    let limit = charter::budget::Limit::Steps;
+    let steps = vec![StepKey::step(&mission, 2)];
+    let stopped = Event::MissionStopped { mission: mission.clone(), limit, steps };
+    world.draft().event(stopped).commit().await.unwrap();
+    assert_eq!(states(&world, &mission).await[1], (2, StepState::Skipped));
+    assert_eq!(world.mission(&mission).await.stopped, Some(limit));
+    let again = world.requeueing(&StepKey::step(&mission, 1), &[]);
+    refused(again.commit().await, "was stopped");
+    world.end(&mission, MissionState::Partial).await;
+}
+
+async fn waiting_is_when_only_a_person_can_help(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 18);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let (one, two) = (StepKey::step(&mission, 1), StepKey::step(&mission, 2));
+    let fence = world.claim(&one).await;
+    let id = world.approval();
+    let parked = Event::StepParked { step: one.clone(), approval: id.clone() };
+    let alone = world.draft().release(&fence).event(parked.clone());
+    refused(alone.commit().await, "not open");
+    let both = world.draft().release(&fence).event(parked);
+    let steps = vec![one.clone()];
+    let both = world.requested(both, &id, &mission, Question::Permission, &[], steps);
+    both.commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert_eq!((row.state, row.parked, row.active), (MissionState::Running, 1, 1));
+    let fence = world.claim(&two).await;
+    world.finish(&fence, &[]).await;
+    assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
+    let Rows::Missions(waiting) = world
+        .ask(Query::Missions {
+            state: Some(MissionState::Waiting),
+            same: None,
+            before: None,
+            limit: 9,
+        })
+        .await
+    else {
+        panic!()
+    };
+    assert_eq!(waiting.len(), 1);
+    world.answering(&id, &mission, Answer::Approve, vec![one]).commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert_eq!((row.state, row.parked), (MissionState::Running, 0));
+}
+
+async fn a_grant_is_spent_once(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 19);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let (one, two) = (StepKey::step(&mission, 1), StepKey::step(&mission, 2));
+    let (id, effect) = (world.approval(), Digest::of(b"effect"));
+    let steps = vec![one.clone()];
+    let question = Question::Permission;
+    world
+        .requested(world.draft(), &id, &mission, question, &[effect], steps)
+        .commit()
+        .await
+        .unwrap();
+    assert_eq!(world.step(&one).await.state, StepState::Parked);
+    let other = world.claim(&two).await;
+    let grant = || Some(Grant { approval: id.clone(), effect });
+    let key = Digest::of(b"key");
+    refused(world.intending(&other, key, grant()).commit().await, "is open");
+    let answer = world.answering(&id, &mission, Answer::Approve, vec![one.clone()]);
+    answer.commit().await.unwrap();
+    assert_eq!(world.question(&id).await.grants, [effect]);
+    let fence = world.claim(&one).await;
+    let wrong = Some(Grant { approval: id.clone(), effect: Digest::of(b"other") });
+    refused(world.intending(&fence, key, wrong).commit().await, "does not permit");
+    world.intending(&fence, key, grant()).commit().await.unwrap();
+    assert_eq!(world.question(&id).await.grants, []);
+    // The same intent again, under the same grant.
+    world.intending(&fence, key, grant()).commit().await.unwrap();
+    assert_eq!(world.effect(&one).await.intents, 2);
+    refused(world.intending(&other, Digest::of(b"k2"), grant()).commit().await, "no longer");
+    // A receipt ends what the grant was for.
+    world.receiving(&fence, key, EffectOutcome::Failed).commit().await.unwrap();
+    refused(world.intending(&fence, key, grant()).commit().await, "no longer");
+}
+
+async fn an_expired_question_is_opened_again(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 20);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let (one, id) = (StepKey::step(&mission, 1), world.approval());
+    let steps = vec![one.clone()];
+    world
+        .requested(world.draft(), &id, &mission, Question::Permission, &[], steps.clone())
+        .commit()
+        .await
+        .unwrap();
+    let late = world.pass(2_000);
+    let Rows::Approvals(expired) =
+        world.ask(Query::ExpiredApprovals { now: late, limit: 5 }).await
+    else {
+        panic!()
+    };
+    assert_eq!(expired.len(), 1);
+    let (approval, of) = (id.clone(), mission.clone());
+    let expire = Event::ApprovalExpired { approval, mission: of };
+    world.draft().event(expire.clone()).commit().await.unwrap();
+    assert_eq!(world.step(&one).await.state, StepState::Parked);
+    let answer = || world.answering(&id, &mission, Answer::Approve, steps.clone());
+    refused(answer().commit().await, "is expired");
+    refused(world.draft().event(expire).commit().await, "is expired");
+    let (approval, of) = (id.clone(), mission.clone());
+    let reopen = Event::ApprovalReopened { approval, mission: of, expires_at: late + 9 };
+    world.draft().event(reopen).commit().await.unwrap();
+    answer().commit().await.unwrap();
+    refused(answer().commit().await, "is approved");
+    let (approval, of) = (id.clone(), mission.clone());
+    let withdraw = Event::ApprovalWithdrawn { approval, mission: of };
+    refused(world.draft().event(withdraw).commit().await, "is approved");
+    let row = world.question(&id).await;
+    assert_eq!((row.state, row.answer, row.seen), (ApprovalState::Approved, Some(Answer::Approve), true));
+}
+
+async fn a_denied_step_wakes_to_die(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 21);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let (one, id) = (StepKey::step(&mission, 1), world.approval());
+    let steps = vec![one.clone()];
+    let grants = [Digest::of(b"effect")];
+    world
+        .requested(world.draft(), &id, &mission, Question::Permission, &grants, steps.clone())
+        .commit()
+        .await
+        .unwrap();
+    let wrong = world.answering(&id, &mission, Answer::Happened, steps.clone());
+    refused(wrong.commit().await, "another kind of answer");
+    world.answering(&id, &mission, Answer::Deny, steps).commit().await.unwrap();
+    let row = world.question(&id).await;
+    assert_eq!((row.state, row.grants.len(), row.requested.len()), (ApprovalState::Denied, 0, 1));
+    let fence = world.claim(&one).await;
+    world.die(&fence, DeathCause::Denied, &[]).await;
+    assert!(world.mission(&mission).await.refused);
+    world.end(&mission, MissionState::Refused).await;
+}
+
+async fn a_part_is_asked_before_anything_runs(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 22);
+    let (mission, draft) = world.submission(&[head(1, &[]), head(2, &[1])]);
+    let (id, steps) = (world.approval(), vec![StepKey::step(&mission, 1)]);
+    let draft = world.requested(draft, &id, &mission, Question::Part, &[], steps.clone());
+    assert_eq!(draft.commit().await.unwrap().ready, []);
+    assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
+    world.answering(&id, &mission, Answer::Approve, steps).commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.state, MissionState::Running);
+    world.claim(&StepKey::step(&mission, 1)).await;
+}
+
+async fn an_effect_is_done_once(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 23);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let key = Digest::of(b"key");
+    refused(world.receiving(&fence, key, EffectOutcome::Done).commit().await, "effect");
+    world.intending(&fence, key, None).commit().await.unwrap();
+    world.receiving(&fence, key, EffectOutcome::NotDone).commit().await.unwrap();
+    world.intending(&fence, key, None).commit().await.unwrap();
+    world.receiving(&fence, key, EffectOutcome::Done).commit().await.unwrap();
+    refused(world.intending(&fence, key, None).commit().await, "never happens twice");
+    let again = world.receiving(&fence, key, EffectOutcome::Done);
+    refused(again.commit().await, "waits for no receipt");
+    let row = world.effect(&one).await;
+    assert_eq!((row.state, row.intents), (EffectState::Received(EffectOutcome::Done), 2));
+    assert_eq!(row.after, Some(Digest::of(b"found")));
+    let Rows::Made(made) = world.ask(Query::Made { made: Digest::of(&key.0) }).await else {
+        panic!()
+    };
+    assert_eq!(made[0].effect, key);
+    assert_eq!(world.ask(Query::Made { made: key }).await, Rows::Made(vec![]));
+}
+
+async fn an_effect_in_doubt_waits_for_an_answer(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 24);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    let (key, id) = (Digest::of(b"key"), world.approval());
+    world.intending(&fence, key, None).commit().await.unwrap();
+    let (step, approval) = (one.clone(), id.clone());
+    let doubt = Event::EffectInDoubt { key, step, approval };
+    let draft = world.draft().release(&fence).event(doubt);
+    let steps = vec![one.clone()];
+    let question = Question::InDoubt;
+    world
+        .requested(draft, &id, &mission, question, &[], steps.clone())
+        .commit()
+        .await
+        .unwrap();
+    assert_eq!(world.effect(&one).await.state, EffectState::InDoubt);
+    assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
+    let wrong = world.answering(&id, &mission, Answer::Approve, steps.clone());
+    refused(wrong.commit().await, "another kind of answer");
+    world.answering(&id, &mission, Answer::NotHappened, steps).commit().await.unwrap();
+    let fence = world.claim(&one).await;
+    world.intending(&fence, key, None).commit().await.unwrap();
+    assert_eq!(world.effect(&one).await.intents, 2);
+    // In doubt again: the old answer is not the answer to the new question.
+    let second = world.approval();
+    let (step, approval) = (one.clone(), second.clone());
+    let doubt = Event::EffectInDoubt { key, step, approval };
+    let draft = world.draft().release(&fence).event(doubt);
+    let steps = vec![one.clone()];
+    world
+        .requested(draft, &second, &mission, question, &[], steps.clone())
+        .commit()
+        .await
+        .unwrap();
+    world.answering(&second, &mission, Answer::Happened, steps).commit().await.unwrap();
+    let fence = world.claim(&one).await;
+    refused(world.intending(&fence, key, None).commit().await, "nobody knows");
+    world.receiving(&fence, key, EffectOutcome::Done).commit().await.unwrap();
+    world.finish(&fence, &[]).await;
+}
+
+fn replanned(
+    world: &World<'_>,
+    draft: &mut common::Draft<'_>,
+    mission: &charter::ids::MissionId,
+    (parent, heads): (Digest, &[charter::event::StepHead]),
+    keep: &[u32],
+    drop: Vec<StepKey>,
+) -> Event {
+    let _ = world;
+    Event::MissionReplanned {
+        mission: mission.clone(),
+        plan: draft.text("child plan"),
+        digest: Digest::of_json(&("child", heads)).unwrap(),
+        parent,
+        steps: heads.to_vec(),
+        keep: keep.to_vec(),
+        drop,
+    }
+}
+
+async fn a_child_plan_keeps_what_is_done(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 25);
+    let mission = world.submit(&[head(1, &[]), head(2, &[1]), head(3, &[2])]).await;
+    world.run(&StepKey::step(&mission, 1), &[2]).await;
+    let fence = world.claim(&StepKey::step(&mission, 2)).await;
+    let parent = world.mission(&mission).await.plan_digest;
+    let heads = [head(1, &[]), head(2, &[1, 1]), head(3, &[1])];
+    let mut draft = world.draft().release(&fence);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    refused(draft.event(event).commit().await, "numbered from 1");
+    let new = charter::event::StepHead { digest: Digest::of(b"new"), ..head(2, &[1]) };
+    let heads = [head(1, &[]), new, head(3, &[1])];
+    let mut draft = world.draft().release(&fence);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1, 2], vec![]);
+    refused(draft.event(event).commit().await, "another one in the new plan");
+    let mut draft = world.draft().release(&fence);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    let committed = draft.event(event).commit().await.unwrap();
+    let ready: Vec<_> = committed.ready.iter().map(|(key, _)| key.n).collect();
+    assert_eq!(ready, [2, 3]);
+    assert_eq!(
+        states(&world, &mission).await,
+        [(1, StepState::Done), (2, StepState::Ready), (3, StepState::Ready)]
+    );
+    assert_eq!(world.step(&StepKey::step(&mission, 2)).await.token, 1);
+    let row = world.mission(&mission).await;
+    assert_eq!((row.replans, row.ended, row.steps, row.active), (1, 1, 3, 2));
+    refused(world.finishing(&fence, &[]).commit().await, "is void");
+    let mut draft = world.draft();
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    refused(draft.event(event).commit().await, "was replaced meanwhile");
+    // A shorter plan: everything is done, the report is next.
+    let parent = row.plan_digest;
+    let mut draft = world.draft();
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads[..1]), &[1], vec![]);
+    let committed = draft.event(event).commit().await.unwrap();
+    assert_eq!(committed.ready, [(StepKey::report(&mission), world.now())]);
+    assert_eq!(states(&world, &mission).await.len(), 1);
+    world.end(&mission, MissionState::Done).await;
+}
+
+async fn a_child_plan_fences_old_claims_off(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 26);
+    let mission = world.submit(&[each(1, &[])]).await;
+    let one = StepKey::step(&mission, 1);
+    let fence = world.claim(&one).await;
+    world.expanding(&fence, 2, None).commit().await.unwrap();
+    let first = world.claim(&one.instance(1)).await;
+    let parent = world.mission(&mission).await.plan_digest;
+    let heads = [charter::event::StepHead { digest: Digest::of(b"new"), ..each(1, &[]) }];
+    let drop = vec![one.instance(1), one.instance(2)];
+    let mut draft = world.draft().release(&first);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[], drop);
+    draft.event(event).commit().await.unwrap();
+    assert!(ledger.step(&world.tenant, &one.instance(1)).await.is_err());
+    let fence = world.claim(&one).await;
+    assert_eq!(fence.token, 2);
+    world.expanding(&fence, 2, None).commit().await.unwrap();
+    let second = world.claim(&one.instance(1)).await;
+    assert_ne!(second.token, first.token);
+    refused(world.finishing(&first, &[]).commit().await, "is void");
+}
+
+async fn a_running_step_is_not_replaced_by_others(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 27);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    world.claim(&StepKey::step(&mission, 2)).await;
+    let parent = world.mission(&mission).await.plan_digest;
+    let heads = [head(1, &[]), head(2, &[])];
+    let mut draft = world.draft().release(&fence);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[], vec![]);
+    refused(draft.event(event).commit().await, "is running");
+    let mut draft = world.draft().release(&fence);
+    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[2], vec![]);
+    draft.event(event).commit().await.unwrap();
+    assert_eq!(states(&world, &mission).await[1], (2, StepState::Claimed));
+}
+
+async fn texts_belong_to_their_events(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 28);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    let mut stray = world.finishing(&fence, &[]);
+    stray.text("stray");
+    refused(stray.commit().await, "no event of the transition names");
+    let mut missing = world.finishing(&fence, &[]);
+    let removed = missing.transition.contents.pop().unwrap();
+    refused(missing.commit().await, removed.id.as_str());
+    let mut changed = world.finishing(&fence, &[]);
+    changed.transition.contents[0].bytes.push(b'!');
+    refused(changed.commit().await, "does not have the hash");
+    let mut short = world.finishing(&fence, &[]);
+    short.transition.contents[0].salt.pop();
+    refused(short.commit().await, "salt of 16 bytes");
+    // A text that is there already may be named again, with its hash only.
+    let wish = world.mission(&mission).await.wish;
+    let again = |wish: charter::content::ContentRef| {
+        let step = fence.step.clone();
+        world.draft().fence(&fence).event(Event::StepPrepared { step, prepared: wish })
+    };
+    let mut wrong = wish.clone();
+    wrong.sha256 = Digest::of(b"wrong");
+    refused(again(wrong).commit().await, "does not have the hash");
+    again(wish.clone()).commit().await.unwrap();
+    let Rows::Contents(found) = world.ask(Query::Content { id: wish.id.clone() }).await else {
+        panic!()
+    };
+    assert_eq!((found[0].text(), found[0].sha256()), ("wish".into(), wish.sha256));
+    let mut twice = world.finishing(&fence, &[]);
+    twice.transition.contents[0].id = wish.id.clone();
+    if let Event::StepFinished { output, .. } = &mut twice.transition.events[0].1 {
+        output.id = wish.id.clone();
+    }
+    refused(twice.commit().await, "exists already");
+}
+
+async fn tenants_do_not_see_each_other(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 29);
+    let mission = world.whole_mission().await;
+    let open = world.submit(&[head(1, &[])]).await;
+    let mut other = World::new(ledger, 30);
+    other.tenant = TenantId("other".into());
+    let one = StepKey::step(&mission, 1);
+    let effects = Query::EffectsOfMission { mission: mission.clone(), limit: 9 };
+    assert_eq!(other.ask(Query::Mission { id: mission.clone() }).await, Rows::Missions(vec![]));
+    assert_eq!(other.ask(Query::Step { key: one.clone() }).await, Rows::Steps(vec![]));
+    assert_eq!(other.ask(effects.clone()).await, Rows::Effects(vec![]));
+    assert_ne!(world.ask(effects).await, Rows::Effects(vec![]));
+    let wish = world.mission(&mission).await.wish;
+    assert_eq!(other.ask(Query::Content { id: wish.id.clone() }).await, Rows::Contents(vec![]));
+    let stream = StreamId::mission(&mission);
+    let events = other.ask(Query::Events { stream, after: 0, limit: 9 }).await;
+    assert_eq!(events, Rows::Events(vec![]));
+    let made = Digest::of(&world.effect(&one).await.key.0);
+    assert_ne!(world.ask(Query::Made { made }).await, Rows::Made(vec![]));
+    assert_eq!(other.ask(Query::Made { made }).await, Rows::Made(vec![]));
+    refused(other.cancelling(&open, vec![]).commit().await, "mission m-");
+    let stolen = Fence { step: StepKey::step(&open, 1), token: 1 };
+    refused(other.claiming(&stolen).commit().await, "step m-");
+    // Same file made by both: two rows.
+    let theirs = other.whole_mission().await;
+    assert_eq!(other.mission(&theirs).await.tenant.0, "other");
+    assert_eq!(world.ask(Query::Approvals { mission: Some(theirs), state: None, limit: 9 }).await,
+        Rows::Approvals(vec![]));
+}
+
+async fn lists_are_filtered_and_bounded(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 31);
+    let mut missions = Vec::new();
+    for _ in 0..4 {
+        missions.push(world.submit(&[each(1, &[]), head(2, &[])]).await);
+    }
+    let list = |before, limit| Query::Missions {
+        state: Some(MissionState::Running),
+        same: Some(Digest::of(b"same")),
+        before,
+        limit,
+    };
+    let ids = |rows| match rows {
+        Rows::Missions(rows) => rows.into_iter().map(|row| row.id).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let newest = ids(world.ask(list(None, 3)).await);
+    assert_eq!(newest, [missions[3].clone(), missions[2].clone(), missions[1].clone()]);
+    let rest = ids(world.ask(list(newest.last().cloned(), 3)).await);
+    assert_eq!(rest, [missions[0].clone()]);
+    let one = StepKey::step(&missions[0], 1);
+    let fence = world.claim(&one).await;
+    world.expanding(&fence, 5, None).commit().await.unwrap();
+    world.run(&one.instance(4), &[]).await;
+    let items = |state, after, limit| Query::Steps {
+        mission: missions[0].clone(),
+        state,
+        items_of: Some(1),
+        after,
+        limit,
+    };
+    let numbers = |rows| match rows {
+        Rows::Steps(rows) => rows.into_iter().map(|row| row.key.item).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(numbers(world.ask(items(None, None, 2)).await), [1, 2]);
+    let after = Some(one.instance(2));
+    assert_eq!(numbers(world.ask(items(None, after.clone(), 9)).await), [3, 4, 5]);
+    assert_eq!(numbers(world.ask(items(Some(StepState::Ready), after, 9)).await), [3, 5]);
+    assert_eq!(states(&world, &missions[0]).await.len(), 2);
+    let ready = world.ask(Query::ReadySteps { now: world.now(), limit: 2 }).await;
+    assert_eq!(numbers(ready).len(), 2);
+}
+
+async fn the_outbox_holds_what_is_ready(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 32);
+    let mission = world.submit(&[head(1, &[]), head(2, &[1])]).await;
+    let now = world.now();
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    world.failing(&fence, now + 50).commit().await.unwrap();
+    let outbox = |now| Query::Outbox { now, limit: 9 };
+    let Rows::Outbox(due) = world.ask(outbox(now)).await else { panic!() };
+    assert_eq!(due.iter().map(|row| (row.step.n, row.due_at)).collect::<Vec<_>>(), [(1, now)]);
+    assert_eq!(world.ask(Query::OutboxNext { now }).await, Rows::When(Some(now + 50)));
+    ledger.outbox_done(&[due[0].id]).await.unwrap();
+    assert_eq!(world.ask(outbox(now)).await, Rows::Outbox(vec![]));
+    let Rows::Outbox(late) = world.ask(outbox(now + 50)).await else { panic!() };
+    assert_eq!(late.len(), 1);
+    ledger.outbox_done(&[late[0].id, 999]).await.unwrap();
+    assert_eq!(world.ask(Query::OutboxNext { now }).await, Rows::When(None));
+}
