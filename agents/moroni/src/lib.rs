@@ -1,2 +1,35 @@
-//! moroni
+//! Moroni plans missions and decides how they go on: values in, values out.
+//!
+//! A wish becomes a plan in one of two ways: a **mission file** is compiled
+//! ([`mission_file`]), or the best **playbook** is filled from the words
+//! ([`plan_words`]). No code here knows what a mission is about: the wording stands
+//! in `playbooks/*.yaml`, what is known of languages in `src/words/*.yaml`.
+//!
+//! | to know | look at |
+//! |---|---|
+//! | what a playbook is | [`playbook`], [`playbooks`], `playbooks/README.md` |
+//! | how words are understood | [`words`], [`reading`], [`likeness`], [`slots`] |
+//! | how a wish of several parts is planned | [`clauses`], [`plan_words`] |
+//! | what is wrong with a plan | [`lint`] |
+//! | how plans are shown and compared | [`render`] |
+//! | how a failed step is repaired | [`heal`] |
+//! | how a mission goes on | [`machine`] |
+//! | what a mission says of itself in the end | [`report`] |
+
+pub mod clauses;
+pub mod compile;
+pub mod heal;
+pub mod likeness;
 pub mod machine;
+pub mod plan_words;
+pub mod playbook;
+pub mod playbooks;
+pub mod reading;
+pub mod refs;
+pub mod report;
+pub mod slots;
+pub mod template;
+pub mod words;
+pub mod yaml;
+
+pub use heal::heads;

@@ -43,7 +43,7 @@ type Feature = u32;
 
 /// A word in a rule.
 #[derive(Debug)]
-enum RuleWord {
+pub(crate) enum RuleWord {
     Features(BTreeSet<Feature>),
     Prefix(String),
     Suffix(String),
@@ -71,7 +71,11 @@ struct Known {
     all: Vec<Vec<RulePhrase>>,
     any: Vec<RulePhrase>,
     none: Vec<RulePhrase>,
+    choices: Choices,
 }
+
+/// Words of the choices of a playbook, by slot.
+pub(crate) type Choices = BTreeMap<String, Vec<Vec<RulePhrase>>>;
 
 #[derive(Debug)]
 struct Word {
@@ -182,6 +186,7 @@ impl Index {
                 all: playbook.rules.all.iter().map(|words| group(&mut index, words)).collect(),
                 any: group(&mut index, &playbook.rules.any),
                 none: group(&mut index, &playbook.rules.none),
+                choices: index.learn_choices(playbook, lexicon),
             };
             for phrase in known.all.iter().flatten().chain(&known.any) {
                 let RulePhrase::Words(words, text) = phrase else { continue };
@@ -283,6 +288,51 @@ impl Index {
             }
         }
         self.rarity.resize(self.features.len(), 1.0);
+    }
+
+    fn learn_choices(&mut self, playbook: &Playbook, lexicon: &Lexicon) -> Choices {
+        let mut choices = Choices::new();
+        for (name, slot) in playbook.slots.iter() {
+            let values = slot.values.iter().map(|allowed| match allowed {
+                Allowed::Choice(choice) => {
+                    choice.words.iter().map(|word| self.rule(word, lexicon)).collect()
+                }
+                Allowed::Name(_) => Vec::new(),
+            });
+            choices.insert(name.to_owned(), values.collect());
+        }
+        choices
+    }
+
+    /// Words of the choices of playbook `p`, for the slot `name`.
+    pub(crate) fn choices(&self, p: usize, name: &str) -> &[Vec<RulePhrase>] {
+        let known = self.known.get(p).and_then(|known| known.choices.get(name));
+        known.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether playbook `p` knows piece `i` of a wish.
+    pub(crate) fn knows(&self, probe: &Probe, i: usize, p: usize) -> bool {
+        let (Some(known), Some(seen)) = (self.known.get(p), probe.seen.get(i)) else {
+            return false;
+        };
+        seen.features.iter().any(|(f, near)| *near >= NEAR && known.vocabulary.contains(f))
+    }
+
+    /// Whether piece `i` of a wish is a word of a rule of playbook `p`.
+    pub(crate) fn rules_know(
+        &self,
+        sentence: &Sentence<'_>,
+        probe: &Probe,
+        i: usize,
+        p: usize,
+    ) -> bool {
+        let Some(known) = self.known.get(p) else { return false };
+        known.all.iter().flatten().any(|phrase| match phrase {
+            RulePhrase::Words(words, _) if words.len() == 1 => {
+                words.iter().any(|word| fits(word, sentence, probe, i, 1.0))
+            }
+            _ => false,
+        })
     }
 
     /// Reads a word or phrase of a rule.
@@ -396,14 +446,14 @@ impl Index {
             return word.features.iter().map(|f| (*f, 0.9)).collect();
         }
         let mut found = Vec::new();
-        for (part, at_end) in [(true, false), (false, true)].map(|(start, end)| (start, end)) {
+        for at_end in [false, true] {
             let longest = self
                 .words
                 .iter()
                 .filter(|word| word.letters >= 5 && word.letters + 2 < letters)
-                .filter(|word| {
-                    part && folded.starts_with(&word.folded)
-                        || at_end && folded.ends_with(&word.folded)
+                .filter(|word| match at_end {
+                    true => folded.ends_with(&word.folded),
+                    false => folded.starts_with(&word.folded),
                 })
                 .max_by_key(|word| word.letters);
             found.extend(longest.into_iter().flat_map(|w| w.features.iter().map(|f| (*f, 0.75))));

@@ -16,7 +16,8 @@
 //! | `StepParked`, `EffectInDoubt` | *claimed* | *parked* |
 //! | `StepFailed` | *claimed* | *ready* at `retry_at`, `failures` + 1 |
 //! | `StepFinished` | *claimed* | *done*; each of `unblocks` has one need less |
-//! | `StepDied`, `StepCancelled` | *claimed* or *ready* | *dead* and its `skips` *skipped*; *cancelled* |
+//! | `StepDied` | *claimed* or *ready* | *dead*; its `skips`, unless ended, *skipped* |
+//! | `StepCancelled` | *claimed* or *ready*, in a mission that was stopped | *cancelled* |
 //! | `StepRequeued` | *dead* | *ready* as new, token kept; `revives` are *blocked* again |
 //! | `StepDiscarded` | *dead* | *discarded* |
 //! | `ApprovalRequested` | *ready*, listed | *parked* |

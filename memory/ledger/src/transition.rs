@@ -167,6 +167,9 @@ pub(crate) fn decide(
         if rung(row).is_some() && change.was.and_then(rung) != rung(row) {
             decision.ready.push((row.key.clone(), row.ready_at));
         }
+        if row.key.n == 0 {
+            check_report(row, rows)?;
+        }
         if row.state == StepState::Parked && change.was.map(|was| was.state) != Some(row.state) {
             check_parked(row, rows)?;
         }
@@ -209,6 +212,16 @@ fn check_parked(row: &StepRow, rows: &RowSet) -> Result<(), LedgerError> {
         }
         _ => conflict(format!("step {} would wait for an approval that is not open", row.key)),
     }
+}
+
+/// Nothing comes after the report that could end the mission. A dead one can be
+/// sent round again.
+fn check_report(row: &StepRow, rows: &RowSet) -> Result<(), LedgerError> {
+    let ended = rows.missions.get(&row.key.mission).is_some_and(|mission| mission.state.is_end());
+    if row.state.is_end() && row.state != StepState::Dead && !ended {
+        return conflict(format!("the report {} would end and leave its mission open", row.key));
+    }
+    Ok(())
 }
 
 /// A running step is replaced by its own worker only.

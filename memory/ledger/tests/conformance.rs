@@ -145,7 +145,19 @@ async fn a_refused_transition_leaves_nothing(ledger: &dyn Ledger) {
     let (mission, draft) = world.submission(&[head(1, &[])]);
     let mut transition = draft.transition;
     let submitted = transition.events.remove(0);
-    refused(ledger.commit(transition.clone()).await, "named");
+    let named = |content: &charter::content::Content| match &submitted.1 {
+        Event::MissionSubmitted { wish, workspace, .. } => {
+            content.id != wish.id && content.id != workspace.id
+        }
+        _ => true,
+    };
+    let mut planned = transition.clone();
+    planned.contents.retain(named);
+    refused(ledger.commit(planned).await, "was not submitted");
+    let mut unplanned = transition.clone();
+    unplanned.events = vec![submitted.clone()];
+    unplanned.contents.retain(|content| !named(content));
+    refused(ledger.commit(unplanned).await, "without a plan");
     transition.events.insert(0, submitted);
     let wrong = Event::StepFinished {
         step: StepKey::step(&mission, 1),
@@ -365,11 +377,10 @@ async fn an_ended_mission_opens_again(ledger: &dyn Ledger) {
     let mission = world.submit(&[head(1, &[])]).await;
     let one = StepKey::step(&mission, 1);
     let fence = world.claim(&one).await;
-    refused(world.ending(&fence, MissionState::Done).commit().await, "cannot end as done")
-        ;
+    refused(world.ending(&fence, MissionState::Done).commit().await, "writes its report");
     world.die(&fence, DeathCause::Permanent, &[]).await;
     let report = world.claim(&StepKey::report(&mission)).await;
-    refused(world.ending(&report, MissionState::Running).commit().await, "cannot end as running");
+    refused(world.ending(&report, MissionState::Running).commit().await, "end as running");
     world.ending(&report, MissionState::Failed).commit().await.unwrap();
     refused(world.cancelling(&mission, vec![]).commit().await, "is failed");
     world.requeueing(&one, &[]).commit().await.unwrap();

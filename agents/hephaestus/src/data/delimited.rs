@@ -5,7 +5,7 @@
 
 use super::DataError;
 use super::text::{lines, short};
-use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
+use csv::{ByteRecord, ReaderBuilder};
 
 /// Delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -188,25 +188,30 @@ pub(crate) fn unique(columns: &[String]) -> Result<(), DataError> {
     }
 }
 
-/// Writes a table.
-pub(crate) fn write(
-    columns: &[String],
-    rows: &[Vec<String>],
-    delimiter: u8,
-) -> Result<String, DataError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        DataError::whole(format!("the table could not be written: {error}"))
-    };
-    let mut writer = WriterBuilder::new()
-        .delimiter(delimiter)
-        .terminator(Terminator::Any(b'\n'))
-        .from_writer(Vec::new());
-    writer.write_record(columns).map_err(|error| failed(&error))?;
-    for row in rows {
-        writer.write_record(row).map_err(|error| failed(&error))?;
+/// Writes a table. A cell that holds any of the delimiters is quoted, so that
+/// nobody who has to find the delimiter out is misled.
+pub(crate) fn write(columns: &[String], rows: &[Vec<String>], delimiter: u8) -> String {
+    let mut text = String::new();
+    for row in std::iter::once(columns).chain(rows.iter().map(Vec::as_slice)) {
+        for (i, cell) in row.iter().enumerate() {
+            if i > 0 {
+                text.push(char::from(delimiter));
+            }
+            let special = |c: char| {
+                matches!(c, '"' | '\n' | '\r') || u8::try_from(c).is_ok_and(|c| DELIMITERS.contains(&c))
+            };
+            let alone = row.len() == 1 && cell.is_empty();
+            if alone || cell.contains(special) || cell.trim() != cell {
+                text.push('"');
+                text.push_str(&cell.replace('"', "\"\""));
+                text.push('"');
+            } else {
+                text.push_str(cell);
+            }
+        }
+        text.push('\n');
     }
-    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
-    String::from_utf8(bytes).map_err(|error| failed(&error))
+    text
 }
 
 #[cfg(test)]
@@ -292,7 +297,7 @@ mod tests {
             at in 0usize..4,
         ) {
             let columns: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
-            let text = write(&columns, &rows, DELIMITERS[at]).unwrap();
+            let text = write(&columns, &rows, DELIMITERS[at]);
             let cells = parse(&text, Some(DELIMITERS[at])).unwrap();
             let kept: Vec<Vec<String>> =
                 rows.into_iter().filter(|row| !row.iter().all(String::is_empty)).collect();

@@ -118,7 +118,7 @@ pub(crate) fn write(format: Format, value: &Value) -> Result<String, DataError> 
         Format::Csv | Format::Tsv => {
             let table = Table::from_value(value)?;
             let delimiter = format.delimiter().unwrap_or(b',');
-            delimited::write(&table.columns, &table.flat_cells()?, delimiter)?
+            delimited::write(&table.columns, &table.flat_cells()?, delimiter)
         }
         Format::Json => serde_json::to_string_pretty(value).map_err(|error| {
             DataError::whole(format!("the value could not be written as JSON: {error}"))

@@ -185,9 +185,13 @@ impl Table {
     /// The cells as texts for a format that has nothing else; structure inside a
     /// cell is refused.
     pub(crate) fn flat_cells(&self) -> Result<Vec<Vec<String>>, DataError> {
-        delimited::unique(&self.columns)?;
+        let trimmed: Vec<String> = self.columns.iter().map(|name| name.trim().to_owned()).collect();
+        delimited::unique(&trimmed)?;
         if self.columns.is_empty() {
             return Err(DataError::whole("there are no records, so no columns can be named"));
+        }
+        if trimmed.iter().any(String::is_empty) {
+            return Err(DataError::whole("a field has no name, so its column would have none"));
         }
         let cell = |row: &Row, name: &String, cell: &Value| match cell {
             Value::Array(_) | Value::Object(_) => Err(DataError::at(

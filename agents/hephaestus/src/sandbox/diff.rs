@@ -14,16 +14,16 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Most changed files and folders that are looked at.
-pub const CHANGED_MAX: usize = 50_000;
+const CHANGED_MAX: usize = 50_000;
 /// Most changes that one run may hand over.
-pub const KEPT_MAX: usize = 5_000;
+const KEPT_MAX: usize = 5_000;
 /// Most names of dropped files that are listed.
 pub const DROPPED_LISTED_MAX: usize = 500;
 

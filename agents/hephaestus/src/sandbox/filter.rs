@@ -137,7 +137,7 @@ fn denied(level: SandboxLevel) -> Result<Rules, seccompiler::BackendError> {
         libc::SYS_ioctl,
         vec![
             rule([when(1, SeccompCmpOp::Eq, libc::TIOCSTI)?])?,
-            rule([when(1, SeccompCmpOp::Eq, libc::TIOCLINUX.unsigned_abs().into())?])?,
+            rule([when(1, SeccompCmpOp::Eq, libc::TIOCLINUX)?])?,
         ],
     );
 

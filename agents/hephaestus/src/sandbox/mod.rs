@@ -816,11 +816,10 @@ impl Running {
     }
 
     /// Waits until the pid namespace is empty: its first process is the last to
-    /// go.
+    /// die.
     fn gone(&self, deadline: Instant) -> Result<(), SandboxError> {
         let Some(proc) = &self.proc else { return Ok(()) };
-        let flags = rustix::fs::AtFlags::empty();
-        while rustix::fs::statat(proc, "1", flags).is_ok() {
+        while usage::is_alive(proc.as_fd(), 1) {
             if Instant::now() >= deadline {
                 return Err(SandboxError::Survivors);
             }

@@ -21,6 +21,8 @@ const FILE_BYTES_MAX: u64 = 8 << 10;
 pub(super) struct Stat {
     pub(super) pid: u32,
     pub(super) parent: u32,
+    /// Dead, and only waiting for its parent to notice.
+    pub(super) zombie: bool,
     /// Processor time of it and of the children it has waited for, in ticks.
     pub(super) ticks: u64,
     pub(super) threads: u64,
@@ -49,6 +51,7 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         pid: pid.parse().ok()?,
         parent: u32::try_from(number(4)?).ok()?,
+        zombie: matches!(*fields.first()?, "Z" | "X"),
         ticks: times.iter().sum(),
         threads: number(20)?,
     })
@@ -131,6 +134,14 @@ pub(super) fn total(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<Total, Er
     Ok(total)
 }
 
+/// Whether a process of a `/proc` is there and not dead.
+pub(super) fn is_alive(proc: BorrowedFd<'_>, pid: u32) -> bool {
+    read_at(proc, &format!("{pid}/stat"))
+        .ok()
+        .and_then(|text| parse_stat(&text))
+        .is_some_and(|stat| !stat.zombie)
+}
+
 /// The processes that descend from this one.
 pub(super) fn descendants_of_self() -> Vec<Pid> {
     let found = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -169,7 +180,7 @@ mod tests {
     #[test]
     fn a_hostile_program_name_does_not_shift_the_fields() {
         let stat = parse_stat(&line(42, 7, "a) R 1 (b c")).unwrap();
-        assert_eq!(stat, Stat { pid: 42, parent: 7, ticks: 100, threads: 3 });
+        assert_eq!(stat, Stat { pid: 42, parent: 7, zombie: false, ticks: 100, threads: 3 });
         assert_eq!(parse_stat("42 (cut"), None);
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 impl Fill<'_, '_> {
     pub(super) fn choice(&mut self, name: &str, slot: &Slot) -> Found {
         let mut found: Vec<(Range<usize>, Value)> = Vec::new();
-        for (allowed, phrases) in slot.values.iter().zip(self.choices(name)) {
+        for (allowed, phrases) in slot.values.iter().zip(self.index.choices(self.p, name)) {
             let Allowed::Choice(choice) = allowed else { continue };
             let place = phrases.iter().filter_map(|phrase| self.find_phrase(phrase));
             if let Some(place) = place.max_by_key(Range::len) {

@@ -194,15 +194,8 @@ impl Fill<'_, '_> {
                 }
                 Some("before" | "<") => rows.push(one("before", span.start)),
                 Some("<=") => rows.push(one("<=", span.end)),
-                // "since" includes its day, "after" does not.
-                Some("after" | ">" | ">=") => {
-                    let last = comparison.as_ref().map_or("", |c| self.sentence().folded[c.from].as_str());
-                    let since = ["since", "seit", "depuis", "desde", "dal", "sinds", "ab"];
-                    match since.contains(&last) || span.start != span.end && last != "after" {
-                        true => rows.push(one(">=", span.start)),
-                        false => rows.push(one("after", span.end)),
-                    }
-                }
+                Some(">=") => rows.push(one(">=", span.start)),
+                Some("after" | ">") => rows.push(one("after", span.end)),
                 _ if between && self.two_days_follow(mention.to) => {
                     rows.push(one(">=", span.start));
                     open = Some(column.clone());
@@ -297,7 +290,7 @@ impl Fill<'_, '_> {
                 let short = value.chars().count() < 3 || sentence.is_stop(at);
                 let capitals = token.text.chars().all(char::is_uppercase);
                 let certain = !short || named || capitals && value.chars().count() == 2;
-                let own_word = !named && self.index.knows_by_rule(self.probe, at, &self.playbook.name);
+                let own_word = !named && self.index.rules_know(sentence, self.probe, at, self.p);
                 let better = best.is_none_or(|(_, _, longest)| length > longest);
                 if spelled && certain && !own_word && better {
                     best = Some((column, value, length));

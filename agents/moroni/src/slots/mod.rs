@@ -18,12 +18,12 @@ mod text;
 
 use crate::likeness::{Index, Probe, RulePhrase, Use};
 use crate::playbook::{Playbook, Slot, SlotType};
+use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
 use crate::template::{self, Escape, Values};
 use crate::words::fold::fold;
 use crate::words::words_of;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What is asked about a slot that could not be filled.
@@ -58,13 +58,10 @@ pub struct Fill<'r, 'a> {
     pub missing: Vec<Missing>,
     /// Slots that words of this part filled, defaults and inheritance excluded.
     pub spoken: Vec<String>,
+    p: usize,
     index: &'r Index,
     probe: &'r Probe,
-    choices: &'r Choices,
 }
-
-/// Words of the choices of a playbook, read once.
-pub type Choices = BTreeMap<String, Vec<Vec<RulePhrase>>>;
 
 /// The order in which types look for their words: those whose words are plainest
 /// first.
@@ -84,18 +81,17 @@ const ORDER: [SlotType; 11] = [
 
 type Found = Result<Option<Value>, Missing>;
 
-/// Fills the slots of a playbook from the pieces in `range`. `inherited` has the
+/// Fills the slots of playbook `p` from the pieces in `range`. `inherited` has the
 /// values of an earlier part of the same wish.
-#[allow(clippy::too_many_arguments)]
 pub fn fill<'r, 'a>(
     reading: &'r Reading<'a>,
-    playbook: &'r Playbook,
-    range: Range<usize>,
-    index: &'r Index,
     probe: &'r Probe,
-    choices: &'r Choices,
+    library: &'r Library,
+    p: usize,
+    range: Range<usize>,
     inherited: &Values,
-) -> Fill<'r, 'a> {
+) -> Option<Fill<'r, 'a>> {
+    let playbook = library.playbooks.get(p)?;
     let mut fill = Fill {
         reading,
         playbook,
@@ -105,9 +101,9 @@ pub fn fill<'r, 'a>(
         notes: Vec::new(),
         missing: Vec::new(),
         spoken: Vec::new(),
-        index,
+        p,
+        index: &library.index,
         probe,
-        choices,
     };
     fill.take_quoted_text();
     for kind in ORDER {
@@ -142,7 +138,7 @@ pub fn fill<'r, 'a>(
     }
     fill.defaults();
     fill.leave_out_written();
-    fill
+    Some(fill)
 }
 
 impl<'a> Fill<'_, 'a> {
@@ -306,10 +302,6 @@ impl<'a> Fill<'_, 'a> {
         self.index.find(self.sentence(), self.probe, phrase, &self.range, &self.used)
     }
 
-    fn choices(&self, name: &str) -> &[Vec<RulePhrase>] {
-        self.choices.get(name).map_or(&[], Vec::as_slice)
-    }
-
     /// Quoted words fill text slots before anything else looks at them.
     fn take_quoted_text(&mut self) {
         let playbook = self.playbook;
@@ -352,5 +344,3 @@ fn fits(path: &str, extensions: &[String]) -> bool {
         })
 }
 
-#[cfg(test)]
-pub(crate) mod tests;

@@ -187,7 +187,7 @@ impl Fill<'_, '_> {
     }
 
     fn known_word(&self, i: usize) -> bool {
-        let own = self.index.knows(self.probe, i, &self.playbook.name);
+        let own = self.index.knows(self.probe, i, self.p);
         own && !self.sentence().is_stop(i)
     }
 

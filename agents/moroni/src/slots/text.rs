@@ -99,7 +99,7 @@ impl Fill<'_, '_> {
         let verb = |at: usize| VERBS.iter().any(|verb| sentence.means(at, verb));
         let quoting = |at: usize| {
             sentence.folded.get(at).is_some_and(|_| {
-                self.index.knows(self.probe, at, &self.playbook.name) && !sentence.is_stop(at)
+                self.index.knows(self.probe, at, self.p) && !sentence.is_stop(at)
             })
         };
         (i + length..self.range.end).take(2).any(|at| verb(at) || quoting(at))

@@ -61,7 +61,7 @@ impl Phrases {
 
     /// The longest phrase that begins at word `i`: what it stands for and how
     /// many words it has.
-    pub fn longest(&self, words: &[String], i: usize) -> Option<(&str, usize)> {
+    pub fn longest<'a>(&'a self, words: &'a [String], i: usize) -> Option<(&'a str, usize)> {
         self.all(words, i).max_by_key(|(_, length)| *length)
     }
 

@@ -62,6 +62,10 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                     row.ended, row.steps
                 ));
             }
+            let writer = steps::get(&StepKey::report(mission), cx)?;
+            if !matches!(writer.state, StepState::Claimed | StepState::Done) {
+                return conflict(format!("mission {mission} ends by who writes its report"));
+            }
             let row = row_mut(mission, cx)?;
             row.state = *state;
             row.report = Some(report.clone());
@@ -86,6 +90,11 @@ fn open<'a>(id: &MissionId, what: &str, cx: &'a Cx<'_>) -> Result<&'a MissionRow
         return conflict(format!("mission {id} is {}, so it cannot be {what}", row.state));
     }
     Ok(row)
+}
+
+/// Whether a person or a budget stopped it.
+pub(super) fn stopped(id: &MissionId, cx: &Cx<'_>) -> Result<bool, LedgerError> {
+    get(id, cx).map(|row| row.cancelled || row.stopped.is_some())
 }
 
 /// Notes the time of the last change.
@@ -118,10 +127,10 @@ pub(super) fn refused_no_more(id: &MissionId, cx: &mut Cx<'_>) -> Result<(), Led
 
 /// A mission goes on after its end because a dead step is sent round again.
 pub(super) fn reopen(id: &MissionId, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
-    let row = row_mut(id, cx)?;
-    if row.cancelled || row.stopped.is_some() {
+    if stopped(id, cx)? {
         return conflict(format!("mission {id} was stopped: none of its steps can run again"));
     }
+    let row = row_mut(id, cx)?;
     if row.state.is_end() {
         row.state = MissionState::Running;
         row.report = None;
@@ -274,7 +283,7 @@ fn replan(
                 let row = waiting(row, head, 0);
                 let (open, hopeless) = steps::open_needs(&row, cx)?;
                 if hopeless {
-                    return conflict(format!("step {} waits for one that cannot run", row.key));
+                    return stuck(&row.key);
                 }
                 waiting(row, head, open)
             }
@@ -287,15 +296,20 @@ fn replan(
     steps::report_follows(&StepKey::report(mission), cx)
 }
 
+fn stuck<T>(key: &StepKey) -> Result<T, LedgerError> {
+    conflict(format!("step {key} would wait for a step that ended without a result"))
+}
+
 /// A row that a child plan carries over: only its place in the graph is new.
 fn carried(mut row: StepRow, head: &StepHead, cx: &Cx<'_>) -> Result<StepRow, LedgerError> {
     if row.digest != head.digest {
         return conflict(format!("step {} is another one in the new plan", row.key));
     }
     row.needs.clone_from(&head.needs);
-    let (open, _) = steps::open_needs(&row, cx)?;
+    let (open, hopeless) = steps::open_needs(&row, cx)?;
     row.blocked_by = open;
     match row.state {
+        StepState::Blocked | StepState::Ready if hopeless => return stuck(&row.key),
         StepState::Blocked if open == 0 => {
             row.state = StepState::Ready;
             row.ready_at = cx.at;

@@ -128,6 +128,10 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
         }
         Event::StepCancelled { step, usage } => {
             let mut row = running(step, "cancelled", cx)?;
+            // Elsewhere nobody would end what waits for it.
+            if !missions::stopped(&step.mission, cx)? {
+                return conflict(format!("step {step} belongs to a mission that goes on"));
+            }
             row.end(StepState::Cancelled, usage);
             missions::spend(&step.mission, &row.spent(usage), cx)?;
             set(row, cx)

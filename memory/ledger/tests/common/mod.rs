@@ -24,25 +24,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// SplitMix64.
-pub struct Rng(AtomicU64);
+pub(crate) struct Rng(AtomicU64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub fn below(&self, bound: usize) -> usize {
+    pub(crate) fn below(&self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
 
-    pub fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len()))
     }
 }
@@ -56,7 +56,7 @@ impl Entropy for Rng {
 }
 
 /// A clock that is set by hand.
-pub struct Hand(pub AtomicI64);
+pub(crate) struct Hand(pub(crate) AtomicI64);
 
 impl Clock for Hand {
     fn now(&self) -> Millis {
@@ -64,92 +64,92 @@ impl Clock for Hand {
     }
 }
 
-pub fn key() -> SigningKey {
+pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-pub fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(Hand(AtomicI64::new(1_000_000)))
 }
 
-pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
+pub(crate) async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
     SqliteLedger::open(path, clock(), key()).await
 }
 
-pub fn process(pid: u32) -> Process {
+pub(crate) fn process(pid: u32) -> Process {
     Process { host: "here".into(), pid, start: 1 }
 }
 
-pub fn head(n: u32, needs: &[u32]) -> StepHead {
+pub(crate) fn head(n: u32, needs: &[u32]) -> StepHead {
     let digest = Digest::of_json(&(n, needs)).unwrap();
     StepHead { n, digest, needs: needs.to_vec(), class: EffectClass::Change, for_each: false }
 }
 
-pub fn each(n: u32, needs: &[u32]) -> StepHead {
+pub(crate) fn each(n: u32, needs: &[u32]) -> StepHead {
     StepHead { for_each: true, ..head(n, needs) }
 }
 
 /// A transition in the making.
-pub struct Draft<'w> {
+pub(crate) struct Draft<'w> {
     world: &'w World<'w>,
-    pub transition: Transition,
+    pub(crate) transition: Transition,
 }
 
 impl Draft<'_> {
-    pub fn text(&mut self, text: &str) -> ContentRef {
+    pub(crate) fn text(&mut self, text: &str) -> ContentRef {
         let (content, reference) = self.world.text(text);
         self.transition.contents.push(content);
         reference
     }
 
-    pub fn event(mut self, event: Event) -> Self {
+    pub(crate) fn event(mut self, event: Event) -> Self {
         let stream = StreamId::mission(ledger::projection::mission_of(&event));
         self.transition.events.push((stream, event));
         self
     }
 
-    pub fn fence(mut self, fence: &Fence) -> Self {
+    pub(crate) fn fence(mut self, fence: &Fence) -> Self {
         self.transition.fence = Some(fence.clone());
         self
     }
 
-    pub fn release(mut self, fence: &Fence) -> Self {
+    pub(crate) fn release(mut self, fence: &Fence) -> Self {
         self.transition.lease = LeaseChange::Release;
         self.fence(fence)
     }
 
-    pub async fn commit(self) -> Result<Committed, LedgerError> {
+    pub(crate) async fn commit(self) -> Result<Committed, LedgerError> {
         self.world.ledger.commit(self.transition).await
     }
 }
 
-pub struct World<'a> {
-    pub ledger: &'a dyn Ledger,
-    pub rng: Rng,
-    pub now: AtomicI64,
-    pub tenant: TenantId,
+pub(crate) struct World<'a> {
+    pub(crate) ledger: &'a dyn Ledger,
+    pub(crate) rng: Rng,
+    pub(crate) now: AtomicI64,
+    pub(crate) tenant: TenantId,
 }
 
 impl<'a> World<'a> {
-    pub fn new(ledger: &'a dyn Ledger, seed: u64) -> Self {
+    pub(crate) fn new(ledger: &'a dyn Ledger, seed: u64) -> Self {
         let now = AtomicI64::new(1_000_000 + seed as i64 % 1_000);
         Self { ledger, rng: Rng::new(seed), now, tenant: TenantId::local() }
     }
 
-    pub fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         self.now.load(Ordering::Relaxed)
     }
 
-    pub fn pass(&self, millis: Millis) -> Millis {
+    pub(crate) fn pass(&self, millis: Millis) -> Millis {
         self.now.fetch_add(millis, Ordering::Relaxed) + millis
     }
 
-    pub fn text(&self, text: &str) -> (Content, ContentRef) {
+    pub(crate) fn text(&self, text: &str) -> (Content, ContentRef) {
         let bytes = text.as_bytes().to_vec();
         Content::new(&self.tenant, bytes, Label::TRUSTED, self.now(), &self.rng).unwrap()
     }
 
-    pub fn draft(&self) -> Draft<'_> {
+    pub(crate) fn draft(&self) -> Draft<'_> {
         let transition = Transition {
             id: TransitionId::new(self.now(), &self.rng),
             tenant: self.tenant.clone(),
@@ -162,7 +162,7 @@ impl<'a> World<'a> {
         Draft { world: self, transition }
     }
 
-    pub fn submission(&self, heads: &[StepHead]) -> (MissionId, Draft<'_>) {
+    pub(crate) fn submission(&self, heads: &[StepHead]) -> (MissionId, Draft<'_>) {
         let mission = MissionId::new(self.pass(1), &self.rng);
         let mut draft = self.draft();
         let (wish, workspace, plan) =
@@ -185,13 +185,13 @@ impl<'a> World<'a> {
         (mission, draft.event(submitted).event(planned))
     }
 
-    pub async fn submit(&self, heads: &[StepHead]) -> MissionId {
+    pub(crate) async fn submit(&self, heads: &[StepHead]) -> MissionId {
         let (mission, draft) = self.submission(heads);
         draft.commit().await.unwrap();
         mission
     }
 
-    pub fn claiming(&self, fence: &Fence) -> Draft<'_> {
+    pub(crate) fn claiming(&self, fence: &Fence) -> Draft<'_> {
         let mut draft = self.draft();
         draft.transition.fence = Some(fence.clone());
         let expires_at = self.now() + 60_000;
@@ -203,17 +203,17 @@ impl<'a> World<'a> {
         })
     }
 
-    pub async fn try_claim(&self, step: &StepKey) -> Result<Fence, LedgerError> {
+    pub(crate) async fn try_claim(&self, step: &StepKey) -> Result<Fence, LedgerError> {
         let token = self.step(step).await.token + 1;
         let fence = Fence { step: step.clone(), token };
         self.claiming(&fence).commit().await.map(|_| fence)
     }
 
-    pub async fn claim(&self, step: &StepKey) -> Fence {
+    pub(crate) async fn claim(&self, step: &StepKey) -> Fence {
         self.try_claim(step).await.unwrap()
     }
 
-    pub fn finishing(&self, fence: &Fence, unblocks: &[u32]) -> Draft<'_> {
+    pub(crate) fn finishing(&self, fence: &Fence, unblocks: &[u32]) -> Draft<'_> {
         let mut draft = self.draft();
         let (output, verdicts) = (draft.text("output"), draft.text("verdicts"));
         draft.release(fence).event(Event::StepFinished {
@@ -226,17 +226,17 @@ impl<'a> World<'a> {
         })
     }
 
-    pub async fn finish(&self, fence: &Fence, unblocks: &[u32]) -> Committed {
+    pub(crate) async fn finish(&self, fence: &Fence, unblocks: &[u32]) -> Committed {
         self.finishing(fence, unblocks).commit().await.unwrap()
     }
 
     /// Claims and finishes a step.
-    pub async fn run(&self, step: &StepKey, unblocks: &[u32]) {
+    pub(crate) async fn run(&self, step: &StepKey, unblocks: &[u32]) {
         let fence = self.claim(step).await;
         self.finish(&fence, unblocks).await;
     }
 
-    pub fn dying(&self, fence: &Fence, cause: DeathCause, skips: &[u32]) -> Draft<'_> {
+    pub(crate) fn dying(&self, fence: &Fence, cause: DeathCause, skips: &[u32]) -> Draft<'_> {
         let mut draft = self.draft();
         let error = draft.text("error");
         draft.release(fence).event(Event::StepDied {
@@ -248,17 +248,17 @@ impl<'a> World<'a> {
         })
     }
 
-    pub async fn die(&self, fence: &Fence, cause: DeathCause, skips: &[u32]) {
+    pub(crate) async fn die(&self, fence: &Fence, cause: DeathCause, skips: &[u32]) {
         self.dying(fence, cause, skips).commit().await.unwrap();
     }
 
-    pub fn failing(&self, fence: &Fence, retry_at: Millis) -> Draft<'_> {
+    pub(crate) fn failing(&self, fence: &Fence, retry_at: Millis) -> Draft<'_> {
         let mut draft = self.draft();
         let (step, error) = (fence.step.clone(), draft.text("error"));
         draft.release(fence).event(Event::StepFailed { step, error, retry_at, usage: usage() })
     }
 
-    pub fn requeueing(&self, step: &StepKey, revives: &[u32]) -> Draft<'_> {
+    pub(crate) fn requeueing(&self, step: &StepKey, revives: &[u32]) -> Draft<'_> {
         self.draft().event(Event::StepRequeued {
             step: step.clone(),
             by: "me".into(),
@@ -266,7 +266,7 @@ impl<'a> World<'a> {
         })
     }
 
-    pub fn expanding(
+    pub(crate) fn expanding(
         &self,
         fence: &Fence,
         items: u32,
@@ -279,28 +279,28 @@ impl<'a> World<'a> {
         draft.release(fence).event(Event::StepExpanded { step, items, approval, prepared })
     }
 
-    pub fn ending(&self, fence: &Fence, state: MissionState) -> Draft<'_> {
+    pub(crate) fn ending(&self, fence: &Fence, state: MissionState) -> Draft<'_> {
         let mut draft = self.finishing(fence, &[]);
         let report = draft.text("report");
         let mission = fence.step.mission.clone();
         draft.event(Event::MissionEnded { mission, state, report })
     }
 
-    pub async fn end(&self, mission: &MissionId, state: MissionState) {
+    pub(crate) async fn end(&self, mission: &MissionId, state: MissionState) {
         let fence = self.claim(&StepKey::report(mission)).await;
         self.ending(&fence, state).commit().await.unwrap();
     }
 
-    pub fn cancelling(&self, mission: &MissionId, steps: Vec<StepKey>) -> Draft<'_> {
+    pub(crate) fn cancelling(&self, mission: &MissionId, steps: Vec<StepKey>) -> Draft<'_> {
         let (mission, by) = (mission.clone(), "me".to_owned());
         self.draft().event(Event::MissionCancelled { mission, by, steps })
     }
 
-    pub fn approval(&self) -> ApprovalId {
+    pub(crate) fn approval(&self) -> ApprovalId {
         ApprovalId::new(self.now(), &self.rng)
     }
 
-    pub fn answering(
+    pub(crate) fn answering(
         &self,
         approval: &ApprovalId,
         mission: &MissionId,
@@ -317,7 +317,7 @@ impl<'a> World<'a> {
         })
     }
 
-    pub fn intending(&self, fence: &Fence, key: Digest, grant: Option<Grant>) -> Draft<'_> {
+    pub(crate) fn intending(&self, fence: &Fence, key: Digest, grant: Option<Grant>) -> Draft<'_> {
         self.draft().fence(fence).event(Event::EffectIntended {
             key,
             step: fence.step.clone(),
@@ -330,7 +330,7 @@ impl<'a> World<'a> {
         })
     }
 
-    pub fn receiving(&self, fence: &Fence, key: Digest, outcome: EffectOutcome) -> Draft<'_> {
+    pub(crate) fn receiving(&self, fence: &Fence, key: Digest, outcome: EffectOutcome) -> Draft<'_> {
         let mut draft = self.draft().fence(fence);
         let output = Some(draft.text("effect"));
         draft.event(Event::EffectReceived {
@@ -343,29 +343,29 @@ impl<'a> World<'a> {
         })
     }
 
-    pub async fn mission(&self, id: &MissionId) -> MissionRow {
+    pub(crate) async fn mission(&self, id: &MissionId) -> MissionRow {
         self.ledger.mission(&self.tenant, id).await.unwrap()
     }
 
-    pub async fn step(&self, key: &StepKey) -> StepRow {
+    pub(crate) async fn step(&self, key: &StepKey) -> StepRow {
         self.ledger.step(&self.tenant, key).await.unwrap()
     }
 
-    pub async fn effect(&self, step: &StepKey) -> EffectRow {
+    pub(crate) async fn effect(&self, step: &StepKey) -> EffectRow {
         self.ledger.effects(&self.tenant, step).await.unwrap().remove(0)
     }
 
-    pub async fn question(&self, id: &ApprovalId) -> ApprovalRow {
+    pub(crate) async fn question(&self, id: &ApprovalId) -> ApprovalRow {
         self.ledger.approval(&self.tenant, id).await.unwrap()
     }
 
-    pub async fn ask(&self, query: Query) -> Rows {
+    pub(crate) async fn ask(&self, query: Query) -> Rows {
         self.ledger.query(&self.tenant, query).await.unwrap()
     }
 
     /// A mission in which every kind of row comes to be: two steps, one of them
     /// with instances, an approval, effects, a made file, a report.
-    pub async fn whole_mission(&self) -> MissionId {
+    pub(crate) async fn whole_mission(&self) -> MissionId {
         let mission = self.submit(&[head(1, &[]), each(2, &[1])]).await;
         let (one, two) = (StepKey::step(&mission, 1), StepKey::step(&mission, 2));
         let fence = self.claim(&one).await;
@@ -392,7 +392,7 @@ impl<'a> World<'a> {
         mission
     }
 
-    pub fn requested<'d>(
+    pub(crate) fn requested<'d>(
         &self,
         mut draft: Draft<'d>,
         approval: &ApprovalId,
@@ -415,6 +415,6 @@ impl<'a> World<'a> {
     }
 }
 
-pub fn usage() -> Usage {
+pub(crate) fn usage() -> Usage {
     Usage { steps: 0, wall_ms: 5, cpu_ms: 3, bytes_written: 2 }
 }

@@ -1,0 +1,63 @@
+//! A wish of several parts, cut where one part may end and the next begin. A cut
+//! is only a possibility: what belongs together is put together again by those who
+//! know what can be done.
+
+use crate::words::sentence::Sentence;
+use crate::words::token::Kind;
+use std::ops::Range;
+
+/// Most parts that are told apart; the rest stays one.
+pub const CLAUSES_MAX: usize = 8;
+
+/// The parts of a wish, as ranges of pieces without the words between them.
+pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut i = 0;
+    let end = sentence.tokens.len();
+    while i < end {
+        let token = &sentence.tokens[i];
+        let mark = token.kind == Kind::Mark
+            && matches!(token.text.as_str(), "," | ";" | "." | "!" | "?" | "–" | "—");
+        let join = sentence.language.join.longest(&sentence.folded, i).map(|(_, length)| length);
+        let length = if mark { Some(1) } else { join };
+        let Some(length) = length.filter(|_| found.len() + 1 < CLAUSES_MAX) else {
+            i += 1;
+            continue;
+        };
+        if i > start {
+            found.push(start..i);
+        }
+        i += length;
+        start = i;
+    }
+    if start < end {
+        found.push(start..end);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Lexicon;
+
+    fn check(wish: &str, expect: &[&str]) {
+        let lexicon = Lexicon::shipped().unwrap();
+        let sentence = Sentence::read(lexicon, wish, &|_| false).unwrap();
+        let parts: Vec<&str> =
+            clauses(&sentence).iter().map(|r| sentence.words(r.start, r.end)).collect();
+        assert_eq!(parts, expect);
+    }
+
+    #[test]
+    fn parts_are_cut_at_marks_and_joining_words() {
+        check(
+            "convert a.csv to json and then email it to Bob",
+            &["convert a.csv to json", "email it to Bob"],
+        );
+        check("zähle die Zeilen, danach finde Dubletten.", &["zähle die Zeilen", "finde Dubletten"]);
+        check("find all links", &["find all links"]);
+        check("", &[]);
+    }
+}

@@ -1,0 +1,503 @@
+//! From words to a plan: the best playbook is filled from the wish, part by part.
+//!
+//! What no playbook can do is never dropped silently: a part of a wish that cannot
+//! be met stands in [`Plan::unmet`] in the user's own words, and a wish of which
+//! nothing can be met is refused with the reason.
+
+use crate::clauses::clauses;
+use crate::compile::compile;
+use crate::likeness::{Likeness, Probe, THRESHOLD, Use};
+use crate::playbooks::Library;
+use crate::reading::{Reading, What};
+use crate::slots::{self, Missing};
+use crate::template::Values;
+use crate::words::token::WISH_BYTES_MAX;
+use charter::budget::Budget;
+use charter::plan::{Plan, PlanSource, STEPS_MAX};
+use charter::survey::Survey;
+use charter::tool::ToolSpec;
+use jiff::civil::Date;
+use std::ops::Range;
+
+/// A wish and all that planning may know.
+pub struct Request<'a> {
+    /// The user's words.
+    pub words: &'a str,
+    /// What lies in the workspace.
+    pub survey: &'a Survey,
+    /// What can be done.
+    pub playbooks: &'a Library,
+    /// The tools there are.
+    pub specs: &'a [ToolSpec],
+    /// The day it is, for "last week".
+    pub today: Date,
+    /// What the mission may spend.
+    pub budget: Budget,
+}
+
+/// A part of a wish and how it is met.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The playbook.
+    pub playbook: String,
+    /// The words that it meets.
+    pub words: String,
+    /// How like the words are to it.
+    pub likeness: f32,
+    /// The values of its slots.
+    pub slots: Values,
+}
+
+/// What came of planning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// A plan.
+    Plan {
+        /// The plan.
+        plan: Plan,
+        /// Why these playbooks.
+        reason: String,
+        /// What the user should know about how words were taken.
+        notes: Vec<String>,
+        /// The parts of the wish that it meets.
+        parts: Vec<Part>,
+    },
+    /// It cannot be planned.
+    Refused(Refusal),
+}
+
+/// Why a wish cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// In words: what is missing, and what could be done instead.
+    pub message: String,
+    /// Words that nothing covers, or slots without a value.
+    pub missing: Vec<String>,
+    /// The nearest things that can be done, with their summaries.
+    pub nearest: Vec<String>,
+}
+
+/// Playbooks that are filled for a closer look.
+const LOOKED_AT: usize = 7;
+/// How much less like a wish a playbook may be and still win over one that lacks a
+/// value.
+const LACK: f32 = 0.12;
+
+/// A playbook filled from a part of a wish.
+struct Candidate {
+    p: usize,
+    range: Range<usize>,
+    likeness: Likeness,
+    values: Values,
+    notes: Vec<String>,
+    missing: Vec<Missing>,
+    spoken: usize,
+}
+
+impl Candidate {
+    fn is_good(&self) -> bool {
+        self.likeness.score >= THRESHOLD && self.missing.is_empty()
+    }
+}
+
+struct Planner<'r, 'a> {
+    request: &'r Request<'a>,
+    reading: &'r Reading<'a>,
+    probe: Probe,
+}
+
+/// Plans a wish.
+pub fn plan(request: &Request<'_>) -> Planned {
+    let words = request.words.trim();
+    let nothing = |message: &str| {
+        let nearest = request.playbooks.playbooks.iter().take(5);
+        Planned::Refused(Refusal {
+            message: message.to_owned(),
+            missing: Vec::new(),
+            nearest: nearest.map(|p| format!("{}: {}", p.name, p.summary)).collect(),
+        })
+    };
+    if words.is_empty() {
+        return nothing("The wish is empty: say what shall be done, in a sentence.");
+    }
+    if words.len() > WISH_BYTES_MAX {
+        return nothing(&format!(
+            "The wish has {} bytes, more than the {WISH_BYTES_MAX} that are read: say it shorter, \
+             or write a mission file.",
+            words.len()
+        ));
+    }
+    let lexicon = request.playbooks.lexicon;
+    let Some(reading) = Reading::new(lexicon, words, request.survey, request.today) else {
+        return nothing("No language is known here.");
+    };
+    let values: Vec<bool> = (0..reading.sentence.tokens.len())
+        .map(|i| {
+            reading.mentions.iter().any(|m| {
+                (m.from..m.to).contains(&i) && !matches!(m.what, What::Folder(_) | What::Files(_))
+            })
+        })
+        .collect();
+    let probe =
+        request.playbooks.index.probe(&reading.sentence, &values, &|word| reading.is_name(word));
+    let planner = Planner { request, reading: &reading, probe };
+    planner.plan()
+}
+
+impl Planner<'_, '_> {
+    fn plan(&self) -> Planned {
+        let whole = 0..self.reading.sentence.tokens.len();
+        let clauses = clauses(&self.reading.sentence);
+        let mut parts: Vec<Candidate> = Vec::new();
+        let mut unmet: Vec<Range<usize>> = Vec::new();
+        let mut open: Option<Range<usize>> = None;
+        for clause in clauses {
+            let Some(before) = open.clone() else {
+                open = Some(clause);
+                continue;
+            };
+            let both = before.start..clause.end;
+            match self.joins(&parts, &before, &clause, &both) {
+                Join::Together => open = Some(both),
+                Join::Apart => {
+                    self.close(before, &mut parts, &mut unmet);
+                    open = Some(clause);
+                }
+                Join::Unmet => unmet.push(clause),
+                Join::FirstUnmet => {
+                    unmet.push(before);
+                    open = Some(clause);
+                }
+            }
+        }
+        if let Some(range) = open {
+            self.close(range, &mut parts, &mut unmet);
+        }
+        if parts.is_empty() {
+            return self.refuse(whole);
+        }
+        unmet.sort_by_key(|range| range.start);
+        self.assemble(parts, &unmet)
+    }
+
+    /// Ends a part: it is met, or it is not.
+    fn close(
+        &self,
+        range: Range<usize>,
+        parts: &mut Vec<Candidate>,
+        unmet: &mut Vec<Range<usize>>,
+    ) {
+        match self.best(&range, parts) {
+            Some(best) if best.is_good() => parts.push(best),
+            _ if self.says_something(&range) => unmet.push(range),
+            _ => {}
+        }
+    }
+
+    /// Whether two parts of a wish belong together.
+    fn joins(
+        &self,
+        parts: &[Candidate],
+        before: &Range<usize>,
+        clause: &Range<usize>,
+        both: &Range<usize>,
+    ) -> Join {
+        if !self.says_something(clause) {
+            return Join::Together;
+        }
+        let first = self.best(before, parts).filter(Candidate::is_good);
+        let together = self.best(both, parts);
+        let good = together.as_ref().filter(|c| c.is_good());
+        let second = {
+            let inherited: Vec<Candidate> = Vec::new();
+            let earlier = first.as_ref().map_or_else(Values::new, |c| c.values.clone());
+            let _ = inherited;
+            self.best_with(clause, &earlier).filter(|c| c.is_good() && self.is_part(c))
+        };
+        let covered = |candidate: &Candidate, part: &Range<usize>| self.share(candidate, part);
+        match (first, second, good) {
+            (Some(first), Some(second), Some(good)) => {
+                let one_thing = covered(good, clause) >= 0.8 && covered(good, before) >= 0.6;
+                let better = good.likeness.score + 0.05 >= second.likeness.score
+                    || good.likeness.score + 0.05 >= first.likeness.score && second.p == good.p;
+                let own_thing = good.p != first.p && good.p != second.p;
+                match one_thing && (better && (good.p == second.p || good.p == first.p && second.likeness.score < good.likeness.score + 0.1 && covered(good, clause) >= 0.95) || own_thing) {
+                    true => Join::Together,
+                    false => Join::Apart,
+                }
+            }
+            (Some(_), Some(_), None) => Join::Apart,
+            (Some(first), None, Some(good)) => {
+                match covered(good, clause) >= 0.5 && (good.p == first.p || covered(good, before) >= 0.6) {
+                    true => Join::Together,
+                    false => Join::Unmet,
+                }
+            }
+            (Some(_), None, None) => Join::Unmet,
+            (None, Some(_), Some(good)) if covered(good, before) >= 0.5 => Join::Together,
+            (None, Some(_), _) if self.says_something(before) => Join::FirstUnmet,
+            (None, _, _) => Join::Together,
+        }
+    }
+
+    fn is_part(&self, candidate: &Candidate) -> bool {
+        self.request.playbooks.playbooks.get(candidate.p).is_some_and(|p| p.options.part)
+    }
+
+    /// Whether a part has words with a meaning, or values.
+    fn says_something(&self, range: &Range<usize>) -> bool {
+        let sentence = &self.reading.sentence;
+        range.clone().any(|i| sentence.is_content(i) || sentence.tokens[i].is_value())
+    }
+
+    /// The share of a part's words that a candidate covers.
+    fn share(&self, candidate: &Candidate, part: &Range<usize>) -> f32 {
+        let sentence = &self.reading.sentence;
+        let said: Vec<usize> = part
+            .clone()
+            .filter(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value())
+            .collect();
+        let lost = said.iter().filter(|i| candidate.likeness.uncovered.contains(i)).count();
+        if said.is_empty() { 1.0 } else { 1.0 - lost as f32 / said.len() as f32 }
+    }
+
+    fn best(&self, range: &Range<usize>, parts: &[Candidate]) -> Option<Candidate> {
+        let mut inherited = Values::new();
+        for part in parts {
+            inherited.extend(part.values.clone());
+        }
+        self.best_with(range, &inherited)
+    }
+
+    /// The playbook that a part of a wish is most like, filled.
+    fn best_with(&self, range: &Range<usize>, inherited: &Values) -> Option<Candidate> {
+        let mut candidates = self.candidates(range, inherited);
+        let at = candidates.iter().position(Candidate::is_good);
+        // One that lacks a value loses against one almost as like that lacks none.
+        match (candidates.first(), at) {
+            (Some(first), Some(at))
+                if candidates[at].likeness.score + LACK >= first.likeness.score =>
+            {
+                Some(candidates.swap_remove(at))
+            }
+            (Some(_), _) => Some(candidates.swap_remove(0)),
+            (None, _) => None,
+        }
+    }
+
+    fn candidates(&self, range: &Range<usize>, inherited: &Values) -> Vec<Candidate> {
+        let library = self.request.playbooks;
+        let sentence = &self.reading.sentence;
+        let nothing = vec![Use::No; sentence.tokens.len()];
+        let mut ranked: Vec<(f32, usize)> = (0..library.playbooks.len())
+            .map(|p| {
+                let l = library.index.likeness(sentence, &self.probe, p, range.clone(), &nothing);
+                // What is forbidden may yet turn out to be part of a value.
+                let rules = if l.rules > 0.0 { l.rules } else { 0.9 };
+                (rules * (0.30 + 0.40 * l.coverage + 0.30 * l.example), p)
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut found: Vec<Candidate> = ranked
+            .into_iter()
+            .take(LOOKED_AT)
+            .filter_map(|(_, p)| self.candidate(p, range, inherited))
+            .collect();
+        found.sort_by(|a, b| {
+            b.likeness
+                .score
+                .total_cmp(&a.likeness.score)
+                .then_with(|| b.spoken.cmp(&a.spoken))
+                .then_with(|| a.p.cmp(&b.p))
+        });
+        found
+    }
+
+    fn candidate(&self, p: usize, range: &Range<usize>, inherited: &Values) -> Option<Candidate> {
+        let library = self.request.playbooks;
+        let playbook = library.playbooks.get(p)?;
+        let mut fill =
+            slots::fill(self.reading, &self.probe, library, p, range.clone(), inherited)?;
+        let needs = &playbook.options.needs;
+        let extensions: Vec<String> =
+            needs.iter().filter_map(|kind| library.lexicon.extensions(kind)).flatten().collect();
+        let there = self.request.survey.entries.iter().any(|entry| {
+            crate::reading::extension(&entry.path).is_some_and(|own| extensions.contains(&own))
+        });
+        if !needs.is_empty() && !there && !self.request.survey.truncated {
+            fill.missing.push(Missing {
+                slot: needs.join(", "),
+                question: format!("There is no file for that here ({}).", extensions.join(", ")),
+                candidates: Vec::new(),
+            });
+        }
+        let likeness = library.index.likeness(
+            &self.reading.sentence,
+            &self.probe,
+            p,
+            range.clone(),
+            &fill.used,
+        );
+        Some(Candidate {
+            p,
+            range: range.clone(),
+            likeness,
+            spoken: fill.spoken.len(),
+            values: fill.values,
+            notes: fill.notes,
+            missing: fill.missing,
+        })
+    }
+
+    fn assemble(&self, parts: Vec<Candidate>, unmet: &[Range<usize>]) -> Planned {
+        let library = self.request.playbooks;
+        let sentence = &self.reading.sentence;
+        let mut plan = Plan {
+            goal: self.request.words.trim().to_owned(),
+            source: PlanSource::File,
+            steps: Vec::new(),
+            answer: None,
+            unmet: unmet.iter().map(|r| sentence.words(r.start, r.end).to_owned()).collect(),
+            budget: self.request.budget.clone(),
+        };
+        let (mut reasons, mut notes, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let mut answers: Vec<String> = Vec::new();
+        let single = parts.len() == 1;
+        for (nth, part) in parts.into_iter().enumerate() {
+            let Some(playbook) = library.playbooks.get(part.p) else { continue };
+            if nth == 0 {
+                plan.source = PlanSource::Playbook {
+                    name: playbook.name.clone(),
+                    version: playbook.version,
+                };
+            }
+            if single {
+                plan.budget = playbook.budget.lower_budget(&plan.budget);
+            }
+            let first = plan.steps.len() as u32 + 1;
+            let compiled = match compile(playbook, &part.values, self.request.specs, first) {
+                Ok(compiled) => compiled,
+                Err(message) => {
+                    return Planned::Refused(Refusal {
+                        message: format!(
+                            "The playbook {} cannot be used here: {message}.",
+                            playbook.name
+                        ),
+                        missing: Vec::new(),
+                        nearest: Vec::new(),
+                    });
+                }
+            };
+            plan.steps.extend(compiled.steps);
+            answers.extend(compiled.answer);
+            reasons.push(reason(&playbook.name, playbook.version, &part.likeness));
+            notes.extend(part.notes.clone());
+            notes.extend(self.unused(&part));
+            told.push(Part {
+                playbook: playbook.name.clone(),
+                words: sentence.words(part.range.start, part.range.end).to_owned(),
+                likeness: part.likeness.score,
+                slots: part.values,
+            });
+        }
+        if plan.steps.len() > STEPS_MAX {
+            return Planned::Refused(Refusal {
+                message: format!(
+                    "That would be {} steps, more than the {STEPS_MAX} that a plan may have: ask \
+                     for it in several missions.",
+                    plan.steps.len()
+                ),
+                missing: Vec::new(),
+                nearest: Vec::new(),
+            });
+        }
+        plan.answer = (!answers.is_empty()).then(|| answers.join("\n"));
+        Planned::Plan { plan, reason: reasons.join("; "), notes, parts: told }
+    }
+
+    /// Words of a part that its playbook did not use.
+    fn unused(&self, part: &Candidate) -> Option<String> {
+        let tokens = &self.reading.sentence.tokens;
+        let words: Vec<String> = part
+            .likeness
+            .uncovered
+            .iter()
+            .filter_map(|i| tokens.get(*i))
+            .map(|token| format!("\"{}\"", token.text))
+            .collect();
+        (!words.is_empty()).then(|| format!("Not taken into account: {}.", words.join(", ")))
+    }
+
+    fn refuse(&self, whole: Range<usize>) -> Planned {
+        let library = self.request.playbooks;
+        let candidates = self.candidates(&whole, &Values::new());
+        let summary = |c: &Candidate| {
+            library.playbooks.get(c.p).map(|p| format!("{}: {}", p.name, p.summary))
+        };
+        let nearest: Vec<String> = candidates.iter().take(3).filter_map(summary).collect();
+        if let Some(best) = candidates.first().filter(|c| c.likeness.score >= THRESHOLD)
+            && !best.missing.is_empty()
+        {
+            let asked: Vec<String> = best.missing.iter().map(question).collect();
+            let summary = library.playbooks.get(best.p).map_or("", |p| p.summary.as_str());
+            return Planned::Refused(Refusal {
+                message: format!(
+                    "Something is missing for \"{}\": {}",
+                    summary.trim_end_matches('.'),
+                    asked.join(" ")
+                ),
+                missing: best.missing.iter().map(|missing| missing.slot.clone()).collect(),
+                nearest,
+            });
+        }
+        let sentence = &self.reading.sentence;
+        let foreign: Vec<String> = whole
+            .filter(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value())
+            .filter(|i| candidates.iter().take(1).all(|c| c.likeness.uncovered.contains(i)))
+            .filter_map(|i| sentence.tokens.get(i))
+            .map(|token| token.text.clone())
+            .collect();
+        let what = match foreign.as_slice() {
+            [] => "Nothing here does that as it is said".to_owned(),
+            words => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                format!("Nothing here can do anything about {}", quoted.join(", "))
+            }
+        };
+        let instead = match nearest.as_slice() {
+            [] => String::new(),
+            some => format!(" The nearest things that can be done: {}", some.join(" ")),
+        };
+        Planned::Refused(Refusal { message: format!("{what}.{instead}"), missing: foreign, nearest })
+    }
+}
+
+/// How a part stands to the part before it.
+enum Join {
+    Together,
+    Apart,
+    Unmet,
+    FirstUnmet,
+}
+
+fn question(missing: &Missing) -> String {
+    match missing.candidates.as_slice() {
+        [] => missing.question.clone(),
+        some => format!("{} There are {}.", missing.question, some.join(", ")),
+    }
+}
+
+fn reason(name: &str, version: u32, likeness: &Likeness) -> String {
+    let hits = match likeness.hits.as_slice() {
+        [] => "no rule word is there".to_owned(),
+        some => {
+            let quoted: Vec<String> = some.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("{} met its rules", quoted.join(", "))
+        }
+    };
+    format!(
+        "{name} (version {version}): {hits}; likeness {:.2}, {THRESHOLD:.2} is needed",
+        likeness.score
+    )
+}

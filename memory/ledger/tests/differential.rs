@@ -1,0 +1,507 @@
+//! Random histories, legal and illegal steps mixed, on both ledgers at once:
+//! they give the same answers, counters equal what is counted, and the audit
+//! rebuilds every row.
+
+mod common;
+
+use async_trait::async_trait;
+use charter::approval::{Answer, ApprovalState, Grant, Question};
+use charter::budget::Limit;
+use charter::digest::Digest;
+use charter::event::{DeathCause, EffectOutcome, Event, StepHead};
+use charter::ids::{Millis, MissionId, StepKey, StreamId, TenantId};
+use charter::ports::{
+    Committed, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows, Transition,
+};
+use charter::rows::{ApprovalRow, EffectRow, MissionRow, MissionState, StepRow, StepState};
+use charter::tool::Process;
+use common::{Draft, World, head, open};
+use ledger::{MemoryLedger, SqliteLedger};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+const SEEDS: u64 = 30;
+const TURNS: usize = 200;
+
+/// Both ledgers; every answer is compared.
+struct Pair {
+    twin: MemoryLedger,
+    file: SqliteLedger,
+    /// Kinds of events that were committed, and how often.
+    kinds: Mutex<BTreeMap<String, u32>>,
+}
+
+#[async_trait]
+impl Ledger for Pair {
+    async fn commit(&self, transition: Transition) -> Result<Committed, LedgerError> {
+        let left = self.twin.commit(transition.clone()).await;
+        let right = self.file.commit(transition.clone()).await;
+        assert_eq!(left, right, "{transition:#?}");
+        if left.is_ok() {
+            let mut kinds = self.kinds.lock().unwrap();
+            for (_, event) in &transition.events {
+                let kind = serde_json::to_value(event).unwrap()["kind"].to_string();
+                *kinds.entry(kind).or_default() += 1;
+            }
+        }
+        left
+    }
+
+    async fn query(&self, tenant: &TenantId, query: Query) -> Result<Rows, LedgerError> {
+        let left = self.twin.query(tenant, query.clone()).await;
+        let right = self.file.query(tenant, query.clone()).await;
+        assert_eq!(left, right, "{query:?}");
+        left
+    }
+
+    async fn renew(&self, fence: &Fence, expires_at: Millis) -> Result<LeaseStatus, LedgerError> {
+        let left = self.twin.renew(fence, expires_at).await;
+        assert_eq!(left, self.file.renew(fence, expires_at).await);
+        left
+    }
+
+    async fn note_program(
+        &self,
+        fence: &Fence,
+        program: &Process,
+        running: bool,
+    ) -> Result<(), LedgerError> {
+        let left = self.twin.note_program(fence, program, running).await;
+        assert_eq!(left, self.file.note_program(fence, program, running).await);
+        left
+    }
+
+    async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
+        self.twin.outbox_done(ids).await?;
+        self.file.outbox_done(ids).await
+    }
+
+    async fn changed(&self, after: i64, wait_ms: u64) -> Result<i64, LedgerError> {
+        let left = self.twin.changed(after, wait_ms).await;
+        assert_eq!(left, self.file.changed(after, wait_ms).await);
+        left
+    }
+}
+
+/// What is there to play with.
+struct Scene {
+    missions: Vec<MissionRow>,
+    steps: Vec<StepRow>,
+    approvals: Vec<ApprovalRow>,
+    effects: Vec<EffectRow>,
+}
+
+async fn scene(world: &World<'_>) -> Scene {
+    let list = Query::Missions { state: None, same: None, before: None, limit: 99 };
+    let Rows::Missions(missions) = world.ask(list).await else { panic!() };
+    let (mut steps, mut effects) = (Vec::new(), Vec::new());
+    for mission in &missions {
+        let all = |items_of| Query::Steps {
+            mission: mission.id.clone(),
+            state: None,
+            items_of,
+            after: None,
+            limit: 999,
+        };
+        steps.push(world.step(&StepKey::report(&mission.id)).await);
+        steps.extend(world.ledger.steps(&world.tenant, all(None)).await.unwrap());
+        for n in 1..=mission.steps {
+            steps.extend(world.ledger.steps(&world.tenant, all(Some(n))).await.unwrap());
+        }
+        let of = Query::EffectsOfMission { mission: mission.id.clone(), limit: 999 };
+        let Rows::Effects(found) = world.ask(of).await else { panic!() };
+        effects.extend(found);
+    }
+    let list = Query::Approvals { mission: None, state: None, limit: 999 };
+    let Rows::Approvals(approvals) = world.ask(list).await else { panic!() };
+    Scene { missions, steps, approvals, effects }
+}
+
+/// Counts everything anew.
+fn recount(scene: &Scene) {
+    for mission in &scene.missions {
+        let steps: Vec<_> =
+            scene.steps.iter().filter(|step| step.key.mission == mission.id).collect();
+        let count = |counts: &dyn Fn(&StepRow) -> bool| {
+            steps.iter().filter(|step| counts(step)).count() as u32
+        };
+        let ended =
+            count(&|step| step.key.n > 0 && step.key.item == 0 && step.state.is_end());
+        let parked = count(&|step| step.state == StepState::Parked);
+        let active =
+            count(&|step| matches!(step.state, StepState::Ready | StepState::Claimed));
+        assert_eq!(mission.ended, ended, "{mission:#?}");
+        assert_eq!(mission.parked, parked, "{mission:#?}");
+        assert_eq!(mission.active, active, "{mission:#?}");
+        assert_eq!(mission.dead, count(&|step| step.state == StepState::Dead));
+        assert_eq!(mission.steps, count(&|step| step.key.n > 0 && step.key.item == 0));
+        if !mission.state.is_end() {
+            let waiting = mission.state == MissionState::Waiting;
+            assert_eq!(waiting, parked > 0 && active == 0, "{mission:#?}");
+            // Nothing is lost: somebody can always go on, unless the report is on
+            // the desk or a stop named only some of the steps.
+            let desk = count(&|step| step.key.n == 0 && step.state.is_end()) > 0;
+            let stopped = mission.cancelled || mission.stopped.is_some();
+            assert!(active + parked > 0 || desk || stopped, "{mission:#?}{steps:#?}");
+        }
+        for step in &steps {
+            if step.key.n == 0 {
+                let open = mission.steps - ended;
+                assert_eq!(step.blocked_by, open, "{step:#?}");
+                assert_eq!(step.state == StepState::Blocked, open > 0, "{step:#?}");
+            } else if step.key.item == 0 {
+                let items: Vec<_> = steps
+                    .iter()
+                    .filter(|item| item.key.n == step.key.n && item.key.item > 0)
+                    .collect();
+                let open = items.iter().filter(|item| !item.state.is_end()).count() as u32;
+                let done =
+                    items.iter().filter(|item| item.state == StepState::Done).count() as u32;
+                assert_eq!(step.items, items.len() as u32, "{step:#?}");
+                assert_eq!(step.items_open, open, "{step:#?}");
+                assert_eq!(step.items_lost, items.len() as u32 - open - done, "{step:#?}");
+                assert_eq!(step.state == StepState::Expanded, open > 0, "{step:#?}");
+                let unmet = step.needs.iter().filter(|need| {
+                    steps.iter().any(|other| {
+                        other.key.n == **need
+                            && other.key.item == 0
+                            && other.state != StepState::Done
+                    })
+                });
+                if step.state == StepState::Blocked {
+                    assert_eq!(step.blocked_by, unmet.count() as u32, "{step:#?}");
+                }
+            }
+        }
+    }
+}
+
+struct Player<'w> {
+    world: &'w World<'w>,
+    scene: Scene,
+}
+
+impl<'w> Player<'w> {
+    fn chance(&self, percent: usize) -> bool {
+        self.world.rng.below(100) < percent
+    }
+
+    fn heads(&self) -> Vec<StepHead> {
+        let count = self.world.rng.below(5) as u32;
+        (1..=count)
+            .map(|n| {
+                let needs: Vec<_> = (1..n).filter(|_| self.chance(40)).collect();
+                StepHead { for_each: self.chance(30), ..head(n, &needs) }
+            })
+            .collect()
+    }
+
+    /// A step, in a state that fits more often than not.
+    fn step(&self, state: StepState) -> Option<&StepRow> {
+        let fit: Vec<_> = self.scene.steps.iter().filter(|step| step.state == state).collect();
+        if self.chance(95) {
+            self.world.rng.pick(&fit).copied()
+        } else {
+            self.world.rng.pick(&self.scene.steps)
+        }
+    }
+
+    fn fence(&self, step: &StepRow) -> Fence {
+        let token = if self.chance(95) { step.token } else { step.token + 1 };
+        Fence { step: step.key.clone(), token }
+    }
+
+    fn dependents(&self, of: &StepKey) -> Vec<u32> {
+        let waits = |step: &&StepRow| {
+            step.key.mission == of.mission && step.key.item == 0 && step.needs.contains(&of.n)
+        };
+        match (of.item, self.chance(95)) {
+            (0, true) => self.scene.steps.iter().filter(waits).map(|step| step.key.n).collect(),
+            (_, true) => vec![],
+            _ => vec![1],
+        }
+    }
+
+    fn downstream(&self, of: &StepKey) -> Vec<u32> {
+        let mut found = BTreeSet::new();
+        for step in self.scene.steps.iter().filter(|step| step.key.mission == of.mission) {
+            if step.needs.iter().any(|need| *need == of.n || found.contains(need)) {
+                found.insert(step.key.n);
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn some_steps(&self, of: &MissionId) -> Vec<StepKey> {
+        let all = self.scene.steps.iter().filter(|step| step.key.mission == *of);
+        let everything = self.chance(70);
+        all.filter(|_| everything || self.chance(50)).map(|step| step.key.clone()).collect()
+    }
+
+    fn asked(
+        &self,
+        draft: Draft<'w>,
+        mission: &MissionId,
+        question: Question,
+        steps: Vec<StepKey>,
+        approval: &charter::ids::ApprovalId,
+    ) -> Draft<'w> {
+        let grants = [Digest::of(b"a"), Digest::of(b"b")];
+        self.world.requested(draft, approval, mission, question, &grants, steps)
+    }
+
+    fn turn(&self) -> Option<Draft<'w>> {
+        let world = self.world;
+        let rng = &world.rng;
+        let mission = || rng.pick(&self.scene.missions);
+        Some(match rng.below(30) {
+            0 if self.scene.missions.len() < 4 => world.submission(&self.heads()).1,
+            1..=6 => {
+                let step = self.step(StepState::Ready)?;
+                let fence = self.fence(step);
+                world.claiming(&Fence { token: fence.token + 1, ..fence })
+            }
+            7..=9 => {
+                let step = self.step(StepState::Claimed)?;
+                let fence = self.fence(step);
+                if step.key.n == 0 && self.chance(50) {
+                    let ends = [MissionState::Done, MissionState::Failed, MissionState::Running];
+                    world.ending(&fence, *rng.pick(&ends)?)
+                } else {
+                    world.finishing(&fence, &self.dependents(&step.key))
+                }
+            }
+            10 => {
+                let step = self.step(StepState::Claimed)?;
+                world.failing(&self.fence(step), world.now() + rng.below(2) as i64 * 40)
+            }
+            11 | 12 => {
+                let step = self.step(StepState::Claimed)?;
+                let causes = [DeathCause::Denied, DeathCause::Permanent, DeathCause::Unproven];
+                let skips = if step.key.item == 0 { self.downstream(&step.key) } else { vec![] };
+                world.dying(&self.fence(step), *rng.pick(&causes)?, &skips)
+            }
+            13 => {
+                let step = self.step(StepState::Claimed)?;
+                let fence = self.fence(step);
+                let approval = match rng.pick(&self.scene.approvals) {
+                    Some(known) if self.chance(30) => known.id.clone(),
+                    _ => world.approval(),
+                };
+                let (of, key) = (step.key.mission.clone(), step.key.clone());
+                let parked = Event::StepParked { step: key.clone(), approval: approval.clone() };
+                let draft = world.draft().release(&fence).event(parked);
+                match self.scene.approvals.iter().any(|known| known.id == approval) {
+                    true => draft,
+                    false => self.asked(draft, &of, Question::Permission, vec![key], &approval),
+                }
+            }
+            14..=16 => {
+                let open: Vec<_> = self
+                    .scene
+                    .steps
+                    .iter()
+                    .filter(|s| s.state == StepState::Claimed && s.for_each && !s.expanded)
+                    .collect();
+                let step = match rng.pick(&open) {
+                    Some(step) => *step,
+                    None => self.step(StepState::Claimed)?,
+                };
+                let items = rng.below(4) as u32;
+                let fence = self.fence(step);
+                if self.chance(30) && items > 0 {
+                    let approval = world.approval();
+                    let draft = world.expanding(&fence, items, Some(approval.clone()));
+                    let listed = (1..=items).map(|item| step.key.instance(item)).collect();
+                    let of = step.key.mission.clone();
+                    self.asked(draft, &of, Question::Permission, listed, &approval)
+                } else {
+                    world.expanding(&fence, items, None)
+                }
+            }
+            17 => {
+                let step = self.step(StepState::Claimed)?;
+                let Fence { step, token } = self.fence(step);
+                world.draft().event(Event::StepReleased { step, token, ready_at: world.now() })
+            }
+            18 => {
+                let step = self.step(StepState::Claimed)?;
+                let fence = self.fence(step);
+                if self.chance(50) {
+                    let step = fence.step.clone();
+                    let cancelled = Event::StepCancelled { step, usage: common::usage() };
+                    world.draft().release(&fence).event(cancelled)
+                } else {
+                    let mut draft = world.draft().fence(&fence);
+                    let (step, prepared) = (fence.step, draft.text("prepared"));
+                    draft.event(Event::StepPrepared { step, prepared })
+                }
+            }
+            19 if self.chance(40) => {
+                let of = mission()?.id.clone();
+                let steps = self.some_steps(&of);
+                if self.chance(50) {
+                    world.cancelling(&of, steps)
+                } else {
+                    let stopped =
+                        Event::MissionStopped { mission: of, limit: Limit::WallMs, steps };
+                    world.draft().event(stopped)
+                }
+            }
+            20..=22 => {
+                let step = self.step(StepState::Dead)?;
+                if self.chance(85) {
+                    world.requeueing(&step.key, &self.downstream(&step.key))
+                } else {
+                    let (step, by) = (step.key.clone(), "me".to_owned());
+                    world.draft().event(Event::StepDiscarded { step, by })
+                }
+            }
+            23 | 24 => {
+                let step = self.step(StepState::Claimed)?;
+                let fence = self.fence(step);
+                let key = match rng.pick(&self.scene.effects) {
+                    Some(effect) if effect.step == step.key && self.chance(80) => effect.key,
+                    _ => Digest::of(format!("{} {}", step.key, rng.below(2)).as_bytes()),
+                };
+                let grants: Vec<_> = self
+                    .scene
+                    .approvals
+                    .iter()
+                    .filter(|a| a.mission == step.key.mission && !a.requested.is_empty())
+                    .map(|a| Grant { approval: a.id.clone(), effect: a.requested[rng.below(2)] })
+                    .collect();
+                world.intending(&fence, key, rng.pick(&grants).cloned())
+            }
+            25 | 26 => {
+                let effect = rng.pick(&self.scene.effects)?;
+                let step = self.scene.steps.iter().find(|step| step.key == effect.step)?;
+                let fence = self.fence(step);
+                let outcomes = [EffectOutcome::Done, EffectOutcome::Failed, EffectOutcome::NotDone];
+                if self.chance(65) {
+                    world.receiving(&fence, effect.key, *rng.pick(&outcomes)?)
+                } else {
+                    let (key, step, approval) =
+                        (effect.key, effect.step.clone(), world.approval());
+                    let of = step.mission.clone();
+                    let listed = vec![step.clone()];
+                    let doubt = Event::EffectInDoubt { key, step, approval: approval.clone() };
+                    let draft = world.draft().release(&fence).event(doubt);
+                    self.asked(draft, &of, Question::InDoubt, listed, &approval)
+                }
+            }
+            27 | 28 => {
+                let row = rng.pick(&self.scene.approvals)?;
+                let (approval, of) = (row.id.clone(), row.mission.clone());
+                let answers =
+                    [Answer::Approve, Answer::Deny, Answer::Happened, Answer::NotHappened];
+                let event = match (row.state, rng.below(8)) {
+                    (ApprovalState::Expired, 0..=5) => {
+                        let expires_at = world.now() + 100;
+                        Event::ApprovalReopened { approval, mission: of, expires_at }
+                    }
+                    (_, 0) => Event::ApprovalExpired { approval, mission: of },
+                    (_, 1) => Event::ApprovalWithdrawn { approval, mission: of },
+                    _ => {
+                        let steps = self.some_steps(&of);
+                        return Some(world.answering(&approval, &of, *rng.pick(&answers)?, steps));
+                    }
+                };
+                world.draft().event(event)
+            }
+            29 => {
+                let row = mission()?;
+                let fence = self.step(StepState::Claimed).map(|step| self.fence(step));
+                let mut heads = self.heads();
+                let old = |n| self.scene.steps.iter().find(move |step| {
+                    step.key == StepKey::step(&row.id, n)
+                });
+                let mut keep = Vec::new();
+                for head in &mut heads {
+                    match old(head.n) {
+                        Some(step) if self.chance(50) => {
+                            head.digest = step.digest;
+                            keep.push(head.n);
+                        }
+                        _ => {}
+                    }
+                }
+                let drop = self
+                    .scene
+                    .steps
+                    .iter()
+                    .filter(|s| s.key.mission == row.id && s.key.item > 0)
+                    .filter(|s| !keep.contains(&s.key.n))
+                    .map(|s| s.key.clone())
+                    .collect();
+                let mut draft = world.draft();
+                draft.transition.fence = fence.filter(|_| self.chance(50));
+                let event = Event::MissionReplanned {
+                    mission: row.id.clone(),
+                    plan: draft.text("child"),
+                    digest: Digest::of_json(&(&heads, rng.next())).unwrap(),
+                    parent: row.plan_digest,
+                    steps: heads,
+                    keep,
+                    drop,
+                };
+                draft.event(event)
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn both_ledgers_agree_on_random_histories() {
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    let (mut legal, mut illegal) = (0, 0);
+    for seed in 0..SEEDS {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let file = open(&path).await.unwrap();
+        let pair = Pair { twin: MemoryLedger::new(), file, kinds: Mutex::default() };
+        let world = World::new(&pair, seed);
+        for _ in 0..TURNS {
+            world.pass(10);
+            let player = Player { world: &world, scene: scene(&world).await };
+            recount(&player.scene);
+            let Some(draft) = player.turn() else { continue };
+            let transition = draft.transition.clone();
+            match draft.commit().await {
+                Ok(_) => legal += 1,
+                Err(_) => illegal += 1,
+            }
+            if player.chance(10) {
+                let _ = pair.commit(transition.clone()).await;
+            }
+            if let (Some(fence), true) = (&transition.fence, player.chance(30)) {
+                let _ = pair.renew(fence, world.now() + 5).await;
+                let _ = pair.note_program(fence, &common::process(3), player.chance(70)).await;
+            }
+        }
+        let last = scene(&world).await;
+        recount(&last);
+        for mission in &last.missions {
+            let stream = StreamId::mission(&mission.id);
+            world.ask(Query::Events { stream, after: 0, limit: 9_999 }).await;
+        }
+        let far = world.now() + 1_000_000;
+        world.ask(Query::Leases).await;
+        world.ask(Query::Outbox { now: far, limit: 9_999 }).await;
+        world.ask(Query::ReadySteps { now: far, limit: 9_999 }).await;
+        world.ask(Query::ExpiredApprovals { now: far, limit: 9_999 }).await;
+        world.ask(Query::DeadSteps { limit: 9_999 }).await;
+        world.ask(Query::Size).await;
+        pair.file.close().await.unwrap();
+        let report = ledger::audit::verify(&path, &common::key().verifying_key()).await.unwrap();
+        assert_eq!(report.findings, [], "seed {seed}");
+        for (kind, count) in pair.kinds.into_inner().unwrap() {
+            *all.entry(kind).or_default() += count;
+        }
+    }
+    println!("{legal} legal, {illegal} refused: {all:#?}");
+    // Every kind of event took part, and refusals as well.
+    assert_eq!(all.len(), 25, "{:?}", all.keys());
+    assert!(legal > 1_500 && illegal > 500, "{legal} legal, {illegal} refused");
+}
