@@ -125,7 +125,7 @@ impl Rig {
         let worker = Worker::new(ports.clone(), settings, Arc::new(Keeper));
         let alma = Alma {
             ports,
-            playbooks: Arc::new(moroni::Playbooks::shipped().expect("shipped playbooks are sound")),
+            playbooks: Arc::new(moroni::Library::shipped().expect("shipped playbooks are sound")),
             config: Arc::new(config),
             home: PathBuf::from("/nonexistent/alma"),
             installation: Arc::new(Nowhere),

@@ -11,7 +11,7 @@ use charter::ids::Millis;
 use charter::ports::{Ledger, Tools};
 use charter::tool::ToolSpec;
 use config::Config;
-use moroni::Playbooks;
+use moroni::Library;
 use sons_of_helaman::Ports;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Alma {
     /// The world.
     pub ports: Ports,
     /// The playbooks of this installation.
-    pub playbooks: Arc<Playbooks>,
+    pub playbooks: Arc<Library>,
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The data folder.

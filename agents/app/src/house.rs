@@ -12,6 +12,7 @@ use hephaestus::Hephaestus;
 use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
 use ledger::{SqliteLedger, keys};
+use moroni::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
 use sons_of_helaman::lease::LeaseThread;
 use sons_of_helaman::reconcile::reconcile;
@@ -27,6 +28,9 @@ use tokio::task::JoinHandle;
 
 /// How often claims of dead workers are looked for.
 const RECONCILE: Duration = Duration::from_millis(500);
+
+/// Playbooks of their own that a user may have.
+const PLAYBOOKS_MAX: usize = 500;
 
 /// Alma on this machine, as one process sees her.
 pub(crate) struct House {
@@ -84,7 +88,7 @@ impl House {
             Here { home: home.to_owned(), household: Arc::clone(&household), tools };
         let alma = Alma {
             ports,
-            playbooks: Arc::new(moroni::Playbooks::shipped().context("could not read the playbooks")?),
+            playbooks: Arc::new(library(home)?),
             config: Arc::new(config),
             home: home.to_owned(),
             installation: Arc::new(installation),
@@ -288,4 +292,27 @@ impl Installation for Here {
     fn diagnose(&self) -> Vec<Finding> {
         diagnose::all(&self.home, self.is_owner(), &self.tools)
     }
+}
+
+/// The shipped playbooks, and the user's own below `playbooks/`.
+fn library(home: &Path) -> anyhow::Result<Library> {
+    let folder = home.join("playbooks");
+    let mut own = Vec::new();
+    match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        entries => {
+            let reading = || format!("could not read {}", folder.display());
+            for entry in entries.with_context(reading)?.take(PLAYBOOKS_MAX) {
+                let path = entry.with_context(reading)?.path();
+                let Some(stem) = path.file_stem().filter(|_| path.extension().is_some_and(|e| e == "yaml"))
+                else {
+                    continue;
+                };
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("could not read {}", path.display()))?;
+                own.push((stem.to_string_lossy().into_owned(), text));
+            }
+        }
+    }
+    Library::with(own).context("could not read the playbooks")
 }

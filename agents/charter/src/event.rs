@@ -155,6 +155,8 @@ pub enum Event {
         step: StepKey,
         /// The token that is void from now on.
         token: u64,
+        /// Whether its worker and its programs are known to be dead.
+        dead: bool,
         /// When it may be claimed again.
         ready_at: Millis,
     },

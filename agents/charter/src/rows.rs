@@ -175,6 +175,8 @@ pub struct StepRow {
     pub failures: u32,
     /// Claims that ended neither in a result nor in a failure.
     pub lost: u32,
+    /// Whether one of them was taken back from a worker that may still live.
+    pub former_alive: bool,
     /// Who has it.
     pub worker: Option<WorkerId>,
     /// What it waits for, or was granted by.

@@ -6,7 +6,7 @@ use charter::tool::ToolError;
 use serde::de::value::StringDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The arguments as `T`, which should refuse unknown fields. The error names
 /// the field.
@@ -132,11 +132,6 @@ pub fn path_schema(description: &str) -> Value {
 /// The schema of a list of rows.
 pub fn rows_schema() -> Value {
     json!({"type": "array", "items": {"type": "object"}, "description": "a list of rows, usually ${N.rows}"})
-}
-
-/// An object from pairs, for outputs.
-pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod process;
 mod reach;
 mod registry;
 pub mod sandbox;
+mod source;
 pub mod survey;
 #[cfg(test)]
 pub(crate) mod testing;

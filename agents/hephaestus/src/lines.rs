@@ -21,12 +21,15 @@ pub(crate) enum Seen {
     Binary,
 }
 
+/// Is shown a line and its number.
+pub(crate) type Show<'a> = dyn FnMut(usize, &str) -> Result<ControlFlow<()>, ToolError> + 'a;
+
 /// Shows every line, without its end, with its number from 1. A file that is no
 /// text is not shown at all.
 pub(crate) fn each_line(
     workspace: &Workspace,
     path: &str,
-    show: &mut dyn FnMut(usize, &str) -> Result<ControlFlow<()>, ToolError>,
+    show: &mut Show<'_>,
 ) -> Result<Seen, ToolError> {
     let mut file = workspace.open_file(path)?;
     let failed = |error: std::io::Error| io("read", path, &error);

@@ -78,7 +78,7 @@ pub fn kill(program: &Process) -> bool {
         let leads = leader.is_none_or(|stat| stat.group == pid.as_raw_pid());
         // The number of a group is not given to a new process while the group
         // has members, so a group without its leader is still the program's.
-        let group_lives = !recycled && leads && !own_group && group_is_alive(pid.as_raw_pid());
+        let group_lives = !recycled && leads && !own_group && living(pid.as_raw_pid()) > 0;
         if !leader.is_some_and(Stat::is_alive) && !group_lives {
             return true;
         }
@@ -93,14 +93,15 @@ pub fn kill(program: &Process) -> bool {
     false
 }
 
-/// Whether a process group has a member that is no zombie.
-fn group_is_alive(group: i32) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+/// How many members of a process group are no zombies.
+fn living(group: i32) -> usize {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter_map(stat)
-        .any(|stat| stat.group == group && stat.is_alive())
+        .filter(|stat| stat.group == group && stat.is_alive())
+        .count()
 }
 
 #[cfg(test)]
@@ -125,23 +126,15 @@ mod tests {
 
     #[test]
     fn a_program_dies_with_its_group() {
-        let mut child = Command::new("sh")
-            .args(["-c", "sleep 600 & echo $! > /dev/null; wait"])
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new("sh").args(["-c", "sleep 600 & wait"]).process_group(0).spawn().unwrap();
         let program = of(child.id()).unwrap();
-        while Command::new("pgrep")
-            .args(["-g", &child.id().to_string(), "sleep"])
-            .output()
-            .unwrap()
-            .stdout
-            .is_empty()
-        {
+        let group = i32::try_from(program.pid).unwrap();
+        while living(group) < 2 {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(kill(&program));
-        assert!(!group_is_alive(i32::try_from(program.pid).unwrap()));
+        assert_eq!(living(group), 0);
         child.wait().unwrap();
         assert!(kill(&program), "the dead stay dead");
     }

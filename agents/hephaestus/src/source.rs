@@ -3,10 +3,11 @@
 use crate::data::format::{self, Format};
 use crate::data::records::Table;
 use crate::data::text;
-use crate::error::arguments;
+use crate::error::{arguments, io};
 use crate::workspace::{TEXT_MAX, Workspace};
 use charter::tool::ToolError;
 use serde_json::Value;
+use std::io::Read;
 
 /// The text of a file; what is no text is an error.
 pub(crate) fn text(workspace: &Workspace, path: &str) -> Result<String, ToolError> {
@@ -25,10 +26,14 @@ pub(crate) enum Content {
 
 /// A file among others: one that is no text is no reason to stop.
 pub(crate) fn content(workspace: &Workspace, path: &str) -> Result<Content, ToolError> {
-    let bytes = workspace.read(path, TEXT_MAX)?;
-    if text::is_binary(&bytes) {
+    // The beginning tells a film from a text, so that its size does not matter.
+    let mut head = Vec::with_capacity(8_192);
+    let file = workspace.open_file(path)?;
+    file.take(8_192).read_to_end(&mut head).map_err(|error| io("read", path, &error))?;
+    if text::is_binary(&head) {
         return Ok(Content::Binary);
     }
+    let bytes = workspace.read(path, TEXT_MAX)?;
     Ok(match text::decode(&bytes) {
         Ok(text) => Content::Text(text),
         Err(_) => Content::Lossy(String::from_utf8_lossy(&bytes).into_owned()),

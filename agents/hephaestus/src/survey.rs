@@ -206,12 +206,12 @@ mod tests {
             &desk,
             expect![[r#"
                 broken.json 2
-                credentials.csv 29
-                list.json 34 | #a: 1, 2 | b: x
+                credentials.csv 25
+                list.json 30 | #a: 1, 2 | b: x
                 list.yaml 20 | #id: 7, 8
                 money/ 0
-                money/june.csv 23 | Name: Brot | #Preis: 2,50
-                money/may.csv 48 | Group: food, travel | #Amount: 1,200.50, 3
+                money/june.csv 21 | Name: Brot | #Preis: 2,50
+                money/may.csv 44 | Group: food, travel | #Amount: 1,200.50, 3
                 notes/ 0
                 notes/a.md 3
             "#]],

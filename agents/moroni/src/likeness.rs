@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! likeness = rules × (0.30 + 0.40 × coverage + 0.30 × example)
+//!          + 0.03 × (concept groups hit beyond the first, at most two)
 //! ```
 //!
 //! - **rules**: 1 when every concept group of the playbook is hit, times
@@ -34,6 +35,8 @@ pub const THRESHOLD: f32 = 0.52;
 pub const MISSED_GROUP: f32 = 0.62;
 /// Weight of a function word beside that of a rare word.
 const STOP_WEIGHT: f32 = 0.08;
+/// Weight of an unknown proper name: it says little about what is wished.
+const PROPER_WEIGHT: f32 = 0.3;
 /// How much a shared general concept counts beside a shared word.
 const CONCEPT: f32 = 0.8;
 /// Nearness from which a word counts as another when rules are matched.
@@ -55,6 +58,8 @@ pub(crate) enum RuleWord {
 pub(crate) enum RulePhrase {
     Words(Vec<RuleWord>, String),
     Concept(String),
+    /// A slot that the words must have filled.
+    Slot(String),
 }
 
 #[derive(Debug)]
@@ -278,6 +283,7 @@ impl Index {
                     let id = self.id(format!("@{name}"));
                     self.known[p].vocabulary.insert(id);
                 }
+                RulePhrase::Slot(_) => {}
                 RulePhrase::Words(words, _) => {
                     for word in words {
                         if let RuleWord::Features(features) = word {
@@ -339,6 +345,9 @@ impl Index {
     pub(crate) fn rule(&mut self, text: &str, lexicon: &Lexicon) -> RulePhrase {
         if let Some(concept) = text.strip_prefix('@') {
             return RulePhrase::Concept(concept.to_owned());
+        }
+        if let Some(slot) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            return RulePhrase::Slot(slot.to_owned());
         }
         let words = text.split_whitespace().flat_map(|part| {
             let (prefix, suffix) = (part.ends_with('*'), part.starts_with('*'));
@@ -407,6 +416,9 @@ impl Index {
                         false => features.push((*feature, 1.0)),
                     }
                 }
+                if sentence.is_foreign(i) {
+                    features.clear();
+                }
                 let spelled: Vec<Feature> = features.iter().map(|(f, _)| *f).collect();
                 let mut weight = self.weight(&spelled);
                 if features.is_empty() && content {
@@ -414,6 +426,9 @@ impl Index {
                         features = self.nearest(&token.folded);
                         let near: Vec<Feature> = features.iter().map(|(f, _)| *f).collect();
                         weight = self.weight(&near);
+                        if near.is_empty() && sentence.is_proper(i) {
+                            weight = PROPER_WEIGHT;
+                        }
                     } else if !concepts.is_empty() {
                         let ids: Vec<Feature> = concepts.iter().map(|(f, _)| *f).collect();
                         weight = self.weight(&ids).max(0.3);
@@ -473,7 +488,8 @@ impl Index {
         found
     }
 
-    /// How like the pieces of a wish in `range` are to playbook `p`.
+    /// How like the pieces of a wish in `range` are to playbook `p`. `used` and
+    /// `spoken` say how slots took them; before that, `spoken` is `None`.
     pub fn likeness(
         &self,
         sentence: &Sentence<'_>,
@@ -481,6 +497,7 @@ impl Index {
         p: usize,
         range: Range<usize>,
         used: &[Use],
+        spoken: Option<&[String]>,
     ) -> Likeness {
         let Some(known) = self.known.get(p) else {
             return Likeness {
@@ -499,6 +516,7 @@ impl Index {
                 .find(|i| self.phrase_at(sentence, probe, phrase, *i, &range, used, least) > 0)
         };
         let mut rules = 1.0;
+        let mut groups_hit = 0u8;
         let mut hits = Vec::new();
         let mut note = |at: usize| {
             let word = sentence.tokens[at].text.clone();
@@ -508,8 +526,17 @@ impl Index {
         };
         let groups = known.all.iter().chain((!known.any.is_empty()).then_some(&known.any));
         for group in groups {
+            let filled = group.iter().any(|phrase| match phrase {
+                // Before slots are filled any of them may yet be.
+                RulePhrase::Slot(slot) => spoken.is_none_or(|spoken| spoken.contains(slot)),
+                _ => false,
+            });
             match group.iter().find_map(|phrase| place(phrase, NEAR)) {
-                Some(at) => note(at),
+                Some(at) => {
+                    note(at);
+                    groups_hit += 1;
+                }
+                None if filled => groups_hit += 1,
                 None => rules *= MISSED_GROUP,
             }
         }
@@ -520,7 +547,7 @@ impl Index {
         let mut uncovered = Vec::new();
         for i in range.clone() {
             let seen = &probe.seen[i];
-            if !seen.content {
+            if !seen.content || used_at(i) == Use::Text {
                 continue;
             }
             all += seen.weight;
@@ -542,7 +569,7 @@ impl Index {
             .iter()
             .map(|example| alike(probe, example, &range, used))
             .fold(0.0, f32::max);
-        let score = rules * (0.30 + 0.40 * coverage + 0.30 * example);
+        let score = combine(rules, coverage, example, groups_hit);
         Likeness { score, rules, coverage, example, hits, uncovered }
     }
 
@@ -566,6 +593,7 @@ impl Index {
             RulePhrase::Concept(name) => {
                 return usize::from(!hidden(i) && sentence.means(i, name));
             }
+            RulePhrase::Slot(_) => return 0,
             RulePhrase::Words(words, _) => words,
         };
         let mut at = i;
@@ -619,6 +647,13 @@ fn fits(word: &RuleWord, sentence: &Sentence<'_>, probe: &Probe, at: usize, leas
         RuleWord::Suffix(part) => folded.ends_with(part.as_str()),
         RuleWord::Inside(part) => folded.contains(part.as_str()),
     }
+}
+
+/// The one figure.
+fn combine(rules: f32, coverage: f32, example: f32, groups_hit: u8) -> f32 {
+    let specific = f32::from(groups_hit.saturating_sub(1).min(2));
+    let likeness = rules * (0.30 + 0.40 * coverage + 0.30 * example);
+    if rules > 0.0 { (likeness + 0.03 * specific).min(1.0) } else { 0.0 }
 }
 
 /// Words in common on both sides, weighed.

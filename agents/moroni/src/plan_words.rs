@@ -84,6 +84,14 @@ const LOOKED_AT: usize = 7;
 /// value.
 const LACK: f32 = 0.12;
 
+/// A part of a wish as like as this to a playbook needs no verb.
+const SURE: f32 = 0.75;
+/// General concepts that are verbs.
+const VERBS: [&str; 15] = [
+    "find", "show", "collect", "write", "convert", "count", "compare", "move", "copy", "delete",
+    "run", "total", "average", "sort", "check",
+];
+
 /// A playbook filled from a part of a wish.
 struct Candidate {
     p: usize,
@@ -209,23 +217,25 @@ impl Planner<'_, '_> {
         let first = self.best(before, parts).filter(Candidate::is_good);
         let together = self.best(both, parts);
         let good = together.as_ref().filter(|c| c.is_good());
-        let second = {
-            let inherited: Vec<Candidate> = Vec::new();
-            let earlier = first.as_ref().map_or_else(Values::new, |c| c.values.clone());
-            let _ = inherited;
-            self.best_with(clause, &earlier).filter(|c| c.is_good() && self.is_part(c))
-        };
+        let earlier = first.as_ref().map_or_else(Values::new, |c| c.values.clone());
+        let second = self
+            .best_with(clause, &earlier)
+            .filter(|c| c.is_good() && self.is_part(c) && self.stands_alone(c));
         let covered = |candidate: &Candidate, part: &Range<usize>| self.share(candidate, part);
         match (first, second, good) {
             (Some(first), Some(second), Some(good)) => {
-                let one_thing = covered(good, clause) >= 0.8 && covered(good, before) >= 0.6;
-                let better = good.likeness.score + 0.05 >= second.likeness.score
-                    || good.likeness.score + 0.05 >= first.likeness.score && second.p == good.p;
-                let own_thing = good.p != first.p && good.p != second.p;
-                match one_thing && (better && (good.p == second.p || good.p == first.p && second.likeness.score < good.likeness.score + 0.1 && covered(good, clause) >= 0.95) || own_thing) {
-                    true => Join::Together,
-                    false => Join::Apart,
-                }
+                let one_thing = covered(good, clause) >= 0.8 && covered(good, before) >= 0.8;
+                // A third playbook that does both, or one of the two that knows all of
+                // the other's words.
+                let does_both = good.p == first.p && good.p == second.p
+                    || good.p != first.p && good.p != second.p
+                    || good.p == first.p
+                        && good.likeness.score + 0.05 >= second.likeness.score
+                        && covered(good, clause) >= 0.99
+                    || good.p == second.p
+                        && good.likeness.score + 0.05 >= first.likeness.score
+                        && covered(good, before) >= 0.99;
+                if one_thing && does_both { Join::Together } else { Join::Apart }
             }
             (Some(_), Some(_), None) => Join::Apart,
             (Some(first), None, Some(good)) => {
@@ -239,6 +249,13 @@ impl Planner<'_, '_> {
             (None, Some(_), _) if self.says_something(before) => Join::FirstUnmet,
             (None, _, _) => Join::Together,
         }
+    }
+
+    /// Whether a part can be a wish of its own: it has a verb, or is very like one.
+    fn stands_alone(&self, candidate: &Candidate) -> bool {
+        let sentence = &self.reading.sentence;
+        candidate.likeness.score >= SURE
+            || candidate.range.clone().any(|i| VERBS.iter().any(|verb| sentence.means(i, verb)))
     }
 
     fn is_part(&self, candidate: &Candidate) -> bool {
@@ -292,7 +309,8 @@ impl Planner<'_, '_> {
         let nothing = vec![Use::No; sentence.tokens.len()];
         let mut ranked: Vec<(f32, usize)> = (0..library.playbooks.len())
             .map(|p| {
-                let l = library.index.likeness(sentence, &self.probe, p, range.clone(), &nothing);
+                let l =
+                    library.index.likeness(sentence, &self.probe, p, range.clone(), &nothing, None);
                 // What is forbidden may yet turn out to be part of a value.
                 let rules = if l.rules > 0.0 { l.rules } else { 0.9 };
                 (rules * (0.30 + 0.40 * l.coverage + 0.30 * l.example), p)
@@ -338,6 +356,7 @@ impl Planner<'_, '_> {
             p,
             range.clone(),
             &fill.used,
+            Some(&fill.spoken),
         );
         Some(Candidate {
             p,

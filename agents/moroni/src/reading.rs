@@ -71,10 +71,14 @@ impl<'a> Reading<'a> {
         survey: &'a Survey,
         today: Date,
     ) -> Option<Self> {
+        // A bare word may be the name of a folder and a word; a file without an
+        // extension ("Makefile") is spelled exactly.
         let known = |text: &str| {
             let path = plain(text);
-            path.len() > 1
-                && survey.entries.iter().any(|e| e.path == path || e.path.contains('/') && name(&e.path) == path && path.contains('.'))
+            survey.entries.iter().any(|entry| match path.contains(['/', '.']) {
+                true => entry.path == path || name(&entry.path) == path,
+                false => !entry.folder && name(&entry.path) == text && text.len() > 3,
+            })
         };
         let sentence = Sentence::read(lexicon, wish, &known)?;
         let mut reading = Self { sentence, survey, today, mentions: Vec::new() };
@@ -107,9 +111,8 @@ impl<'a> Reading<'a> {
                     found.push(Mention { what: What::Folder(folder), from: i, to: i + length });
                     i += length;
                 }
-                None => match self.files_at(i) {
-                    Some((extensions, length)) => {
-                        let what = What::Files(extensions);
+                None => match self.files_at(i).or_else(|| self.file_at(i, &found)) {
+                    Some((what, length)) => {
                         found.push(Mention { what, from: i, to: i + length });
                         i += length;
                     }
@@ -269,8 +272,48 @@ impl<'a> Reading<'a> {
         None
     }
 
+    /// A file that its name without the extension names, behind a preposition or in
+    /// a list of such.
+    fn file_at(&self, i: usize, before: &[Mention]) -> Option<(What, usize)> {
+        let sentence = &self.sentence;
+        let listed = || {
+            let at = self.skip_back(i)?;
+            let joined = sentence.language.join.longest(&sentence.folded, at).is_some()
+                || sentence.tokens[at].text == ",";
+            let place = |m: &Mention| {
+                matches!(m.what, What::Path { .. } | What::Folder(_) | What::Files(_)) && m.to == at
+            };
+            (joined && before.iter().any(place)).then_some(())
+        };
+        if sentence.is_stop(i) || !(self.introduced(i) || listed().is_some()) {
+            return None;
+        }
+        let mut best: Option<(usize, Vec<usize>)> = None;
+        for (e, entry) in self.survey.entries.iter().enumerate().filter(|(_, e)| !e.folder) {
+            let stem = name(&entry.path).rsplit_once('.').map_or(name(&entry.path), |(stem, _)| stem);
+            let words: Vec<String> = tokens(stem, &|_| false).into_iter().map(|t| t.folded).collect();
+            let length = words.len();
+            let there = fold(stem).chars().count() >= 4
+                && i + length <= sentence.tokens.len()
+                && sentence.folded[i..i + length] == words;
+            match &mut best {
+                _ if !there => {}
+                Some((longest, entries)) if *longest == length => entries.push(e),
+                Some((longest, _)) if *longest > length => {}
+                _ => best = Some((length, vec![e])),
+            }
+        }
+        let (length, entries) = best?;
+        let text = sentence.words(i, i + length).to_owned();
+        Some((What::Path { text, entries, folder: false }, length))
+    }
+
     /// A kind of files that words name.
-    fn files_at(&self, i: usize) -> Option<(Vec<String>, usize)> {
+    fn files_at(&self, i: usize) -> Option<(What, usize)> {
+        self.extensions_at(i).map(|(extensions, length)| (What::Files(extensions), length))
+    }
+
+    fn extensions_at(&self, i: usize) -> Option<(Vec<String>, usize)> {
         let sentence = &self.sentence;
         let lexicon = sentence.lexicon;
         let named = |at: usize| {
@@ -295,7 +338,16 @@ impl<'a> Reading<'a> {
                 .is_some_and(|at| sentence.language.all.contains(&sentence.folded[at]));
             let plural = sentence.folded[i].ends_with('s')
                 && sentence.tokens[i].text.chars().next().is_some_and(char::is_uppercase);
-            if before || quantified && !self.led_by(i, &sentence.language.into) || plural {
+            // "lines of python, sql and css"
+            let language = lexicon.is_programming(&sentence.folded[i])
+                && self.led_by(i, &sentence.language.at);
+            let listed = i.checked_sub(2).is_some_and(|at| {
+                let joins = sentence.tokens[i - 1].text == ","
+                    || sentence.language.join.longest(&sentence.folded, i - 1).is_some();
+                joins && named(at).is_some() && self.extensions_at(at).is_some()
+            });
+            let into = self.led_by(i, &sentence.language.into);
+            if before || quantified && !into || plural || language || listed {
                 return Some((extensions, 1));
             }
         }

@@ -1,7 +1,7 @@
 //! Calling a tool under the effect protocol: intent, permit, effect, receipt.
 
 use crate::job::{Job, Stop, call_digest};
-use crate::permit::{ACT, CALL, CHANGES, Word};
+use crate::permit::{ACT, CALL, Word};
 use crate::recovery::Settled;
 use async_trait::async_trait;
 use charter::approval::{ApprovalState, FrozenEffect};
@@ -152,7 +152,10 @@ impl Job<'_> {
         prepared: &Prepared,
         effects: &[EffectRow],
     ) -> Result<bool, Stop> {
-        let began = effects.iter().any(|row| row.ordinal != CALL);
+        let never = |state| {
+            matches!(state, EffectState::Received(EffectOutcome::NotDone | EffectOutcome::Failed))
+        };
+        let began = effects.iter().any(|row| row.ordinal != CALL && !never(row.state));
         if self.step.prepared.is_none() || began {
             return Ok(false);
         }
@@ -204,11 +207,13 @@ impl Job<'_> {
         match self.worker.ports.tools.act(call, act, &key, &watch).await {
             Ok(acted) => self.acted(key, acted, call).map(Flow::On),
             Err(error) => {
-                // A timeout or an interruption says nothing about the other
-                // side; the intent stays open and recovery settles it.
-                let unknown =
-                    matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled | ErrorCode::Transient);
-                if !unknown || matches!(act.repeat, Repeat::Safe | Repeat::Keyed) {
+                // A failure that may pass leaves the intent, and its grant, open
+                // for the next try. A timeout or an interruption says nothing
+                // about the other side: recovery settles what may not be
+                // repeated.
+                let unknown = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled)
+                    && !matches!(act.repeat, Repeat::Safe | Repeat::Keyed);
+                if !unknown && !error.code.is_transient() {
                     self.receive(key, EffectOutcome::Failed, None, Vec::new());
                 }
                 Err(error.into())
@@ -305,9 +310,15 @@ impl Job<'_> {
             match applied {
                 Ok(targets) => self.applied(key, call, proposed, &targets)?,
                 Err(error) => {
-                    self.receive(key, EffectOutcome::Failed, None, Vec::new());
-                    for (key, _) in to_do {
-                        self.receive(key, EffectOutcome::NotDone, None, Vec::new());
+                    // What may pass leaves the intents, and their grants, open.
+                    // A target that somebody else changed was not touched.
+                    let settled =
+                        !error.code.is_transient() || error.code == ErrorCode::ChangedSince;
+                    if settled {
+                        self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                        for (key, _) in to_do {
+                            self.receive(key, EffectOutcome::NotDone, None, Vec::new());
+                        }
                     }
                     return Err(error.into());
                 }

@@ -119,10 +119,6 @@ impl Job<'_> {
         let Some((child, reason)) = moroni::heal::heal(&plan, self.key().n, error, &survey) else {
             return Ok(false);
         };
-        let specs: Vec<_> = tools.specs().into_iter().cloned().collect();
-        if moroni::lint::lint(&child, &specs).iter().any(|finding| finding.is_error()) {
-            return Ok(false);
-        }
         tracing::info!(step = %self.key(), reason, "repaired the plan");
         let keep = moroni::heal::keep(&plan, &child);
         let mut drop = Vec::new();

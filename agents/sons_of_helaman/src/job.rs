@@ -113,12 +113,6 @@ impl<'w> Job<'w> {
         Ok(())
     }
 
-    /// Forgets what is drafted: it did not happen.
-    pub(crate) fn clear(&mut self) {
-        let worker = self.worker;
-        self.draft = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
-    }
-
     /// Resources used since the claim.
     pub(crate) fn used(&self) -> Usage {
         let wall = self.worker.ports.clock.now().saturating_sub(self.started);

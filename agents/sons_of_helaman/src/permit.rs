@@ -11,7 +11,7 @@ use charter::event::{DeathCause, Event, Permit};
 use charter::ids::{ApprovalId, StepKey};
 use charter::label::Label;
 use charter::ports::{LedgerExt, Query, Rows};
-use charter::rows::{ApprovalRow, EffectRow, made_digest};
+use charter::rows::{ApprovalRow, EffectRow, EffectState, made_digest};
 use charter::tool::{Act, Call, ErrorCode, Proposed, SandboxLevel, ToolError};
 use policy::{Place, Verdict};
 use serde_json::json;
@@ -195,7 +195,8 @@ impl Job<'_> {
             reason: decision.reason.to_string(),
         };
         let effect = frozen.digest()?;
-        if let Some(grant) = known.and_then(|row| row.permit.grant.as_ref())
+        let open = known.filter(|row| !matches!(row.state, EffectState::Received(_)));
+        if let Some(grant) = open.and_then(|row| row.permit.grant.as_ref())
             && grant.effect == effect
         {
             return Ok(Word::Go(Permit { rule, grant: Some(grant.clone()) }));

@@ -25,13 +25,14 @@ pub async fn reconcile(
     let mut taken = 0;
     for lease in leases {
         let dead = is_alive(&lease.holder) == Some(false);
+        let is_here = lease.holder.host == settings.process.host;
         // This process cannot be its own victim: while it lives, its lease
         // thread renews.
         let expired = lease.expires_at < now && lease.holder != settings.process;
         if !dead && !expired {
             continue;
         }
-        if take_back(ports, &lease, dead).await? {
+        if take_back(ports, &lease, dead, is_here).await? {
             taken += 1;
         }
     }
@@ -39,34 +40,34 @@ pub async fn reconcile(
     Ok(taken)
 }
 
-/// Makes sure that the former executor is dead, then takes the claim back. A
-/// process that may still act keeps its claim: two at work are worse than one
-/// that is late.
+/// Makes sure that the former executor is dead, then takes the claim back. On
+/// this host a process that may still act keeps its claim: two at work are worse
+/// than one that is late. A worker of another host loses an expired claim, and
+/// the record says that it may still live.
 async fn take_back(
     ports: &Ports,
     lease: &LeaseRow,
     holder_dead: bool,
+    is_here: bool,
 ) -> Result<bool, LedgerError> {
+    let mut dead = true;
     for program in &lease.programs {
-        if !ports.tools.kill(program).await {
-            tracing::warn!(step = %lease.step, pid = program.pid, "a program of a lost claim may still run");
-            return Ok(false);
-        }
+        dead &= ports.tools.kill(program).await;
     }
-    if !holder_dead && !ports.tools.kill(&lease.holder).await {
+    dead &= holder_dead || ports.tools.kill(&lease.holder).await;
+    if !dead && is_here {
+        tracing::warn!(step = %lease.step, "what a lost claim started cannot be stopped");
         return Ok(false);
     }
     let now = ports.clock.now();
+    // A step that kills its workers must not do so in a tight loop.
+    let wait = if holder_dead { 0 } else { backoff_ms(0, ports.entropy.next_u32()) };
     let mut draft = Draft::new(ports, &lease.tenant, &lease.step.mission);
     draft.event(Event::StepReleased {
         step: lease.step.clone(),
         token: lease.token,
-        // A step that kills its workers must not do so in a tight loop.
-        ready_at: now.saturating_add_unsigned(if holder_dead {
-            0
-        } else {
-            backoff_ms(0, ports.entropy.next_u32())
-        }),
+        dead,
+        ready_at: now.saturating_add_unsigned(wait),
     });
     let fence = Fence { step: lease.step.clone(), token: lease.token };
     match commit(ports, draft.transition(Some(fence), LeaseChange::Release)).await {

@@ -83,10 +83,8 @@ impl Job<'_> {
         let settle = match settle {
             Settle::Probe => match self.worker.ports.tools.probe(call, act, &row.key).await? {
                 Probe::Done { acted } => return Ok(Settled::Happened(acted)),
-                // A claim is taken back only after its executor was made sure to
-                // be dead, so the target's "not done" counts.
-                Probe::NotDone => probed(Told::NotDone, true),
-                Probe::Unknown => probed(Told::Unknown, true),
+                Probe::NotDone => probed(Told::NotDone, !self.step.former_alive),
+                Probe::Unknown => probed(Told::Unknown, !self.step.former_alive),
             },
             other => other,
         };
@@ -99,14 +97,12 @@ impl Job<'_> {
         }
     }
 
-    /// What a person said about an effect in doubt. Only the approval that the
-    /// step was parked with counts.
+    /// What a person said about an effect in doubt.
     async fn answer_to(&self, row: &EffectRow) -> Result<Option<Answer>, Stop> {
-        let Some(approval) = self.approval().await? else { return Ok(None) };
-        let about = approval.question == Question::InDoubt
-            && approval.state == ApprovalState::Approved
-            && row.step == *self.key();
-        Ok(approval.answer.filter(|_| about))
+        let Some(id) = &row.doubt else { return Ok(None) };
+        let worker = self.worker;
+        let approval = worker.ports.ledger.approval(&worker.settings.tenant, id).await?;
+        Ok(approval.answer.filter(|_| approval.state == ApprovalState::Approved))
     }
 
     fn ask_in_doubt(

@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn every_part_of_an_event_is_covered() {
         let prev = Digest::default();
-        let link = Link { pos: 1, tenant: "t", stream: "s", seq: 1, at: 1, txn: "x", body: "b", prev };
+        let link =
+            Link { pos: 1, tenant: "t", stream: "s", seq: 1, at: 1, txn: "x", body: "b", prev };
         let others = [
             Link { pos: 2, ..link },
             Link { tenant: "ts", stream: "", ..link },

@@ -9,8 +9,8 @@
 pub mod audit;
 mod chain;
 pub mod household;
-mod limits;
 pub mod keys;
+mod limits;
 pub mod projection;
 mod sqlite;
 mod transition;

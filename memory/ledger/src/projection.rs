@@ -53,8 +53,6 @@ mod missions;
 mod rowset;
 mod steps;
 
-
-
 pub use rowset::{RowKey, RowSet};
 
 use charter::event::Event;
@@ -101,8 +99,7 @@ pub fn mission_of(event: &Event) -> &MissionId {
 /// exist for [`apply`].
 pub fn touches(event: &Event) -> Vec<RowKey> {
     let mission = mission_of(event);
-    let mut keys =
-        vec![RowKey::Mission(mission.clone()), RowKey::Step(StepKey::report(mission))];
+    let mut keys = vec![RowKey::Mission(mission.clone()), RowKey::Step(StepKey::report(mission))];
     let mut steps = |of: &[StepKey]| {
         for step in of {
             keys.push(RowKey::Step(step.clone()));

@@ -12,6 +12,7 @@ pub(crate) use connect::{SCHEMA, failed, newer, read_only};
 pub(crate) use writer::CHECKPOINT_EVERY;
 
 use crate::chain::Checkpoint;
+use crate::transition;
 use async_trait::async_trait;
 use charter::ids::{Millis, TenantId};
 use charter::ports::{
@@ -103,9 +104,9 @@ impl SqliteLedger {
     /// Finishes what was asked before, seals it with a checkpoint and closes the
     /// file. Whatever is asked later fails.
     pub async fn close(&self) -> Result<(), LedgerError> {
-        let closed = ask(&self.jobs, Ask::Close).await;
+        // Whoever closes last tidies the log away, and a reader cannot.
         self.readers.close().await;
-        closed.map(|_| ())
+        ask(&self.jobs, Ask::Close).await.map(|_| ())
     }
 }
 
@@ -123,6 +124,8 @@ async fn ask(channel: &mpsc::Sender<Job>, ask: Ask) -> Result<Outcome, LedgerErr
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn commit(&self, transition: Transition) -> Result<Committed, LedgerError> {
+        // Hashes texts: not the writer's work.
+        transition::check(&transition)?;
         match ask(&self.jobs, Ask::Commit(Box::new(transition))).await? {
             Outcome::Committed(committed) => Ok(committed),
             other => Err(other.unexpected()),

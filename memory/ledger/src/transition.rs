@@ -114,10 +114,7 @@ pub(crate) fn check(transition: &Transition) -> Result<(), LedgerError> {
 
 /// Applies a transition to its rows, or says why it must not happen. After an
 /// error the rows must be thrown away.
-pub(crate) fn decide(
-    transition: &Transition,
-    rows: &mut RowSet,
-) -> Result<Decision, LedgerError> {
+pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decision, LedgerError> {
     let takes = matches!(transition.lease, LeaseChange::Take { .. });
     match &transition.fence {
         Some(fence) if !takes => check_fence(fence, transition, rows)?,
@@ -163,7 +160,8 @@ pub(crate) fn decide(
             decision.released.push(change.key.clone());
         }
         let Some(row) = change.is else { continue };
-        let rung = |row: &StepRow| (row.state == StepState::Ready).then_some((row.ready_at, row.token));
+        let rung =
+            |row: &StepRow| (row.state == StepState::Ready).then_some((row.ready_at, row.token));
         if rung(row).is_some() && change.was.and_then(rung) != rung(row) {
             decision.ready.push((row.key.clone(), row.ready_at));
         }
@@ -185,11 +183,7 @@ pub(crate) fn decide(
     }
 }
 
-fn check_fence(
-    fence: &Fence,
-    transition: &Transition,
-    rows: &RowSet,
-) -> Result<(), LedgerError> {
+fn check_fence(fence: &Fence, transition: &Transition, rows: &RowSet) -> Result<(), LedgerError> {
     match rows.steps.get(&fence.step).filter(|row| row.tenant == transition.tenant) {
         None => Err(LedgerError::NotFound(format!("step {}", fence.step))),
         Some(row) if row.state == StepState::Claimed && row.token == fence.token => Ok(()),
@@ -268,5 +262,73 @@ pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
         | Event::ApprovalExpired { .. }
         | Event::ApprovalReopened { .. }
         | Event::ApprovalWithdrawn { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use charter::ids::{MissionId, StreamId, TenantId, TransitionId};
+    use charter::label::Label;
+    use charter::ports::Entropy;
+
+    struct Zeros;
+    impl Entropy for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    fn transition() -> Transition {
+        let mission = MissionId::new(1, &Zeros);
+        let tenant = TenantId::local();
+        let (content, plan) =
+            Content::new(&tenant, b"plan".to_vec(), Label::TRUSTED, 1, &Zeros).unwrap();
+        let digest = plan.sha256;
+        let event = Event::MissionPlanned { mission: mission.clone(), plan, digest, steps: vec![] };
+        Transition {
+            id: TransitionId::new(1, &Zeros),
+            tenant,
+            at: 1,
+            fence: None,
+            lease: LeaseChange::Keep,
+            events: vec![(StreamId::mission(&mission), event)],
+            contents: vec![content],
+        }
+    }
+
+    fn checked(change: impl Fn(&mut Transition), expect: &str) {
+        let mut transition = transition();
+        change(&mut transition);
+        let error = check(&transition).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+
+    #[test]
+    fn the_shape_of_a_transition_is_checked() {
+        assert_eq!(check(&transition()), Ok(()));
+        checked(|t| t.events.clear(), "at least one event");
+        checked(|t| t.events = vec![t.events[0].clone(); EVENTS_MAX + 1], "at most 10000 events");
+        checked(|t| t.events[0].0.0.clear(), "1 to 200 bytes");
+        checked(|t| t.events[0].0.0 = "x".repeat(201), "1 to 200 bytes");
+        checked(|t| t.contents[0].bytes.clear(), "does not have the hash named");
+        checked(|t| t.contents[0].salt.clear(), "salt of 16 bytes");
+        checked(|t| t.contents[0].tenant.0.clear(), "another tenant's");
+        checked(|t| t.contents.push(t.contents[0].clone()), "there twice");
+        checked(|t| t.tenant.0.push('x'), "another tenant's");
+    }
+
+    #[test]
+    fn a_text_that_is_not_brought_must_be_there() {
+        let mut transition = transition();
+        let brought = transition.contents.remove(0);
+        let older = older_contents(&transition);
+        let reference = older[&brought.id];
+        assert_eq!(check_older(reference, Some(&brought), &transition), Ok(()));
+        assert!(check_older(reference, None, &transition).is_err());
+        let theirs = Content { tenant: TenantId("other".into()), ..brought.clone() };
+        assert!(check_older(reference, Some(&theirs), &transition).is_err());
+        let changed = Content { bytes: vec![1], ..brought };
+        assert!(check_older(reference, Some(&changed), &transition).is_err());
     }
 }

@@ -143,7 +143,8 @@ impl State {
         for (id, reference) in transition::older_contents(&transition) {
             transition::check_older(reference, self.contents.get(&id), &transition)?;
         }
-        if let Some(taken) = transition.contents.iter().find(|c| self.contents.contains_key(&c.id)) {
+        if let Some(taken) = transition.contents.iter().find(|c| self.contents.contains_key(&c.id))
+        {
             return conflict(format!("content {} exists already", taken.id));
         }
         let mut rows = RowSet::default();
@@ -184,7 +185,12 @@ impl State {
     fn query(&self, tenant: &TenantId, query: Query) -> Rows {
         match query {
             Query::Mission { id } => Rows::Missions(
-                self.missions.get(&id).filter(|m| m.tenant == *tenant).cloned().into_iter().collect(),
+                self.missions
+                    .get(&id)
+                    .filter(|m| m.tenant == *tenant)
+                    .cloned()
+                    .into_iter()
+                    .collect(),
             ),
             Query::Missions { state, same, before, limit } => Rows::Missions(
                 self.missions
@@ -231,7 +237,12 @@ impl State {
                 Rows::Effects(self.effects(tenant, limit, |of| of.mission == mission))
             }
             Query::Approval { id } => Rows::Approvals(
-                self.approvals.get(&id).filter(|a| a.tenant == *tenant).cloned().into_iter().collect(),
+                self.approvals
+                    .get(&id)
+                    .filter(|a| a.tenant == *tenant)
+                    .cloned()
+                    .into_iter()
+                    .collect(),
             ),
             Query::Approvals { mission, state, limit } => Rows::Approvals(
                 self.approvals
@@ -244,7 +255,12 @@ impl State {
                     .collect(),
             ),
             Query::Content { id } => Rows::Contents(
-                self.contents.get(&id).filter(|c| c.tenant == *tenant).cloned().into_iter().collect(),
+                self.contents
+                    .get(&id)
+                    .filter(|c| c.tenant == *tenant)
+                    .cloned()
+                    .into_iter()
+                    .collect(),
             ),
             Query::Events { stream, after, limit } => Rows::Events(
                 self.events
@@ -311,7 +327,12 @@ impl State {
             .cloned()
             .collect();
         found.sort_by(|a, b| {
-            (&a.step, a.ordinal, a.intended_at, a.key).cmp(&(&b.step, b.ordinal, b.intended_at, b.key))
+            (&a.step, a.ordinal, a.intended_at, a.key).cmp(&(
+                &b.step,
+                b.ordinal,
+                b.intended_at,
+                b.key,
+            ))
         });
         found.truncate(rows_at_most(limit));
         found

@@ -1,4 +1,5 @@
 //! One suite for every ledger, and both ledgers against each other.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -62,6 +63,7 @@ stories!(
     an_expired_question_is_opened_again,
     a_denied_step_wakes_to_die,
     a_part_is_asked_before_anything_runs,
+    a_report_that_waits_is_freed_by_a_cancel,
     an_effect_is_done_once,
     an_effect_in_doubt_waits_for_an_answer,
     a_child_plan_keeps_what_is_done,
@@ -104,9 +106,8 @@ async fn a_mission_runs_from_wish_to_report(ledger: &dyn Ledger) {
     assert_eq!(row.spent, Usage { steps: 6, wall_ms: 25, cpu_ms: 15, bytes_written: 10 });
     assert!(row.report.is_some());
     assert_eq!(states(&world, &mission).await, [(1, StepState::Done), (2, StepState::Done)]);
-    let events = world
-        .ask(Query::Events { stream: StreamId::mission(&mission), after: 2, limit: 3 })
-        .await;
+    let events =
+        world.ask(Query::Events { stream: StreamId::mission(&mission), after: 2, limit: 3 }).await;
     let Rows::Events(events) = events else { panic!("{events:?}") };
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 4, 5]);
     assert!(matches!(events[0].event, Event::StepClaimed { .. }));
@@ -242,10 +243,7 @@ async fn a_failed_try_waits_for_its_time(ledger: &dyn Ledger) {
     let committed = world.failing(&fence, due).commit().await.unwrap();
     assert_eq!(committed.ready, [(one.clone(), due)]);
     refused(world.try_claim(&one).await, "not due");
-    assert_eq!(
-        world.ask(Query::ReadySteps { now: due - 1, limit: 9 }).await,
-        Rows::Steps(vec![])
-    );
+    assert_eq!(world.ask(Query::ReadySteps { now: due - 1, limit: 9 }).await, Rows::Steps(vec![]));
     world.pass(500);
     let Rows::Steps(ready) = world.ask(Query::ReadySteps { now: due, limit: 9 }).await else {
         panic!()
@@ -259,13 +257,25 @@ async fn a_released_claim_is_void(ledger: &dyn Ledger) {
     let mission = world.submit(&[head(1, &[])]).await;
     let one = StepKey::step(&mission, 1);
     let fence = world.claim(&one).await;
-    let released = |token| Event::StepReleased { step: one.clone(), token, ready_at: world.now() };
+    let released =
+        |token| Event::StepReleased { step: one.clone(), token, dead: true, ready_at: world.now() };
     refused(world.draft().event(released(7)).commit().await, "claimed again");
     world.draft().event(released(1)).commit().await.unwrap();
     refused(world.finishing(&fence, &[]).commit().await, "is void");
     let row = world.step(&one).await;
     assert_eq!((row.state, row.lost, row.worker), (StepState::Ready, 1, None));
+    assert!(!row.former_alive);
     assert_eq!(world.ask(Query::Leases).await, Rows::Leases(vec![]));
+    // Whoever may still live is remembered, whatever becomes of the step.
+    world.claim(&one).await;
+    let (step, ready_at) = (one.clone(), world.now());
+    let alive = Event::StepReleased { step, token: 2, dead: false, ready_at };
+    world.draft().event(alive).commit().await.unwrap();
+    let fence = world.claim(&one).await;
+    world.die(&fence, DeathCause::Permanent, &[]).await;
+    world.requeueing(&one, &[]).commit().await.unwrap();
+    let row = world.step(&one).await;
+    assert!(row.former_alive && row.lost == 0);
 }
 
 async fn instances_end_into_their_step(ledger: &dyn Ledger) {
@@ -319,10 +329,7 @@ async fn a_dead_step_skips_and_comes_back(ledger: &dyn Ledger) {
     let (three, two) = (3, 2);
     world.requeueing(&one, &[three, two]).commit().await.unwrap();
     let blocked = StepState::Blocked;
-    assert_eq!(
-        states(&world, &mission).await,
-        [(1, StepState::Ready), (2, blocked), (3, blocked)]
-    );
+    assert_eq!(states(&world, &mission).await, [(1, StepState::Ready), (2, blocked), (3, blocked)]);
     let row = world.mission(&mission).await;
     assert_eq!((row.ended, row.dead, row.refused, row.active), (0, 0, false, 1));
     let report = world.step(&StepKey::report(&mission)).await;
@@ -549,8 +556,7 @@ async fn an_expired_question_is_opened_again(ledger: &dyn Ledger) {
         .await
         .unwrap();
     let late = world.pass(2_000);
-    let Rows::Approvals(expired) =
-        world.ask(Query::ExpiredApprovals { now: late, limit: 5 }).await
+    let Rows::Approvals(expired) = world.ask(Query::ExpiredApprovals { now: late, limit: 5 }).await
     else {
         panic!()
     };
@@ -571,7 +577,10 @@ async fn an_expired_question_is_opened_again(ledger: &dyn Ledger) {
     let withdraw = Event::ApprovalWithdrawn { approval, mission: of };
     refused(world.draft().event(withdraw).commit().await, "is approved");
     let row = world.question(&id).await;
-    assert_eq!((row.state, row.answer, row.seen), (ApprovalState::Approved, Some(Answer::Approve), true));
+    assert_eq!(
+        (row.state, row.answer, row.seen),
+        (ApprovalState::Approved, Some(Answer::Approve), true)
+    );
 }
 
 async fn a_denied_step_wakes_to_die(ledger: &dyn Ledger) {
@@ -606,6 +615,19 @@ async fn a_part_is_asked_before_anything_runs(ledger: &dyn Ledger) {
     world.answering(&id, &mission, Answer::Approve, steps).commit().await.unwrap();
     assert_eq!(world.mission(&mission).await.state, MissionState::Running);
     world.claim(&StepKey::step(&mission, 1)).await;
+}
+
+async fn a_report_that_waits_is_freed_by_a_cancel(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 33);
+    let (mission, draft) = world.submission(&[]);
+    let (id, report) = (world.approval(), StepKey::report(&mission));
+    let steps = vec![report.clone()];
+    let draft = world.requested(draft, &id, &mission, Question::Part, &[], steps.clone());
+    draft.commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
+    let committed = world.cancelling(&mission, steps).commit().await.unwrap();
+    assert_eq!(committed.ready, [(report, world.now())]);
+    world.end(&mission, MissionState::Cancelled).await;
 }
 
 async fn an_effect_is_done_once(ledger: &dyn Ledger) {
@@ -644,11 +666,7 @@ async fn an_effect_in_doubt_waits_for_an_answer(ledger: &dyn Ledger) {
     let draft = world.draft().release(&fence).event(doubt);
     let steps = vec![one.clone()];
     let question = Question::InDoubt;
-    world
-        .requested(draft, &id, &mission, question, &[], steps.clone())
-        .commit()
-        .await
-        .unwrap();
+    world.requested(draft, &id, &mission, question, &[], steps.clone()).commit().await.unwrap();
     assert_eq!(world.effect(&one).await.state, EffectState::InDoubt);
     assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
     let wrong = world.answering(&id, &mission, Answer::Approve, steps.clone());
@@ -663,11 +681,7 @@ async fn an_effect_in_doubt_waits_for_an_answer(ledger: &dyn Ledger) {
     let doubt = Event::EffectInDoubt { key, step, approval };
     let draft = world.draft().release(&fence).event(doubt);
     let steps = vec![one.clone()];
-    world
-        .requested(draft, &second, &mission, question, &[], steps.clone())
-        .commit()
-        .await
-        .unwrap();
+    world.requested(draft, &second, &mission, question, &[], steps.clone()).commit().await.unwrap();
     world.answering(&second, &mission, Answer::Happened, steps).commit().await.unwrap();
     let fence = world.claim(&one).await;
     refused(world.intending(&fence, key, None).commit().await, "nobody knows");
@@ -838,8 +852,10 @@ async fn tenants_do_not_see_each_other(ledger: &dyn Ledger) {
     // Same file made by both: two rows.
     let theirs = other.whole_mission().await;
     assert_eq!(other.mission(&theirs).await.tenant.0, "other");
-    assert_eq!(world.ask(Query::Approvals { mission: Some(theirs), state: None, limit: 9 }).await,
-        Rows::Approvals(vec![]));
+    assert_eq!(
+        world.ask(Query::Approvals { mission: Some(theirs), state: None, limit: 9 }).await,
+        Rows::Approvals(vec![])
+    );
 }
 
 async fn lists_are_filtered_and_bounded(ledger: &dyn Ledger) {

@@ -1,6 +1,7 @@
 //! Random histories, legal and illegal steps mixed, on both ledgers at once:
 //! they give the same answers, counters equal what is counted, and the audit
 //! rebuilds every row.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -125,11 +126,9 @@ fn recount(scene: &Scene) {
         let count = |counts: &dyn Fn(&StepRow) -> bool| {
             steps.iter().filter(|step| counts(step)).count() as u32
         };
-        let ended =
-            count(&|step| step.key.n > 0 && step.key.item == 0 && step.state.is_end());
+        let ended = count(&|step| step.key.n > 0 && step.key.item == 0 && step.state.is_end());
         let parked = count(&|step| step.state == StepState::Parked);
-        let active =
-            count(&|step| matches!(step.state, StepState::Ready | StepState::Claimed));
+        let active = count(&|step| matches!(step.state, StepState::Ready | StepState::Claimed));
         assert_eq!(mission.ended, ended, "{mission:#?}");
         assert_eq!(mission.parked, parked, "{mission:#?}");
         assert_eq!(mission.active, active, "{mission:#?}");
@@ -155,8 +154,7 @@ fn recount(scene: &Scene) {
                     .filter(|item| item.key.n == step.key.n && item.key.item > 0)
                     .collect();
                 let open = items.iter().filter(|item| !item.state.is_end()).count() as u32;
-                let done =
-                    items.iter().filter(|item| item.state == StepState::Done).count() as u32;
+                let done = items.iter().filter(|item| item.state == StepState::Done).count() as u32;
                 assert_eq!(step.items, items.len() as u32, "{step:#?}");
                 assert_eq!(step.items_open, open, "{step:#?}");
                 assert_eq!(step.items_lost, items.len() as u32 - open - done, "{step:#?}");
@@ -322,10 +320,24 @@ impl<'w> Player<'w> {
             17 => {
                 let step = self.step(StepState::Claimed)?;
                 let Fence { step, token } = self.fence(step);
-                world.draft().event(Event::StepReleased { step, token, ready_at: world.now() })
+                world.draft().event(Event::StepReleased {
+                    step,
+                    token,
+                    dead: self.chance(50),
+                    ready_at: world.now(),
+                })
             }
             18 => {
-                let step = self.step(StepState::Claimed)?;
+                let stopped = |step: &&StepRow| {
+                    let of = self.scene.missions.iter().find(|m| m.id == step.key.mission);
+                    step.state == StepState::Claimed
+                        && of.is_some_and(|m| m.cancelled || m.stopped.is_some())
+                };
+                let fit: Vec<_> = self.scene.steps.iter().filter(stopped).collect();
+                let step = match rng.pick(&fit) {
+                    Some(step) => *step,
+                    None => self.step(StepState::Claimed)?,
+                };
                 let fence = self.fence(step);
                 if self.chance(50) {
                     let step = fence.step.clone();
@@ -374,15 +386,21 @@ impl<'w> Player<'w> {
                 world.intending(&fence, key, rng.pick(&grants).cloned())
             }
             25 | 26 => {
-                let effect = rng.pick(&self.scene.effects)?;
-                let step = self.scene.steps.iter().find(|step| step.key == effect.step)?;
+                let of = |effect: &EffectRow| {
+                    self.scene.steps.iter().find(|step| step.key == effect.step)
+                };
+                let claimed = |effect: &&EffectRow| {
+                    of(effect).is_some_and(|step| step.state == StepState::Claimed)
+                };
+                let fit: Vec<_> = self.scene.effects.iter().filter(claimed).collect();
+                let effect = *rng.pick(&fit)?;
+                let step = of(effect)?;
                 let fence = self.fence(step);
                 let outcomes = [EffectOutcome::Done, EffectOutcome::Failed, EffectOutcome::NotDone];
                 if self.chance(65) {
                     world.receiving(&fence, effect.key, *rng.pick(&outcomes)?)
                 } else {
-                    let (key, step, approval) =
-                        (effect.key, effect.step.clone(), world.approval());
+                    let (key, step, approval) = (effect.key, effect.step.clone(), world.approval());
                     let of = step.mission.clone();
                     let listed = vec![step.clone()];
                     let doubt = Event::EffectInDoubt { key, step, approval: approval.clone() };
@@ -413,9 +431,9 @@ impl<'w> Player<'w> {
                 let row = mission()?;
                 let fence = self.step(StepState::Claimed).map(|step| self.fence(step));
                 let mut heads = self.heads();
-                let old = |n| self.scene.steps.iter().find(move |step| {
-                    step.key == StepKey::step(&row.id, n)
-                });
+                let old = |n| {
+                    self.scene.steps.iter().find(move |step| step.key == StepKey::step(&row.id, n))
+                };
                 let mut keep = Vec::new();
                 for head in &mut heads {
                     match old(head.n) {

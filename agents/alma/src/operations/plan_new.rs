@@ -72,7 +72,7 @@ pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Respons
                 budget: alma.config.budget.clone(),
             });
             match planned {
-                Planned::Plan { plan, reason, notes } => (plan, reason, notes),
+                Planned::Plan { plan, reason, notes, .. } => (plan, reason, notes),
                 Planned::Refused(refusal) => {
                     return Err(Error::Refused(Refusal {
                         message: refusal.message,

@@ -27,6 +27,7 @@ pub struct Line {
 pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
     let playbooks = alma
         .playbooks
+        .playbooks
         .iter()
         .map(|playbook| Line {
             name: playbook.name.clone(),

@@ -25,13 +25,30 @@ pub struct Response {
 
 /// Shows.
 pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
-    let found = alma.playbooks.iter().find(|playbook| playbook.name == request.name);
-    let playbook = found.ok_or_else(|| {
+    let playbook = alma.playbooks.get(&request.name).ok_or_else(|| {
         Error::NotFound(format!("the playbook {:?} (`alma playbooks list` shows all)", request.name))
     })?;
     Ok(Response {
         name: playbook.name.clone(),
         version: playbook.version,
-        text: playbook.text.to_string(),
+        text: text(alma, &playbook.name)?,
     })
+}
+
+/// The user's own file goes before the shipped one of the same name.
+fn text(alma: &Alma, name: &str) -> Result<String, Error> {
+    let own = alma.home.join("playbooks").join(format!("{name}.yaml"));
+    match std::fs::read_to_string(&own) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let shipped = moroni::playbooks::SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+            shipped
+                .map(|(_, text)| (*text).to_owned())
+                .ok_or_else(|| Error::NotFound(format!("the file of the playbook {name:?}")))
+        }
+        Err(error) => Err(Error::Machine {
+            operation: format!("read {}", own.display()),
+            cause: error.to_string(),
+        }),
+    }
 }

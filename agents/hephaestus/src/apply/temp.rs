@@ -25,9 +25,9 @@ impl Mark {
     /// From what the system says.
     pub(super) fn of_stat(stat: &Stat) -> Self {
         Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            changed: (stat.st_ctime, stat.st_ctime_nsec as i64),
             mode: stat.st_mode,
             owner: (stat.st_uid, stat.st_gid),
         }

@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 use charter::check::{Subject, Verdict};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 const CLAIM: &str = "every one is listed with its file and line, and nothing else";
 
@@ -24,7 +25,7 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     equal(&subject.output, "count", rows.len())?;
     let texts = texts(&args, workspace)?;
     for row in rows {
-        stands(&args, row, &texts)?;
+        stands(&args, row, &texts, workspace.path())?;
     }
     let plain = plain_candidates(&args, &texts);
     let listed: HashSet<(&str, u64, &str)> = rows.iter().map(|row| key(args.what, row)).collect();
@@ -89,7 +90,12 @@ fn key(what: What, row: &Value) -> (&str, u64, &str) {
 }
 
 /// Whether a row stands where it says.
-fn stands(args: &Args, row: &Value, texts: &BTreeMap<String, Vec<String>>) -> Result<(), Finding> {
+fn stands(
+    args: &Args,
+    row: &Value,
+    texts: &BTreeMap<String, Vec<String>>,
+    root: &Path,
+) -> Result<(), Finding> {
     let (file, number, _) = key(args.what, row);
     let lines = texts
         .get(file)
@@ -107,9 +113,34 @@ fn stands(args: &Args, row: &Value, texts: &BTreeMap<String, Vec<String>>) -> Re
         // Their texts may span lines or be written elsewhere in the file.
         What::Headings | What::Links => Vec::new(),
     };
+    if args.what == What::Links {
+        there(args, row, line, file, root)?;
+    }
     match pieces.into_iter().find(|piece| !line.contains(piece)) {
         Some(piece) => wrong(format!("{file:?} line {number} does not hold {piece:?}")),
         None => Ok(()),
+    }
+}
+
+/// Whether what a plain relative target names is there, asked of the disk.
+fn there(args: &Args, row: &Value, line: &str, file: &str, root: &Path) -> Result<(), Finding> {
+    let target = field(row, "target");
+    let plain = field(row, "kind") == "relative"
+        && args.text.is_none()
+        && !line.contains("[[")
+        && !target.starts_with('/')
+        && !target.contains(['%', '?', '#', '\\', '&']);
+    let Some(told) = row.get("exists").and_then(Value::as_bool).filter(|_| plain) else {
+        return Ok(());
+    };
+    let path = root.join(file).parent().unwrap_or(root).join(target);
+    // A link of the file system may lead outside; the tool does not follow it there.
+    match (told, std::fs::symlink_metadata(&path)) {
+        (true, Err(_)) => wrong(format!("{target:?} in {file:?} is told to exist and does not")),
+        (false, Ok(meta)) if meta.is_file() => {
+            wrong(format!("{target:?} in {file:?} is told to be missing and is there"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -131,6 +162,7 @@ fn plain_candidates(
             let plain = prose && !fenced && line.len() - trimmed.len() < 4 && !line.starts_with('\t');
             let told = match args.what {
                 What::Tasks if plain && is_box(trimmed, args.open_only) => vec![String::new()],
+                What::Links if plain && file.ends_with(".md") && is_link(line) => vec![String::new()],
                 What::Headings if plain && file.ends_with(".md") && is_heading(line) => vec![String::new()],
                 What::Addresses => words(line).filter(|word| is_address(word)).map(str::to_owned).collect(),
                 What::Dates => words(line).filter(|word| is_day(word)).map(str::to_owned).collect(),
@@ -153,6 +185,14 @@ fn is_box(line: &str, open_only: bool) -> bool {
     let done = line.strip_prefix("- [x] ").or_else(|| line.strip_prefix("* [x] "));
     let text = open.or(done.filter(|_| !open_only));
     text.is_some_and(|text| !text.trim().is_empty() && !text.contains("~~"))
+}
+
+fn is_link(line: &str) -> bool {
+    let told = line.split_once("](").filter(|_| !line.contains(['`', '\\', '<']));
+    told.is_some_and(|(before, after)| {
+        before.contains('[') && after.starts_with(char::is_alphanumeric) && after.contains(')')
+            && !after.starts_with("data:") && !after.starts_with("javascript:")
+    })
 }
 
 fn is_heading(line: &str) -> bool {

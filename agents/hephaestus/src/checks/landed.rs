@@ -2,7 +2,7 @@
 //! expected ones, and the disk holds what they say.
 
 use super::{Finding, wrong};
-use crate::workspace::{Workspace, paths};
+use crate::workspace::{TEXT_MAX, Workspace, paths};
 use charter::check::Subject;
 use charter::effect::{Change, TargetState};
 use charter::tool::{ErrorCode, Proposed};
@@ -27,7 +27,10 @@ pub(super) fn path(subject: &Subject, name: &str) -> Result<String, Finding> {
 pub(super) fn bytes(workspace: &Workspace, path: &str) -> Result<Vec<u8>, Finding> {
     let root = workspace.path().join(path);
     match std::fs::symlink_metadata(&root) {
-        Ok(meta) if meta.is_file() => {}
+        Ok(meta) if meta.is_file() && meta.len() <= TEXT_MAX => {}
+        Ok(meta) if meta.is_file() => {
+            return wrong(format!("{path:?} has {} bytes, more than any step writes", meta.len()));
+        }
         Ok(_) => return wrong(format!("{path:?} is no regular file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return wrong(format!("{path:?} does not exist"));

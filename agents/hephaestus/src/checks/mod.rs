@@ -2,15 +2,23 @@
 //! sources and the disk, by another route than the tool's own code, and says
 //! what it compared. What it cannot tell it calls not verified.
 
+mod compare;
+mod compose;
+mod convert;
+mod count;
 mod delete;
+mod extract;
+mod hash;
 mod landed;
 mod list;
 mod move_file;
 mod pack;
+mod project;
 mod read;
 mod replace;
 mod run;
 mod search;
+mod table;
 mod unpack;
 mod write;
 
@@ -71,11 +79,7 @@ pub(crate) fn list<'v>(output: &'v Value, name: &str) -> Result<&'v [Value], Fin
 }
 
 /// A field of the output that must equal what was found.
-pub(crate) fn equal(
-    output: &Value,
-    name: &str,
-    found: impl Into<Value>,
-) -> Result<(), Finding> {
+pub(crate) fn equal(output: &Value, name: &str, found: impl Into<Value>) -> Result<(), Finding> {
     let (told, found) = (field(output, name)?, found.into());
     if *told == found {
         return Ok(());
@@ -95,14 +99,22 @@ pub(crate) fn short(value: &Value) -> String {
 /// The check that belongs to a tool.
 pub fn of(tool: &str) -> Option<Check> {
     let check: Check = match tool {
+        "compare" => compare::check,
+        "compose" => compose::check,
+        "convert" => convert::check,
+        "count" => count::check,
         "delete" => delete::check,
+        "extract" => extract::check,
+        "hash" => hash::check,
         "list" => list::check,
         "move" => move_file::check,
         "pack" => pack::check,
+        "project" => project::check,
         "read" => read::check,
         "replace" => replace::check,
         "run" => run::check,
         "search" => search::check,
+        "table" => table::check,
         "unpack" => unpack::check,
         "write" => write::check,
         _ => return None,

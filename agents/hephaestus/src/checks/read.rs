@@ -1,9 +1,10 @@
 //! `read`: the told text is the file's, byte for byte once encoded again.
 
-use super::landed::{bytes, path};
+use super::landed::path;
 use super::{Finding, equal, field, verdict, wrong};
-use crate::workspace::Workspace;
+use crate::workspace::{TEXT_MAX, Workspace};
 use charter::check::{Subject, Verdict};
+use charter::tool::ErrorCode;
 
 pub(super) fn check(subject: &Subject, workspace: &Workspace) -> Vec<Verdict> {
     vec![verdict("read", "the text is the whole text of the file", found(subject, workspace))]
@@ -11,7 +12,10 @@ pub(super) fn check(subject: &Subject, workspace: &Workspace) -> Vec<Verdict> {
 
 fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let path = path(subject, "path")?;
-    let on_disk = bytes(workspace, &path)?;
+    let on_disk = match workspace.read(&path, TEXT_MAX) {
+        Err(error) if error.code == ErrorCode::NotFound => return wrong(error.message),
+        other => other?,
+    };
     let Some(text) = field(&subject.output, "text")?.as_str() else {
         return wrong("the told text is no text");
     };

@@ -15,6 +15,8 @@ const SAMPLE: usize = 50;
 /// Cells as they stand in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cells {
+    /// What stands between the cells.
+    pub(crate) delimiter: u8,
     /// Names of the columns, blanks around them taken off.
     pub(crate) columns: Vec<String>,
     /// Rows of as many cells as there are columns, each with its line.
@@ -52,7 +54,8 @@ pub(crate) fn parse(text: &str, delimiter: Option<u8>) -> Result<Cells, DataErro
         }
         body.push((line + skipped, cells));
     }
-    name_columns(header, body)
+    let (columns, rows) = name_columns(header, body)?;
+    Ok(Cells { delimiter, columns, rows })
 }
 
 fn sep_line(text: &str) -> Option<(u8, &str)> {
@@ -152,13 +155,16 @@ fn closed_quotes(text: &str, delimiter: u8) -> Result<(), usize> {
     opened.map_or(Ok(()), Err)
 }
 
+/// Names of columns, and rows with their lines.
+type Named = (Vec<String>, Vec<(usize, Vec<String>)>);
+
 /// Checks the names. A column without name and without values is an artefact of
 /// a delimiter at the end of each row, and left out; one with values is named by
 /// its position.
 fn name_columns(
     header: Vec<String>,
     mut rows: Vec<(usize, Vec<String>)>,
-) -> Result<Cells, DataError> {
+) -> Result<Named, DataError> {
     let mut columns: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
     for at in (0..columns.len()).rev() {
         let unnamed = columns.get(at).is_some_and(String::is_empty);
@@ -173,7 +179,7 @@ fn name_columns(
         }
     }
     unique(&columns)?;
-    Ok(Cells { columns, rows })
+    Ok((columns, rows))
 }
 
 /// Refuses names that stand twice.

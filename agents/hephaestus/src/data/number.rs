@@ -100,7 +100,7 @@ enum Shape {
     /// Only readable this way; `None`: both marks could not be told apart.
     Clear(Point),
     /// `1,234` or `1.234`: either grouping or a fraction of three digits.
-    Either(char),
+    Either,
     /// No number.
     None,
 }
@@ -112,14 +112,13 @@ fn shape(body: &str) -> Shape {
     match (dots, commas) {
         (0, 0) => Shape::Whole,
         (1, 0) | (0, 1) => {
-            let mark = if dots == 1 { '.' } else { ',' };
-            let fraction_of = if dots == 1 { Point::Dot } else { Point::Comma };
+            let (mark, fraction_of) = if dots == 1 { ('.', Point::Dot) } else { (',', Point::Comma) };
             let (whole, fraction) = body.split_once(mark).unwrap_or_default();
             let either = fraction.len() == 3
                 && (1..=3).contains(&whole.len())
                 && !whole.starts_with('0')
                 && !has_blank;
-            if either { Shape::Either(mark) } else { Shape::Clear(fraction_of) }
+            if either { Shape::Either } else { Shape::Clear(fraction_of) }
         }
         (_, 0) => Shape::Clear(Point::Comma),
         (0, _) => Shape::Clear(Point::Dot),
@@ -159,7 +158,7 @@ pub(crate) fn parse(text: &str, point: Option<Point>) -> Option<Decimal> {
     let point = match shape(&body) {
         Shape::Whole => Point::Dot,
         Shape::Clear(shown) => shown,
-        Shape::Either(_) => point.unwrap_or(Point::Dot),
+        Shape::Either => point.unwrap_or(Point::Dot),
         Shape::None => return None,
     };
     let (mark, other) = if point == Point::Dot { ('.', ',') } else { (',', '.') };

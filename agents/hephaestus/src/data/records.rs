@@ -23,6 +23,8 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
     /// One row per record, as many cells as columns.
     pub(crate) rows: Vec<Row>,
+    /// The mark before fractions in columns that do not show it themselves.
+    pub(crate) point: Option<Point>,
 }
 
 /// One record.
@@ -51,7 +53,15 @@ impl Table {
             .into_iter()
             .map(|(at, row)| Row { at, cells: row.into_iter().map(Value::String).collect() })
             .collect();
-        Self { columns: cells.columns, rows }
+        let mut table = Self { columns: cells.columns, rows, point: None };
+        // Who separates cells by semicolons needs the comma for fractions.
+        let semicolon = (cells.delimiter == b';').then_some(Point::Comma);
+        let shown = |column| number::point_of(table.cells(column).filter_map(Value::as_str));
+        let mut seen = (0..table.columns.len()).filter_map(shown);
+        let first = seen.next();
+        let agreed = first.filter(|first| seen.all(|other| other == *first));
+        table.point = if first.is_some() { agreed } else { semicolon };
+        table
     }
 
     /// A list of records, or a value whose only list of records it is.
@@ -102,7 +112,7 @@ impl Table {
                     .collect(),
             })
             .collect();
-        Ok(Self { columns, rows })
+        Ok(Self { columns, rows, point: None })
     }
 
     /// The position of a column: by its exact name, else without regard to case.
@@ -145,7 +155,11 @@ impl Table {
         let texts: Vec<Cow<'_, str>> = self.cells(column).map(cell_text).collect();
         let plain = self.cells(column).any(Value::is_number);
         Reading {
-            point: if plain { Some(Point::Dot) } else { number::point_of(texts.iter().map(AsRef::as_ref)) },
+            point: match number::point_of(texts.iter().map(AsRef::as_ref)) {
+                _ if plain => Some(Point::Dot),
+                None => self.point,
+                shown => shown,
+            },
             order: date::order_of(texts.iter().map(AsRef::as_ref)),
         }
     }
@@ -155,7 +169,10 @@ impl Table {
     /// zero keeps a whole column text.
     pub(crate) fn typed(mut self) -> Self {
         for column in 0..self.columns.len() {
-            if !is_plainly_numeric(self.cells(column)) {
+            // `1.234` beside `1,5` is more than a thousand.
+            let grouped = self.reading(column).point == Some(Point::Comma)
+                && self.cells(column).any(|cell| cell_text(cell).contains('.'));
+            if grouped || !is_plainly_numeric(self.cells(column)) {
                 continue;
             }
             for row in &mut self.rows {
@@ -227,6 +244,12 @@ impl Reading {
             Value::String(text) => number::parse(text, self.point),
             _ => None,
         }
+    }
+
+    /// Whether the cell is a date whose day and month cannot be told apart.
+    pub(crate) fn is_unclear_date(&self, cell: &Value) -> bool {
+        let text = cell_text(cell);
+        date::find(&text, self.order).iter().any(|found| found.date.is_none())
     }
 
     /// The cell as a date.
@@ -301,6 +324,7 @@ mod tests {
                 .enumerate()
                 .map(|(i, cell)| Row { at: i + 2, cells: vec![json!(cell)] })
                 .collect(),
+            point: None,
         };
         let found: Vec<Value> = table.typed().rows.into_iter().flat_map(|row| row.cells).collect();
         assert_eq!(Value::Array(found), expect);
@@ -318,6 +342,19 @@ mod tests {
         check(&["1234567890123456"], json!(["1234567890123456"]));
         check(&["+49", "1e5", "-0", "1."], json!(["+49", "1e5", "-0", "1."]));
         check(&["", ""], json!(["", ""]));
+    }
+
+    #[test]
+    fn a_table_shows_what_its_marks_mean() {
+        let number = |text: &str, column: usize| {
+            let table = Table::from_cells(delimited::parse(text, None).unwrap());
+            let cell = table.rows[0].cells[column].clone();
+            (table.reading(column).number(&cell).unwrap().to_string(), table.typed().rows[0].cells[column].clone())
+        };
+        assert_eq!(number("a;b\n1.234;x\n", 0), ("1234".to_owned(), json!("1.234")));
+        assert_eq!(number("a,b\n1.234,x\n", 0), ("1.234".to_owned(), json!(1.234)));
+        assert_eq!(number("a,b\n1.234,\"2,5\"\n", 0), ("1234".to_owned(), json!("1.234")));
+        assert_eq!(number("a;b\n1.234;2.5\n", 0), ("1.234".to_owned(), json!(1.234)));
     }
 
     #[test]

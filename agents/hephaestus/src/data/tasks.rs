@@ -35,6 +35,8 @@ struct Section {
     group: Option<(usize, String)>,
     /// Indent of the items themselves.
     depth: Option<usize>,
+    /// Whether a label such as "Done:" stands above.
+    done: bool,
     /// Whether a blank line was the last.
     blank: bool,
 }
@@ -60,6 +62,13 @@ static BARE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
         r"^(?:{words})(?:\(([^)]*)\))?\s+[-–—]?\s*(\S.*)$|\b(?:{words})(?:\(([^)]*)\))?\s*:\s*(\S.*)$"
     ))
+});
+
+static DONE_LAST: LazyLock<Regex> = LazyLock::new(|| {
+    // `yes` and `x` say so in a column of their own, not at the end of a text.
+    let long = WORDS.done.iter().filter(|word| word.chars().count() >= 4);
+    let words = alternatives(long.map(String::as_str));
+    pattern(&format!(r"(?i)\s*(?:(?:\s[-–—]+|[(\[:✓✔✅])\s*(?:{words})\s*[)\].!]*|[✓✔✅☑])\s*$"))
 });
 
 /// All tasks of a text, by line.
@@ -148,7 +157,7 @@ fn enter(section: &mut Option<Section>, level: usize, text: &str) {
 
 impl Section {
     fn new(level: Option<usize>) -> Self {
-        Self { level, person: String::new(), group: None, depth: None, blank: false }
+        Self { level, person: String::new(), group: None, depth: None, done: false, blank: false }
     }
 }
 
@@ -163,14 +172,16 @@ fn org_task(line: &Line<'_>, heading: &str, order: Option<Order>) -> Option<Task
 
 fn task(line: &Line<'_>, text: &str, done: bool, order: Option<Order>, person: &str) -> Task {
     let struck = text.trim().strip_prefix("~~").and_then(|rest| rest.strip_suffix("~~"));
-    let owned = owner::split(struck.unwrap_or(text), order);
+    let text = struck.unwrap_or(text);
+    let over = DONE_LAST.find(text).filter(|over| over.start() > 0);
+    let owned = owner::split(over.map_or(text, |over| &text[..over.start()]), order);
     let person = if owned.person.is_empty() { person.to_owned() } else { owned.person };
     Task {
         line: line.number,
         text: owned.text.to_owned(),
         person,
         due: owned.due,
-        done: done || struck.is_some(),
+        done: done || struck.is_some() || over.is_some(),
     }
 }
 
@@ -220,7 +231,17 @@ fn task_of_line(
             }
             open.blank = false;
             if let Some(name) = only_name(body, next, depth) {
-                (open.person, open.group, open.depth) = (name, None, None);
+                (open.person, open.group, open.depth, open.done) = (name, None, None, false);
+                return Vec::new();
+            }
+            // Another label: what follows is over and done, or no task of a label.
+            if let Some(name) = plain(body).strip_suffix(':') {
+                let over = WORDS.done.contains(&plain(name).to_lowercase());
+                if open.level.is_none() && !over {
+                    *section = None;
+                } else {
+                    (open.person, open.group, open.depth, open.done) = (String::new(), None, None, over);
+                }
                 return Vec::new();
             }
             let found = task(line, body, false, order, "");
@@ -316,7 +337,7 @@ impl Section {
         }
         let top = *self.depth.get_or_insert(depth);
         self.depth = Some(top.min(depth));
-        let found = task(line, body, false, order, &self.whose(depth));
+        let found = task(line, body, self.done, order, &self.whose(depth));
         // Below an item stand its details, unless they name somebody.
         let detail = depth > top + 1 && owner::split(body, order).person.is_empty();
         if detail { Vec::new() } else { vec![found] }
@@ -456,6 +477,18 @@ mod tests {
             4 [ ] call | Bob | 
             5 [ ] ask | Eve | 
             5 [ ] answer | Max | 
+        "#]]);
+    }
+
+    #[test]
+    fn what_is_over_is_done() {
+        check("a.md", "## Tasks\n- book a room - done\n- call (erledigt)\n- paint ✅\n- get it done\n\nDone:\n- nothing\n- clean\n\nAnna:\n- write\n", expect![[r#"
+            2 [x] book a room |  | 
+            3 [x] call |  | 
+            4 [x] paint |  | 
+            5 [ ] get it done |  | 
+            9 [x] clean |  | 
+            12 [ ] write | Anna | 
         "#]]);
     }
 

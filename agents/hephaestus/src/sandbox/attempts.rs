@@ -32,7 +32,7 @@ pub struct Attempt {
 impl Attempt {
     /// Whether the containment held, by what the attempt wrote.
     pub fn held(&self, stdout: &str) -> bool {
-        !stdout.contains(BREACH)
+        !stdout.contains(BREACH) && stdout.len() as u64 <= self.limits.output_bytes
     }
 }
 
@@ -310,22 +310,21 @@ fn bombs() -> Vec<Attempt> {
                  if alive > 4000:\n    \
                      SUCCESS\n",
             ),
-            |limits| limits.memory_mb = 4_096,
-        ),
-        with(
-            shell("endless loop", "processor time is bounded", "while :; do :; done"),
-            |limits| limits.cpu_ms = 1_000,
-        ),
-        with(
-            shell("endless wait", "time is bounded", "sleep 30; SUCCESS"),
-            |limits| limits.wall_ms = 1_000,
+            |limits| limits.memory_mb = 2_048,
         ),
         with(
             shell(
-                "endless output",
-                "output is bounded",
-                "head -c 200m /dev/zero | tr '\\0' 'x'",
+                "endless loop",
+                "processor time is bounded",
+                "i=0; while [ $i -lt 30000000 ]; do i=$((i+1)); done; SUCCESS",
             ),
+            |limits| (limits.cpu_ms, limits.wall_ms) = (1_000, 120_000),
+        ),
+        with(shell("endless wait", "time is bounded", "sleep 30; SUCCESS"), |limits| {
+            limits.wall_ms = 1_000
+        }),
+        with(
+            shell("endless output", "output is bounded", "head -c 200m /dev/zero | tr '\\0' 'x'"),
             |limits| limits.output_bytes = 1 << 20,
         ),
     ]

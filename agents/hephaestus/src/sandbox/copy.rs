@@ -47,11 +47,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn of(meta: &fs::Metadata) -> Self {
-        Self {
-            inode: meta.ino(),
-            bytes: meta.size(),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
+        Self { inode: meta.ino(), bytes: meta.size(), changed: (meta.ctime(), meta.ctime_nsec()) }
     }
 }
 

@@ -323,8 +323,8 @@ impl Changed {
     fn gone_below(&self, path: &Path, found: &mut Found) -> Result<(), ToolError> {
         let mut open = vec![path.to_owned()];
         while let Some(folder) = open.pop() {
-            let is_folder = fs::symlink_metadata(self.workspace.join(&folder))
-                .is_ok_and(|meta| meta.is_dir());
+            let is_folder =
+                fs::symlink_metadata(self.workspace.join(&folder)).is_ok_and(|meta| meta.is_dir());
             if !is_folder {
                 continue;
             }
@@ -349,7 +349,7 @@ impl Changed {
         cancel: &Cancel,
     ) -> Result<Found, ToolError> {
         let mut found = Found::default();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeMap::new();
         let mut open = vec![PathBuf::new()];
         while let Some(folder) = open.pop() {
             let shown = folder.display().to_string();
@@ -365,7 +365,7 @@ impl Changed {
                     .map_err(|error| crate::error::io("look at", &shown, &error))?;
                 let below = fs::symlink_metadata(self.workspace.join(&path)).ok();
                 let was_folder = below.as_ref().is_some_and(fs::Metadata::is_dir);
-                seen.insert(path.clone());
+                seen.insert(path.clone(), meta.is_dir());
                 if meta.is_dir() {
                     if below.is_some() && !was_folder {
                         found.add(path.clone(), What::Gone)?;
@@ -378,11 +378,13 @@ impl Changed {
                     if manifest.get(&path) != Some(&Stamp::of(&meta)) {
                         found.add(path, What::File(meta.mode() & 0o7777))?;
                     }
-                } else if meta.is_file()
-                    || fs::read_link(copy.join(&path)).ok()
-                        != fs::read_link(self.workspace.join(&path)).ok()
-                {
-                    found.add(path, What::Foreign)?;
+                } else {
+                    let old = self.workspace.join(&path);
+                    let same_link = meta.is_symlink()
+                        && fs::read_link(copy.join(&path)).ok() == fs::read_link(old).ok();
+                    if !same_link {
+                        found.add(path, What::Foreign)?;
+                    }
                 }
             }
         }
@@ -390,12 +392,9 @@ impl Changed {
         Ok(found)
     }
 
-    /// What the workspace holds and the copy no longer does.
-    fn missing(
-        &self,
-        seen: &std::collections::BTreeSet<PathBuf>,
-        found: &mut Found,
-    ) -> Result<(), ToolError> {
+    /// What the workspace holds and the copy no longer does; `seen` says of each
+    /// path of the copy whether it is a folder.
+    fn missing(&self, seen: &BTreeMap<PathBuf, bool>, found: &mut Found) -> Result<(), ToolError> {
         let mut open = vec![PathBuf::new()];
         let mut entries_left = super::copy::COPY_ENTRIES_MAX;
         while let Some(folder) = open.pop() {
@@ -409,8 +408,8 @@ impl Changed {
                 let kind = entry
                     .file_type()
                     .map_err(|error| crate::error::io("look at", &shown, &error))?;
-                if seen.contains(&path) {
-                    if kind.is_dir() {
+                if let Some(still_folder) = seen.get(&path) {
+                    if kind.is_dir() && *still_folder {
                         open.push(path);
                     }
                 } else if kind.is_file() || kind.is_dir() || kind.is_symlink() {

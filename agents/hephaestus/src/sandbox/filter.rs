@@ -99,8 +99,7 @@ pub(super) fn enforce(level: SandboxLevel) -> Result<usize, FilterError> {
     // `clone3` hides its flags from filters. Where it does not exist, the C
     // library falls back to `clone`, whose flags can be seen.
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    for program in
-        [foreign_calls(), compile(denied, Errno::PERM)?, compile(absent, Errno::NOSYS)?]
+    for program in [foreign_calls(), compile(denied, Errno::PERM)?, compile(absent, Errno::NOSYS)?]
     {
         if !program.is_empty() {
             seccompiler::apply_filter(&program)?;

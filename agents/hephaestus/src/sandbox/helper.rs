@@ -190,10 +190,8 @@ fn without_namespaces(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal
     prefer_for_oom_kill();
     rustix::process::setsid().refused(LAYER, "start a session")?;
     set_child_subreaper(Some(rustix::process::getpid())).refused(LAYER, "adopt what it leaves")?;
-    let mut layers = vec![
-        Layer::off("namespaces", "not available"),
-        Layer::on("workspace", "a private copy"),
-    ];
+    let mut layers =
+        vec![Layer::off("namespaces", "not available"), Layer::on("workspace", "a private copy")];
     limit(profile, &mut layers)?;
     drop_rights(&mut layers)?;
     if profile.level == SandboxLevel::Restricted {
@@ -284,9 +282,7 @@ fn start(profile: &Profile) -> Result<Pid, Errno> {
         .process_group(0)
         .spawn()
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
-        .and_then(|child| {
-            i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
-        })
+        .and_then(|child| i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH))
 }
 
 fn not_started(socket: &OwnedFd, errno: Errno) -> Result<(), Refusal> {
@@ -319,9 +315,8 @@ fn prefer_for_oom_kill() {
 fn loopback() -> Layer {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     const LAYER: &str = "network";
-    let raised =
-        socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .and_then(|socket| sys::raise_loopback(socket.as_fd()));
+    let raised = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .and_then(|socket| sys::raise_loopback(socket.as_fd()));
     match raised {
         Ok(()) => Layer::on(LAYER, "none but a loopback of its own"),
         Err(errno) => Layer::on(LAYER, format!("none, not even a loopback: {errno}")),

@@ -13,20 +13,63 @@ use std::path::{Component, Path, PathBuf};
 pub(super) const HOME: &str = "/tmp/home";
 
 /// Programs and libraries of the system.
-const SYSTEM: &[&str] = &[
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
-];
+const SYSTEM: &[&str] =
+    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
 
 /// Files of `/etc` that programs need and that hold no secrets.
 const ETC: &[&str] = &[
-    "alternatives", "bash_completion.d", "ca-certificates", "ca-certificates.conf",
-    "crypto-policies", "debian_version", "default/locale", "environment.d", "fonts", "ghc",
-    "inputrc", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias",
-    "locale.conf", "localtime", "lsb-release", "magic", "magic.mime", "mailcap", "mime.types",
-    "nanorc", "nsswitch.conf", "opt", "os-release", "papersize", "perl", "pki/tls/certs",
-    "pki/ca-trust", "profile", "protocols", "python3", "python3.10", "python3.11", "python3.12",
-    "python3.13", "python3.14", "R", "redhat-release", "rpc", "services", "shells", "skel",
-    "ssl/certs", "ssl/openssl.cnf", "terminfo", "texmf", "timezone", "xdg", "xml",
+    "alternatives",
+    "bash_completion.d",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "default/locale",
+    "environment.d",
+    "fonts",
+    "ghc",
+    "inputrc",
+    "java",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mailcap",
+    "mime.types",
+    "nanorc",
+    "nsswitch.conf",
+    "opt",
+    "os-release",
+    "papersize",
+    "perl",
+    "pki/tls/certs",
+    "pki/ca-trust",
+    "profile",
+    "protocols",
+    "python3",
+    "python3.10",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "python3.14",
+    "R",
+    "redhat-release",
+    "rpc",
+    "services",
+    "shells",
+    "skel",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "texmf",
+    "timezone",
+    "xdg",
+    "xml",
 ];
 
 /// A toolchain that lives in the home of its user.
@@ -77,14 +120,24 @@ const TOOLCHAINS: &[Toolchain] = &[
 ];
 
 /// What belongs to a program folder that is on the search path but unknown.
-const BESIDE_BIN: &[&str] = &[
-    "conf", "include", "jmods", "jre", "lib", "lib32", "lib64", "libexec", "release", "share",
-];
+const BESIDE_BIN: &[&str] =
+    &["conf", "include", "jmods", "jre", "lib", "lib32", "lib64", "libexec", "release", "share"];
 
 /// Variables that a program is given as they are.
 const PASSED: &[&str] = &[
-    "LANG", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "TZ",
-    "RUSTUP_TOOLCHAIN", "JAVA_HOME", "GOROOT", "GOMODCACHE", "CONDA_PREFIX",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_COLLATE",
+    "LC_MESSAGES",
+    "LC_NUMERIC",
+    "LC_TIME",
+    "TZ",
+    "RUSTUP_TOOLCHAIN",
+    "JAVA_HOME",
+    "GOROOT",
+    "GOMODCACHE",
+    "CONDA_PREFIX",
 ];
 
 /// Passed variables that name a folder of a toolchain.
@@ -157,8 +210,7 @@ impl Host {
         let path = std::env::var_os("PATH")
             .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
             .unwrap_or_default();
-        let home =
-            std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let env = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -185,8 +237,7 @@ impl Host {
 
     /// Whether showing this folder would show the home.
     fn is_above_home(&self, folder: &Path) -> bool {
-        folder == Path::new("/")
-            || self.home.as_ref().is_some_and(|home| home.starts_with(folder))
+        folder == Path::new("/") || self.home.as_ref().is_some_and(|home| home.starts_with(folder))
     }
 
     /// Everything that is shown, outer paths before inner ones. `program` is
@@ -209,13 +260,14 @@ impl Host {
                 paths.push(folder);
             }
         }
-        let real = program.and_then(|program| look.canonical(program));
-        let real_folder = real.as_deref().and_then(Path::parent);
-        let named_folder = program.and_then(Path::parent);
-        for folder in
-            self.path.iter().map(PathBuf::as_path).chain(named_folder).chain(real_folder)
-        {
+        for folder in &self.path {
             self.with_company(folder, look, &mut paths);
+        }
+        if let Some(program) = program {
+            let real = look.canonical(program);
+            for file in [Some(program), real.as_deref()].into_iter().flatten() {
+                self.with_program(file, look, &mut paths);
+            }
         }
 
         let mut shown = Vec::new();
@@ -239,8 +291,7 @@ impl Host {
 
     /// A folder of programs and what belongs to it.
     fn with_company(&self, folder: &Path, look: &dyn Look, paths: &mut Vec<PathBuf>) {
-        if !folder.is_absolute() || self.is_above_home(folder) || look.canonical(folder).is_none()
-        {
+        if !folder.is_absolute() || self.is_above_home(folder) || look.canonical(folder).is_none() {
             return;
         }
         paths.push(folder.to_owned());
@@ -250,8 +301,17 @@ impl Host {
         if look.canonical(&parent.join("VERSION")).is_some() {
             // A Go root needs its sources as well.
             paths.push(parent.to_owned());
-        } else if folder.file_name().is_some_and(|name| name == "bin" || name == "sbin") {
+        } else if is_program_folder(folder) {
             paths.extend(BESIDE_BIN.iter().map(|name| parent.join(name)));
+        }
+    }
+
+    /// A program: with its company if it lies among programs, else the file alone,
+    /// since the folder may be anybody's.
+    fn with_program(&self, file: &Path, look: &dyn Look, paths: &mut Vec<PathBuf>) {
+        paths.push(file.to_owned());
+        if let Some(folder) = file.parent().filter(|folder| is_program_folder(folder)) {
+            self.with_company(folder, look, paths);
         }
     }
 
@@ -261,6 +321,7 @@ impl Host {
         declared: &BTreeMap<String, String>,
         home: &Path,
         temporary: &Path,
+        look: &dyn Look,
     ) -> BTreeMap<String, String> {
         let mut env = BTreeMap::new();
         for name in PASSED {
@@ -270,7 +331,7 @@ impl Host {
         }
         for (toolchain, folder) in self.toolchains() {
             if let (Some(variable), Some(folder)) = (toolchain.variable, folder.to_str())
-                && Path::new(folder).is_dir()
+                && look.canonical(Path::new(folder)).is_some()
             {
                 env.insert(variable.to_owned(), folder.to_owned());
             }
@@ -293,6 +354,10 @@ impl Host {
         env.extend(declared.iter().map(|(name, value)| (name.clone(), value.clone())));
         env
     }
+}
+
+fn is_program_folder(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name == "bin" || name == "sbin")
 }
 
 /// Whether this is a file that may be run.
@@ -324,10 +389,7 @@ fn outermost(mut shown: Vec<Shown>) -> Vec<Shown> {
     let mut kept: Vec<Shown> = Vec::new();
     for one in shown {
         let covered = kept.iter().any(|outer| match (outer, &one) {
-            (
-                Shown::Same { at: outer_at, from: outer_from },
-                Shown::Same { at, from },
-            ) => {
+            (Shown::Same { at: outer_at, from: outer_from }, Shown::Same { at, from }) => {
                 at.strip_prefix(outer_at).is_ok_and(|rest| outer_from.join(rest) == *from)
             }
             (Shown::Same { at: outer_at, .. }, Shown::Link { at, .. }) => at.starts_with(outer_at),
@@ -399,7 +461,14 @@ mod tests {
     fn the_system_is_shown_and_links_stay_links() {
         check(
             &host(&["/usr/bin", "/bin"]),
-            &["/usr", "/usr/bin", "/bin -> usr/bin", "/etc/passwd", "/etc/shadow", "/etc/localtime"],
+            &[
+                "/usr",
+                "/usr/bin",
+                "/bin -> usr/bin",
+                "/etc/passwd",
+                "/etc/shadow",
+                "/etc/localtime",
+            ],
             None,
             expect![[r#"
                 /bin -> usr/bin
@@ -460,11 +529,18 @@ mod tests {
     fn a_program_behind_a_link_is_shown_where_it_lies() {
         check(
             &host(&["/home/ann/bin"]),
-            &["/home/ann/bin", "/home/ann/bin/x -> /srv/x/bin/x", "/srv/x/bin"],
+            &["/home/ann/bin", "/home/ann/bin/x -> /srv/x/bin/x", "/srv/x/bin", "/srv/x/bin/x"],
             Some("/home/ann/bin/x"),
             expect![[r#"
                 /home/ann/bin
                 /srv/x/bin"#]],
+        );
+        // Elsewhere than among programs, the file alone: not the folder of keys.
+        check(
+            &host(&[]),
+            &["/home/ann/.ssh", "/home/ann/.ssh/id_rsa", "/home/ann/.ssh/run"],
+            Some("/home/ann/.ssh/run"),
+            expect!["/home/ann/.ssh/run"],
         );
     }
 
@@ -475,8 +551,10 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         let declared = BTreeMap::from([("MODE".to_owned(), "test".to_owned())]);
-        let env = host.environment(&declared, Path::new(HOME), Path::new("/tmp"));
-        let lines: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let disk = Paper::of(&["/home/ann/.rustup"]);
+        let env = host.environment(&declared, Path::new(HOME), Path::new("/tmp"), &disk);
+        let lines: Vec<String> =
+            env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         expect![[r#"
             CARGO_NET_OFFLINE=true
             GOPROXY=off
@@ -486,6 +564,7 @@ mod tests {
             LOGNAME=user
             MODE=test
             PATH=/usr/bin
+            RUSTUP_HOME=/home/ann/.rustup
             TERM=dumb
             TMPDIR=/tmp
             USER=user"#]]

@@ -48,7 +48,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -75,7 +75,7 @@ pub const STREAM_BYTES_MAX: usize = 1 << 20;
 pub enum Store {
     /// In memory: bounded, and gone by itself. Needs Linux 6.6.
     Memory,
-    /// In the scratch folder.
+    /// In the scratch folder. Its size is polled.
     Disk,
     /// No overlay but a copy, in the scratch folder.
     Copy,
@@ -149,6 +149,8 @@ pub enum Bound {
     Memory,
     /// Processes and threads.
     Processes,
+    /// Space on the disk that holds its private files.
+    Disk,
 }
 
 /// A run that is over: everything that it started is dead.
@@ -247,8 +249,9 @@ impl From<SandboxError> for ToolError {
             SandboxError::Program { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => Self::new(ErrorCode::NotFound, message)
                     .hint("install the program, or name it with its path in the workspace"),
-                std::io::ErrorKind::PermissionDenied => Self::new(ErrorCode::Permission, message)
-                    .hint("make the file executable"),
+                std::io::ErrorKind::PermissionDenied => {
+                    Self::new(ErrorCode::Permission, message).hint("make the file executable")
+                }
                 _ => Self::new(ErrorCode::Permanent, message)
                     .hint("is it a program, or a script with a #! line?"),
             },
@@ -445,7 +448,9 @@ impl Sandbox {
                 self.host.find(program).unwrap_or_else(|| PathBuf::from(program))
             }
         });
-        let outside = program.as_deref().filter(|program| !program.starts_with(workspace));
+        let outside = program
+            .as_deref()
+            .filter(|program| !program.starts_with(workspace) && host::is_program(program));
         let mut shown = self.host.shown(outside, &host::Disk);
         // The workspace shows what lies in it.
         shown.retain(|one| !one.at().starts_with(workspace));
@@ -473,7 +478,7 @@ impl Sandbox {
             cwd: seen.join(below),
             workspace: seen,
             argv: job.argv.to_vec(),
-            env: self.host.environment(job.env, &home, &temporary),
+            env: self.host.environment(job.env, &home, &temporary, &host::Disk),
             shown,
             covered,
             bounds: bounds(job.limits),
@@ -516,8 +521,7 @@ fn folder_of(path: &Path) -> Result<PathBuf, SandboxError> {
 
 fn folder_below(workspace: &Path, cwd: &str) -> Result<PathBuf, SandboxError> {
     let refuse = |why: String| SandboxError::Folder { path: PathBuf::from(cwd), why };
-    let folder =
-        workspace.join(cwd).canonicalize().map_err(|error| refuse(error.to_string()))?;
+    let folder = workspace.join(cwd).canonicalize().map_err(|error| refuse(error.to_string()))?;
     if !folder.starts_with(workspace) {
         return Err(refuse("it lies outside the workspace".to_owned()));
     }
@@ -603,6 +607,9 @@ struct Running {
     upper: Option<OwnedFd>,
     readers: Option<(Reader, Reader)>,
     program: String,
+    /// Where private files are kept on disk, and what was free there at first.
+    disk: Option<(PathBuf, u64)>,
+    store_bytes: u64,
 }
 
 type Reader = JoinHandle<std::io::Result<Captured>>;
@@ -638,6 +645,13 @@ impl Running {
             upper: None,
             readers,
             program: profile.argv.first().cloned().unwrap_or_default(),
+            disk: match profile.view {
+                View::Memory => None,
+                View::Disk | View::Copy(_) => {
+                    free_bytes(&profile.staging).map(|free| (profile.staging.clone(), free))
+                }
+            },
+            store_bytes: profile.bounds.store_bytes,
         };
         match profile::send(&ours, profile, &[]) {
             Ok(()) => {}
@@ -733,7 +747,7 @@ impl Running {
             if now < next_look {
                 continue;
             }
-            let used = self.used();
+            let used = self.used(job.limits);
             // A look at very many processes takes its time; the machine has other
             // things to do as well.
             next_look = Instant::now() + now.elapsed().saturating_mul(4);
@@ -741,6 +755,9 @@ impl Running {
             cpu_ms = cpu_ms.max(used.cpu_ms);
             if let Some(bound) = beyond(&used, job.limits) {
                 break End::Stopped(bound);
+            }
+            if self.fills_the_disk() {
+                break End::Stopped(Bound::Disk);
             }
         };
         let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -764,21 +781,33 @@ impl Running {
 
     /// What the program and all it started use now. What cannot be read counts
     /// as nothing: it is over.
-    fn used(&self) -> Total {
+    fn used(&self, limits: &Limits) -> Total {
         let root = (self.level != SandboxLevel::Full).then_some(self.child.id());
+        let look = |proc: BorrowedFd<'_>| {
+            let mut used = usage::total(proc, root)?;
+            if beyond(&used, limits) == Some(Bound::Memory) {
+                used.memory_bytes = used.memory_bytes.min(usage::exact_memory(proc, root)?);
+            }
+            Ok(used)
+        };
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
         match &self.proc {
-            Some(proc) => usage::total(proc.as_fd(), root),
-            None => rustix::fs::open(
-                "/proc",
-                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-                rustix::fs::Mode::empty(),
-            )
-            .and_then(|proc| usage::total(proc.as_fd(), root)),
+            Some(proc) => look(proc.as_fd()),
+            None => rustix::fs::open("/proc", flags, rustix::fs::Mode::empty())
+                .and_then(|proc| look(proc.as_fd())),
         }
         .unwrap_or_default()
     }
 
-    /// Ends everything, and takes the streams away.
+    /// Whether the disk has lost more than the program may write. Others write to
+    /// it too; rather stop too early than fill it.
+    fn fills_the_disk(&self) -> bool {
+        self.disk.as_ref().is_some_and(|(folder, before)| {
+            free_bytes(folder).is_some_and(|now| before.saturating_sub(now) > self.store_bytes)
+        })
+    }
+
+    /// Ends everything.
     fn end(mut self) -> Result<(), SandboxError> {
         self.kill()
     }
@@ -851,6 +880,11 @@ impl Drop for Running {
             tracing::warn!(%error, "a contained program could not be ended");
         }
     }
+}
+
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The first bound that is passed.

@@ -109,7 +109,8 @@ fn swap_roots(profile: &Profile) -> Result<(), Refusal> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .refused(LAYER, "make the mounts private")?;
     let root = profile.staging.join("root");
-    let root = root.to_str().ok_or("its name is not text").refused(LAYER, "use the scratch folder")?;
+    let root =
+        root.to_str().ok_or("its name is not text").refused(LAYER, "use the scratch folder")?;
     tmpfs(root, "mode=0755,size=16m,nr_inodes=65536").refused(LAYER, "mount the new root")?;
     let old = Path::new(root).join(".old");
     let store = Path::new(root).join(".store");

@@ -68,6 +68,20 @@ fn parse_memory(status: &str) -> u64 {
         .fold(0, |sum, kib| sum.saturating_add(kib.saturating_mul(1024)))
 }
 
+/// The same from `/proc/PID/smaps_rollup`, where memory that several processes
+/// share is divided among them.
+fn parse_share(rollup: &str) -> Option<u64> {
+    let mut found = None;
+    for line in rollup.lines() {
+        let rest = line.strip_prefix("Pss_Anon:").or_else(|| line.strip_prefix("Pss_Shmem:"));
+        if let Some(kib) = rest.and_then(|rest| rest.trim().strip_suffix("kB")) {
+            let kib = kib.trim().parse::<u64>().ok()?;
+            found = Some(found.unwrap_or(0_u64).saturating_add(kib.saturating_mul(1024)));
+        }
+    }
+    found
+}
+
 fn read_at(proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
     let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
@@ -116,15 +130,11 @@ pub(super) fn descendants(stats: &[Stat], root: u32) -> BTreeSet<u32> {
 }
 
 /// What all processes of a `/proc` use; only those that descend from `root` if
-/// one is given.
+/// one is given. Memory is counted once per process that maps it, which is cheap
+/// and never too little.
 pub(super) fn total(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<Total, Errno> {
-    let stats = stats(proc)?;
-    let chosen = root.map(|root| descendants(&stats, root));
     let mut total = Total::default();
-    for stat in &stats {
-        if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&stat.pid)) {
-            continue;
-        }
+    for stat in chosen(proc, root)? {
         let status = read_at(proc, &format!("{}/status", stat.pid)).unwrap_or_default();
         total.cpu_ms =
             total.cpu_ms.saturating_add(stat.ticks.saturating_mul(1_000 / TICKS_PER_SECOND));
@@ -132,6 +142,35 @@ pub(super) fn total(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<Total, Er
         total.tasks = total.tasks.saturating_add(stat.threads);
     }
     Ok(total)
+}
+
+/// Their memory exactly, which takes the kernel longer: for deciding whether a
+/// bound is really passed. Processes that forked share what they did not change.
+pub(super) fn exact_memory(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<u64, Errno> {
+    let mut sum = 0_u64;
+    for stat in chosen(proc, root)? {
+        let share = read_at(proc, &format!("{}/smaps_rollup", stat.pid))
+            .ok()
+            .and_then(|rollup| parse_share(&rollup));
+        // Where the kernel does not tell, the cheap count stands.
+        let bytes = match share {
+            Some(bytes) => bytes,
+            None => {
+                parse_memory(&read_at(proc, &format!("{}/status", stat.pid)).unwrap_or_default())
+            }
+        };
+        sum = sum.saturating_add(bytes);
+    }
+    Ok(sum)
+}
+
+fn chosen(proc: BorrowedFd<'_>, root: Option<u32>) -> Result<Vec<Stat>, Errno> {
+    let mut stats = stats(proc)?;
+    if let Some(root) = root {
+        let below = descendants(&stats, root);
+        stats.retain(|stat| below.contains(&stat.pid));
+    }
+    Ok(stats)
 }
 
 /// Whether a process of a `/proc` is there and not dead.
@@ -172,9 +211,7 @@ mod tests {
     use super::*;
 
     fn line(pid: u32, parent: u32, name: &str) -> String {
-        format!(
-            "{pid} ({name}) S {parent} 1 1 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 3 0 777 1 2 3"
-        )
+        format!("{pid} ({name}) S {parent} 1 1 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 3 0 777 1 2 3")
     }
 
     #[test]
@@ -186,8 +223,12 @@ mod tests {
 
     #[test]
     fn memory_is_what_no_file_backs() {
-        let status = "Name:\tx\nVmRSS:\t 999 kB\nRssAnon:\t 10 kB\nRssFile:\t 5 kB\nRssShmem:\t 2 kB\n";
+        let status =
+            "Name:\tx\nVmRSS:\t 999 kB\nRssAnon:\t 10 kB\nRssFile:\t 5 kB\nRssShmem:\t 2 kB\n";
         assert_eq!(parse_memory(status), 12 << 10);
+        let rollup = "Rss: 99 kB\nPss_Anon: 10 kB\nPss_File: 5 kB\nPss_Shmem:  2 kB\n";
+        assert_eq!(parse_share(rollup), Some(12 << 10));
+        assert_eq!(parse_share("Rss: 99 kB\n"), None);
     }
 
     #[test]

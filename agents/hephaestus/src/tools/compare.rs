@@ -12,17 +12,17 @@ use charter::effect::EffectClass;
 use charter::tool::{Call, Prepared, ToolError, ToolSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
+use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 /// Most rows of one comparison.
 const ROWS_MAX: usize = 50_000;
-/// After this long a comparison of lines settles for a longer list.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Pairs of lines that are compared to find the shortest list; beyond that
+/// everything between the first and the last difference is one piece.
+const PAIRS_MAX: usize = 400_000_000;
 
 /// The tool.
-pub struct Compare;
+pub(crate) struct Compare;
 
 /// Its arguments.
 #[derive(Debug, Deserialize)]
@@ -106,11 +106,10 @@ pub(crate) fn structures(left: &Value, right: &Value, as_text: bool) -> Vec<Valu
 /// The lines that differ, in order.
 pub(crate) fn texts(left: &str, right: &str) -> Vec<Value> {
     let (left, right) = (lines(left), lines(right));
-    let deadline = Some(Instant::now() + PATIENCE);
     let mut rows = Vec::new();
     let number = |i: usize| (i + 1).to_string();
     let text = |lines: &[&str], i: usize| Value::from(lines.get(i).copied().unwrap_or_default());
-    for op in capture_diff_slices_deadline(Algorithm::Myers, &left, &right, deadline) {
+    for op in operations(&left, &right) {
         let (old, new) = match op {
             DiffOp::Equal { .. } => continue,
             DiffOp::Delete { old_index, old_len, new_index } => (old_index..old_index + old_len, new_index..new_index),
@@ -133,6 +132,17 @@ pub(crate) fn texts(left: &str, right: &str) -> Vec<Value> {
     rows
 }
 
+fn operations(left: &[&str], right: &[&str]) -> Vec<DiffOp> {
+    let start = left.iter().zip(right).take_while(|(a, b)| a == b).count();
+    let (one, other) = (left.get(start..).unwrap_or_default(), right.get(start..).unwrap_or_default());
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (old_len, new_len) = (one.len() - end, other.len() - end);
+    if old_len.saturating_mul(new_len) > PAIRS_MAX {
+        return vec![DiffOp::Replace { old_index: start, old_len, new_index: start, new_len }];
+    }
+    capture_diff_slices(Algorithm::Myers, left, right)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::Desk;
@@ -153,13 +163,13 @@ mod tests {
     fn data_is_compared_by_place() {
         check(("a.yaml", "b: 1\na: {x: 1.0, y: old, gone: true}\n"), ("b.json", r#"{"a": {"y": "new", "x": 1, "more": [1]}, "b": 1}"#), expect![[r#"
             "structured" false 3
-            "a.y" changed "old" -> "new"
-            "a.gone" removed true -> null
-            "a.more.0" added null -> 1
+            "a.y" "changed" "old" -> "new"
+            "a.gone" "removed" true -> null
+            "a.more.0" "added" null -> 1
         "#]]);
         check(("a.env", "PORT=80\nX=1\n"), ("b.toml", "PORT = 80\nX = 2\n"), expect![[r#"
             "structured" false 1
-            "X" changed "1" -> 2
+            "X" "changed" "1" -> 2
         "#]]);
         check(("a.ini", "[a]\nx=1\n"), ("b.ini", "; note\n[a]\n x = 1\n"), expect![[r#"
             "structured" true 0
@@ -170,17 +180,17 @@ mod tests {
     fn texts_are_compared_by_line() {
         check(("a.txt", "one\ntwo\nthree\nfour\n"), ("b.txt", "one\nTWO\nfour\nfive\n"), expect![[r#"
             "text" false 3
-            "2" changed "two" -> "TWO"
-            "3" removed "three" -> null
-            "4" added null -> "five"
+            "2" "changed" "two" -> "TWO"
+            "3" "removed" "three" -> null
+            "4" "added" null -> "five"
         "#]]);
         check(("a.json", "{"), ("b.json", "{}"), expect![[r#"
             "text" false 1
-            "1" changed "{" -> "{}"
+            "1" "changed" "{" -> "{}"
         "#]]);
         check(("a.txt", ""), ("b.txt", "x\n"), expect![[r#"
             "text" false 1
-            "1" added null -> "x"
+            "1" "added" null -> "x"
         "#]]);
     }
 }

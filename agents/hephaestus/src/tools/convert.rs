@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 /// The tool.
-pub struct Convert;
+pub(crate) struct Convert;
 
 /// Its arguments.
 #[derive(Debug, Deserialize)]
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn tables() {
         check(("a.csv", "\u{feff}Name;Betrag;PLZ\r\nJürgen;1,50;01234\r\n\"a;b\";;80331\r\n"), "out/a.json", expect![[r#"
-            {"path":"out/a.json","format":"json","rows":2,"bytes":152}
+            {"path":"out/a.json","format":"json","rows":2,"bytes":141}
             [
               {
                 "Name": "Jürgen",
@@ -186,7 +186,7 @@ mod tests {
             ]
         "#]]);
         check(("a.csv", "name,n\nx,1\ny,\n"), "a.toml", expect![[r#"
-            {"path":"a.toml","format":"toml","rows":2,"bytes":48}
+            {"path":"a.toml","format":"toml","rows":2,"bytes":47}
             [[rows]]
             name = "x"
             n = 1
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn structures() {
         check(("a.yaml", "# c\nserver:\n  port: 8080\n  tags: [a, b]\nname: x\n"), "a.toml", expect![[r#"
-            {"path":"a.toml","format":"toml","rows":null,"bytes":53}
+            {"path":"a.toml","format":"toml","rows":null,"bytes":51}
             name = "x"
 
             [server]

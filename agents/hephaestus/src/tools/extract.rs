@@ -23,7 +23,7 @@ use std::sync::LazyLock;
 const ROWS_MAX: usize = 100_000;
 
 /// The tool.
-pub struct Extract;
+pub(crate) struct Extract;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -307,6 +307,13 @@ fn dates(file: &str, text: &str) -> (Vec<Value>, u64) {
     (rows, unclear)
 }
 
+#[expect(clippy::expect_used, reason = "a pattern of escaped words, used by a test")]
+static EMPTIED: LazyLock<Regex> = LazyLock::new(|| {
+    let due = alternatives(WORDS.due.iter().map(String::as_str));
+    Regex::new(&format!(r"(?i)\s*[(\[]\s*(?:{due})?\s*:?\s*[)\]]|\*\*\s*\*\*"))
+        .expect("a sound pattern")
+});
+
 /// A line without its date and without the marks of lists and headings.
 fn around(before: &str, after: &str) -> String {
     let after = match after.strip_prefix(['T', 't']) {
@@ -315,8 +322,9 @@ fn around(before: &str, after: &str) -> String {
     };
     let joined = format!("{before} {after}").replace("()", " ").replace("[]", " ");
     let words: Vec<&str> = joined.split_whitespace().collect();
-    let text = words.join(" ");
-    let text = text.replace("( )", "").replace("[ ]", "").replace("** **", "").replace("****", "");
+    let text = words.join(" ").replace(" .", ".").replace(" ,", ",");
+    // `(due: 2025-03-01)` leaves nothing but an announcement.
+    let text = EMPTIED.replace_all(&text, "");
     text.trim_matches(|c: char| {
         c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ',' | ';' | '|' | '#' | '*' | '>' | '•')
     })
@@ -491,5 +499,33 @@ mod tests {
         assert!(desk.prepare("extract", json!({"what": "tasks"})).is_err());
         assert!(desk.prepare("extract", json!({"what": "tasks", "files": ".", "text": ""})).is_err());
         assert!(desk.prepare("extract", json!({"what": "tasks", "files": "no.md"})).is_err());
+    }
+}
+#[cfg(test)]
+mod scratch {
+    use crate::testing::Desk;
+    use serde_json::{Value, json};
+    #[test]
+    #[ignore]
+    fn scratch() {
+        let desk = Desk::new(&[]);
+        let out = std::process::Command::new("cp").args(["-r", "/tmp/scratch/.", desk.path().to_str().unwrap()]).status().unwrap();
+        assert!(out.success());
+        let jobs: Value = serde_json::from_str(&std::fs::read_to_string("/tmp/jobs.json").unwrap()).unwrap();
+        for job in jobs.as_array().unwrap() {
+            let (tool, args) = (job[0].as_str().unwrap(), job[1].clone());
+            println!("== {tool} {args}");
+            match desk.prepare(tool, args.clone()) {
+                Err(error) => println!("ERROR {error}"),
+                Ok(prepared) => {
+                    for row in prepared.output["rows"].as_array().into_iter().flatten() { println!("{row}"); }
+                    let mut rest = prepared.output.clone(); rest["rows"] = json!(null); println!("{rest}");
+                    if let Some(t) = prepared.output["text"].as_str() { println!("{t}"); }
+                    let subject = desk.done(tool, args);
+                    for c in &subject.changes { if let charter::effect::Change::Write{bytes,..} = &c.change { println!("{}", String::from_utf8_lossy(bytes)); } }
+                    for v in desk.check(&subject) { println!("{:?} {}", v.outcome, v.evidence); }
+                }
+            }
+        }
     }
 }

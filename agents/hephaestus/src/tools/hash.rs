@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 const FILES_MAX: usize = 50_000;
 
 /// The tool.
-pub struct Hash;
+pub(crate) struct Hash;
 
 /// Its arguments.
 #[derive(Debug, Deserialize)]

@@ -1,14 +1,22 @@
 //! The tools, one file each. A new tool is a file, a line here, and a check in
 //! [`crate::checks`].
 
+pub(crate) mod compare;
+pub(crate) mod compose;
+pub(crate) mod convert;
+pub(crate) mod count;
 pub(crate) mod delete;
+pub(crate) mod extract;
+pub(crate) mod hash;
 pub(crate) mod list;
 pub(crate) mod move_file;
 pub(crate) mod pack;
+pub(crate) mod project;
 pub(crate) mod read;
 pub(crate) mod replace;
 pub mod run;
 pub(crate) mod search;
+pub(crate) mod table;
 pub(crate) mod unpack;
 pub(crate) mod write;
 
@@ -17,13 +25,21 @@ use crate::tool::Tool;
 /// All tools of this installation.
 pub fn all() -> Vec<Box<dyn Tool>> {
     vec![
+        Box::new(compare::Compare),
+        Box::new(compose::Compose),
+        Box::new(convert::Convert),
+        Box::new(count::Count),
         Box::new(delete::Delete),
+        Box::new(extract::Extract),
+        Box::new(hash::Hash),
         Box::new(list::List),
         Box::new(move_file::Move),
         Box::new(pack::Pack),
+        Box::new(project::Project),
         Box::new(read::Read),
         Box::new(replace::Replace),
         Box::new(search::Search),
+        Box::new(table::TableTool),
         Box::new(unpack::Unpack),
         Box::new(write::Write),
     ]

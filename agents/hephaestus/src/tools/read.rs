@@ -63,6 +63,13 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_followed_inside() {
+        let desk = Desk::new(&[("d/a.md", "x")]);
+        std::os::unix::fs::symlink("d/a.md", desk.at("link.md")).unwrap();
+        assert_eq!(desk.verified("read", json!({"path": "link.md"})).output["text"], "x");
+    }
+
+    #[test]
     fn what_is_no_text_is_an_error() {
         let desk = Desk::new(&[("dir/a", "")]);
         desk.put("a.bin", b"ok\xFFno");

@@ -154,9 +154,8 @@ impl Tool for Run {
         _key: &Digest,
         watch: &dyn Watch,
     ) -> Result<Acted, ToolError> {
-        let detail: Detail = serde_json::from_value(act.detail.clone()).map_err(|error| {
-            arguments(format!("the recorded command cannot be read: {error}"))
-        })?;
+        let detail: Detail = serde_json::from_value(act.detail.clone())
+            .map_err(|error| arguments(format!("the recorded command cannot be read: {error}")))?;
         let args = &detail.args;
         let outputs = outputs(&args.outputs)?;
         let job = Job {
@@ -212,12 +211,7 @@ impl Tool for Run {
             }),
             label: call.label.join(Label::UNTRUSTED),
             changes: taken.changes,
-            usage: Usage {
-                steps: 0,
-                wall_ms: ran.wall_ms,
-                cpu_ms: ran.cpu_ms,
-                bytes_written: 0,
-            },
+            usage: Usage { steps: 0, wall_ms: ran.wall_ms, cpu_ms: ran.cpu_ms, bytes_written: 0 },
         })
     }
 }
@@ -276,6 +270,7 @@ fn stopped(call: &Call, args: &Args, ran: &Ran, bound: Bound) -> ToolError {
         Bound::Wall => format!("after {} ms", call.limits.wall_ms),
         Bound::Cpu => format!("after {} ms of processor time", call.limits.cpu_ms),
         Bound::Memory => format!("beyond {} MiB of memory", call.limits.memory_mb),
+        Bound::Disk => format!("after it wrote more than {} MiB", call.limits.memory_mb),
         Bound::Processes => "because it started too many processes".to_owned(),
     };
     let words = [&ran.stderr, &ran.stdout]
@@ -283,11 +278,8 @@ fn stopped(call: &Call, args: &Args, ran: &Ran, bound: Bound) -> ToolError {
         .into_iter()
         .find(|words| !words.trim().is_empty());
     let words = words.map_or(String::new(), |words| format!("; its last words: {}", words.trim()));
-    ToolError::new(
-        ErrorCode::Limit,
-        format!("{} was stopped {what}{words}", shown(&args.program)),
-    )
-    .hint("allow more in the limits of the step, or give it less to do")
+    ToolError::new(ErrorCode::Limit, format!("{} was stopped {what}{words}", shown(&args.program)))
+        .hint("allow more in the limits of the step, or give it less to do")
 }
 
 /// A command as one line of at most a few hundred characters.
@@ -342,7 +334,8 @@ mod tests {
 
     #[test]
     fn a_command_is_shown_on_one_line() {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let words =
+            |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         assert_eq!(shown(&words(&["sh", "-c", "a\nb"])), "sh -c \"a\\nb\"");
         assert!(shown(&words(&["x"; 999])).chars().count() <= 301);
     }

@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// The tool.
-pub struct TableTool;
+pub(crate) struct TableTool;
 
 /// One condition.
 #[derive(Debug, Clone, Deserialize)]
@@ -143,7 +143,11 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         .iter()
         .map(|condition| {
             let at = column(&condition.column)?;
-            Test::new(condition, at, table.reading(at))
+            let test = Test::new(condition, at, table.reading(at))?;
+            if test.date.is_some() {
+                clear_dates(table, at)?;
+            }
+            Ok(test)
         })
         .collect::<Result<Vec<_>, ToolError>>()?;
     let selected: Vec<&Row> =
@@ -162,6 +166,7 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         Table {
             columns: table.columns.clone(),
             rows: typed(table, &selected),
+            point: table.point,
         }
     } else {
         grouped(table, &selected, &groups, &totals, &averages)?
@@ -215,7 +220,26 @@ fn keep(table: Table, columns: &[String]) -> Result<Table, ToolError> {
     Ok(Table {
         columns: places.iter().map(|at| table.name(*at)).collect(),
         rows: table.rows.iter().map(|row| Row { at: row.at, cells: pick(&row.cells) }).collect(),
+        point: table.point,
     })
+}
+
+/// A date that nobody can tell would be compared wrongly in silence.
+fn clear_dates(table: &Table, column: usize) -> Result<(), ToolError> {
+    let reading = table.reading(column);
+    let unclear = table.rows.iter().find_map(|row| {
+        let cell = row.cells.get(column)?;
+        reading.is_unclear_date(cell).then(|| (row.at, cell_text(cell).into_owned()))
+    });
+    match unclear {
+        None => Ok(()),
+        Some((at, text)) => Err(malformed(format!(
+            "line {at}: in {:?} of the column {:?} day and month cannot be told apart",
+            short(&text),
+            short(&table.name(column))
+        ))
+        .hint("write dates as 2025-01-31")),
+    }
 }
 
 /// A condition, ready to be tested.
@@ -365,7 +389,7 @@ fn grouped(
         }
         rows.push(Row { at: i + 1, cells });
     }
-    let mut table = Table { columns, rows };
+    let mut table = Table { columns, rows, point: table.point };
     for name in table.columns.clone().iter().take(groups.len()).rev() {
         sort(&mut table, name, false)?;
     }
@@ -379,7 +403,11 @@ pub(crate) fn sort(table: &mut Table, name: &str, descending: bool) -> Result<()
     let reading = table.reading(at);
     let cells: Vec<&Value> = table.cells(at).filter(|cell| !is_blank_cell(cell)).collect();
     let numbers = cells.iter().all(|cell| reading.number(cell).is_some());
-    let dates = cells.iter().all(|cell| reading.date(cell).is_some());
+    let is_date = |cell: &&Value| reading.date(cell).is_some();
+    let dates = cells.iter().all(is_date);
+    if !dates && cells.iter().all(|cell| is_date(cell) || reading.is_unclear_date(cell)) {
+        clear_dates(table, at)?;
+    }
     let compare = |left: &Value, right: &Value| -> Ordering {
         let texts = || {
             let (left, right) = (cell_text(left), cell_text(right));
@@ -492,5 +520,12 @@ mod tests {
         assert_eq!(error(json!({"from": "none.csv"})).code, ErrorCode::NotFound);
         assert_eq!(error(json!({"from": "a.csv", "where": [{"column": "Amount", "is": ">", "value": "much"}]})).code, ErrorCode::Arguments);
         assert_eq!(error(json!({})).code, ErrorCode::Arguments);
+        let unclear = Desk::new(&[("d.csv", "d\n3/4/2025\n5/6/2025\n")]);
+        for args in [json!({"sort_by": "d"}), json!({"where": [{"column": "d", "is": "before", "value": "2025-05-01"}]})] {
+            let mut args = args;
+            args["from"] = "d.csv".into();
+            let error = unclear.prepare("table", args).unwrap_err().to_string();
+            assert!(error.contains("cannot be told apart"), "{error}");
+        }
     }
 }

@@ -11,8 +11,8 @@ pub mod paths;
 mod secrets;
 mod walk;
 
-pub use secrets::looks_secret;
 pub(crate) use glob::is_left_out;
+pub use secrets::looks_secret;
 pub use walk::{WALK_ENTRIES_MAX, Walked, WalkedFile};
 
 use crate::error::{io, malformed, os, too_large};
@@ -81,7 +81,8 @@ impl Meta {
             FileType::Directory => Kind::Folder,
             _ => Kind::Other,
         };
-        let modified = (stat.st_mtime as i64)
+        let modified = stat
+            .st_mtime
             .saturating_mul(1_000)
             .saturating_add(stat.st_mtime_nsec as i64 / 1_000_000);
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
@@ -190,9 +191,8 @@ impl Workspace {
         let flags = READ | OFlags::NONBLOCK;
         let opened = match self.openat(&path, flags, INSIDE | ResolveFlags::NO_SYMLINKS) {
             Err(Errno::LOOP) => {
-                let file = self
-                    .openat(&path, flags, INSIDE)
-                    .map_err(|errno| os("open", &path, errno))?;
+                let file =
+                    self.openat(&path, flags, INSIDE).map_err(|errno| os("open", &path, errno))?;
                 self.may_read(&path, &real_path(&file, &path)?)?;
                 file
             }
@@ -293,9 +293,8 @@ impl Workspace {
     /// Whether a path, links followed as long as they stay inside, names
     /// something.
     pub fn exists(&self, path: &str) -> bool {
-        paths::normal(path).is_ok_and(|path| {
-            self.openat(&path, OFlags::PATH | OFlags::CLOEXEC, INSIDE).is_ok()
-        })
+        paths::normal(path)
+            .is_ok_and(|path| self.openat(&path, OFlags::PATH | OFlags::CLOEXEC, INSIDE).is_ok())
     }
 
     /// What a path holds now. A file is hashed in a stream; its content is not
@@ -463,7 +462,7 @@ mod tests {
             return;
         }
         let desk = Desk::new(&[("a", "x")]);
-        std::fs::set_permissions(desk.at("a"), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(desk.at("a"), std::fs::Permissions::from_mode(0o0)).unwrap();
         assert_eq!(read(&desk, "a"), Err(ErrorCode::Permission));
     }
 

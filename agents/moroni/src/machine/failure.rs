@@ -125,6 +125,7 @@ pub(crate) mod tests {
             token: 0,
             failures: 0,
             lost: 0,
+            former_alive: false,
             worker: None,
             approval: None,
             prepared: None,

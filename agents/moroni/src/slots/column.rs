@@ -10,9 +10,10 @@ use charter::survey::{Column, Entry};
 use serde_json::Value;
 
 /// Concepts that name what stands in a column. A verb such as "total" is none.
-const NOUNS: [&str; 17] = [
+const NOUNS: [&str; 19] = [
     "amount", "category", "customer", "country", "city", "price", "quantity", "name", "status",
     "project", "product", "department", "month", "year", "vendor", "payment", "region",
+    "expense", "order",
 ];
 
 impl Fill<'_, '_> {
@@ -241,7 +242,7 @@ impl Fill<'_, '_> {
 }
 
 /// Concepts of a column's name in any language.
-fn concepts(sentence: &Sentence<'_>, name: &str) -> Vec<String> {
+pub(super) fn concepts(sentence: &Sentence<'_>, name: &str) -> Vec<String> {
     let words: Vec<String> =
         tokens(name, &|_| false).iter().filter(|t| t.is_word()).map(|t| t.text.clone()).collect();
     let mut found = Vec::new();

@@ -288,8 +288,7 @@ impl Fill<'_, '_> {
                 // A function word, or a word of one or two letters, is a value only
                 // behind its column's name or written in capitals.
                 let short = value.chars().count() < 3 || sentence.is_stop(at);
-                let capitals = token.text.chars().all(char::is_uppercase);
-                let certain = !short || named || capitals && value.chars().count() == 2;
+                let certain = !short || named && !sentence.is_stop(at) || token.text == *value;
                 let own_word = !named && self.index.rules_know(sentence, self.probe, at, self.p);
                 let better = best.is_none_or(|(_, _, longest)| length > longest);
                 if spelled && certain && !own_word && better {

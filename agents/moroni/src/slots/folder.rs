@@ -45,6 +45,8 @@ impl Fill<'_, '_> {
         }
         let Some((from, to, name)) = new else { return Ok(None) };
         self.take(&Mention { what: What::Url, from, to });
+        // A made-up name says nothing about what is wished.
+        self.mark(from..to, Use::Text);
         Ok(Some(Value::String(name)))
     }
 

@@ -76,9 +76,18 @@ impl Fill<'_, '_> {
             (false, _, _) if writes && (into || at) && (earlier || !reads) => 3,
             // "a.json en b.json" a second time: both exist, the later one is written.
             (false, true, true) if nth > 0 && nth + 1 == files && self.paths_read() <= nth => 2,
-            (true, false, false) if nth >= self.paths_read() && self.paths_read() > 0 => 1,
+            // "b.json out of a.yaml": one exists, the other does not.
+            (true, _, false) if self.paths_read() > 0 && self.others_there(mention) >= self.paths_read() => 1,
             _ => 0,
         }
+    }
+
+    /// How many other files are spoken of that exist.
+    fn others_there(&self, mention: &Mention) -> usize {
+        let others = self.free_mentions().into_iter().filter(|m| m.from != mention.from);
+        others
+            .filter(|m| matches!(&m.what, What::Path { entries, .. } if !entries.is_empty()))
+            .count()
     }
 
     /// How many single files the playbook reads.

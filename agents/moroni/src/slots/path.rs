@@ -199,17 +199,21 @@ impl Fill<'_, '_> {
         }
         let taken: Vec<String> =
             self.values.values().filter_map(|v| v.as_str().map(str::to_owned)).collect();
-        let files: Vec<String> = self
+        let has_columns = self.playbook.slots.iter().any(|(_, other)| other.of.is_some());
+        let mut files: Vec<String> = self
             .files_of_kinds(&slot.kinds)
             .into_iter()
             .filter(|path| !taken.contains(path))
             .collect();
+        let is_table =
+            |path: &String| self.reading.entry(path).is_some_and(|e| !e.columns.is_empty());
+        if has_columns && files.iter().any(is_table) {
+            files.retain(is_table);
+        }
         if let [one] = files.as_slice() {
             self.notes.push(format!("{one} was taken: it is the only such file here."));
             return Ok(Some(Value::String(one.clone())));
         }
-        let has_columns =
-            self.playbook.slots.iter().any(|(_, other)| other.of.is_some());
         if has_columns {
             let mut scored: Vec<(usize, &str)> = self
                 .reading
@@ -239,6 +243,8 @@ impl Fill<'_, '_> {
     /// Marks are left alone by a slot that only looks.
     pub(super) fn column_words(&self, entry: &charter::survey::Entry) -> usize {
         let mut score = 0;
+        let name = crate::template::part(&entry.path, "stem");
+        let meant = super::column::concepts(self.sentence(), name);
         for i in self.range.clone() {
             if self.used.get(i).copied().unwrap_or_default() >= Use::Value {
                 continue;
@@ -249,6 +255,12 @@ impl Fill<'_, '_> {
                 None => 0,
             };
             score += self.value_at(entry, i).map_or(0, |_| 3);
+            let sentence = self.sentence();
+            if sentence.tokens[i].is_word() && !sentence.is_stop(i) {
+                let spelled = sentence.language.stem(name) == sentence.stems[i];
+                let same = meant.iter().any(|concept| sentence.means(i, concept));
+                score += if spelled { 5 } else { 3 * usize::from(same) };
+            }
         }
         score
     }

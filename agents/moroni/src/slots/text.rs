@@ -57,8 +57,9 @@ impl Fill<'_, '_> {
                     .mentions
                     .iter()
                     .any(|m| self.leads_to_place(end, m.from, &m.what));
-                let next = end > cue.end && self.next_clause(end);
-                if token.kind == Kind::Mark && token.text != "&" || place || next {
+                let inside = end > cue.end;
+                let next = inside && self.next_clause(end);
+                if token.kind == Kind::Mark && token.text != "&" || inside && place || next {
                     break;
                 }
                 end += 1;

@@ -260,6 +260,11 @@ impl Lexicon {
         known.or_else(|| self.extensions.contains(kind).then(|| vec![kind.to_owned()]))
     }
 
+    /// Whether a word is the name of a programming language.
+    pub fn is_programming(&self, word: &str) -> bool {
+        self.by_name.contains_key(word)
+    }
+
     /// Extensions that a word names when it stands next to a word for "file":
     /// a programming language, or an extension itself.
     pub fn named_extensions(&self, word: &str) -> Option<Vec<String>> {

@@ -50,9 +50,16 @@ impl<'l> Sentence<'l> {
         let stems: Vec<String> = tokens.iter().map(|t| language.stem(&t.text)).collect();
         let in_english: Vec<String> = tokens.iter().map(|t| english.stem(&t.text)).collect();
         let mut concepts = vec![BTreeSet::new(); tokens.len()];
-        for (language, stems) in [(language, &stems), (english, &in_english)] {
+        for (known, stems) in [(language, &stems), (english, &in_english)] {
             for i in 0..tokens.len() {
-                for (concept, length) in language.concepts.all(stems, i) {
+                for (concept, length) in known.concepts.all(stems, i) {
+                    // A function word of this language may be a noun in English.
+                    if length == 1
+                        && known.code != language.code
+                        && language.stop.contains(&tokens[i].folded)
+                    {
+                        continue;
+                    }
                     for set in concepts.iter_mut().skip(i).take(length) {
                         set.insert(concept.to_owned());
                     }
@@ -88,6 +95,32 @@ impl<'l> Sentence<'l> {
         self.tokens.get(i).is_some_and(|t| t.kind == Kind::Word && t.folded.len() > 1)
             && !self.is_stop(i)
             && !self.is_filler(i)
+    }
+
+    /// Whether piece `i` is a function word here and means something in English
+    /// ("todo" in Spanish), and is not written in capitals as the English word is.
+    pub fn is_foreign(&self, i: usize) -> bool {
+        let Some(token) = self.tokens.get(i) else { return false };
+        let english = self.lexicon.languages.first();
+        let capitals = token.text.chars().all(char::is_uppercase);
+        self.language.code != "en"
+            && !capitals
+            && self.is_stop(i)
+            && english.is_some_and(|english| {
+                !english.stop.contains(&token.folded)
+                    && english.concepts.longest(&self.english, i).is_some()
+            })
+    }
+
+    /// Whether piece `i` is written like a proper name. German writes every noun so.
+    pub fn is_proper(&self, i: usize) -> bool {
+        let Some(token) = self.tokens.get(i) else { return false };
+        let mut letters = token.text.chars();
+        let capital = letters.next().is_some_and(char::is_uppercase)
+            && letters.next().is_some_and(char::is_lowercase);
+        let begins = i == 0
+            || self.tokens.get(i - 1).is_some_and(|t| matches!(t.text.as_str(), "." | "!" | "?" | ":"));
+        capital && !begins && self.language.code != "de"
     }
 
     /// Whether piece `i` belongs to a concept.

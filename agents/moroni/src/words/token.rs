@@ -107,7 +107,8 @@ fn quoted(rest: &str, before: Option<char>) -> Option<(&str, usize)> {
 
 /// Whether a run of letters without spaces is a path by its form.
 fn is_path(chunk: &str, known: &dyn Fn(&str) -> bool) -> bool {
-    if known(chunk) || chunk.contains('*') {
+    let above = chunk.rsplit_once('/').is_some_and(|(folder, _)| known(folder));
+    if known(chunk) || above || chunk.contains('*') {
         return chunk.len() > 1;
     }
     if ["./", "../", "~/", "/"].iter().any(|start| chunk.starts_with(start)) {

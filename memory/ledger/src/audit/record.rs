@@ -27,8 +27,7 @@ pub(super) async fn checkpoints(
     key: &VerifyingKey,
     report: &mut AuditReport,
 ) -> Result<Sealed, LedgerError> {
-    const COLUMNS: &[&str] =
-        &["n", "at", "position", "prev", "heads", "key", "hash", "signature"];
+    const COLUMNS: &[&str] = &["n", "at", "position", "prev", "heads", "key", "hash", "signature"];
     let mut sealed = Sealed::default();
     let (mut last, mut prev) = (0, Digest::default());
     scan(conn, "checkpoints", COLUMNS, "n", report, |cells, report| {
@@ -129,7 +128,8 @@ pub(super) async fn events(
         let what = format!("event {seq} of {tenant} {stream} is missing");
         report.find(FindingKind::Checkpoint, format!("checkpoints {n}"), what);
     }
-    let due = record.ended > sealed.position || record.position - sealed.position >= CHECKPOINT_EVERY;
+    let due =
+        record.ended > sealed.position || record.position - sealed.position >= CHECKPOINT_EVERY;
     if due {
         report.find(FindingKind::Checkpoint, end, "a checkpoint is due here and missing");
     }

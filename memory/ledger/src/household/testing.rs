@@ -34,7 +34,7 @@ pub(super) fn process() -> Process {
 
 pub(super) fn transition(n: u64, contents: u64) -> Transition {
     let step = StepKey::step(&mission(), 1);
-    let event = Event::StepReleased { step, token: n, ready_at: 0 };
+    let event = Event::StepReleased { step, token: n, dead: true, ready_at: 0 };
     let content = |i: u64| Content {
         id: format!("c-{n:08}{i:08}").parse().unwrap(),
         tenant: TenantId::local(),

@@ -166,7 +166,7 @@ pub(super) fn count(
 }
 
 /// Instances first, so that it does not matter where in the list their step
-/// stands. The report always stays: it says how the mission ended.
+/// stands.
 fn stop(listed: &[StepKey], end: StepState, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let (instances, steps): (Vec<_>, Vec<_>) = listed.iter().partition(|key| key.item > 0);
     instances.into_iter().chain(steps).try_for_each(|key| steps::stop(key, end, cx))

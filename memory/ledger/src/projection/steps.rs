@@ -36,12 +36,13 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             }
             set(row, cx)
         }
-        Event::StepReleased { step, token, ready_at } => {
+        Event::StepReleased { step, token, dead, ready_at } => {
             let mut row = claimed(step, "released", cx)?;
             if row.token != *token {
                 return conflict(format!("step {step} was claimed again since token {token}"));
             }
             row.lost += 1;
+            row.former_alive |= !dead;
             row.make_ready(*ready_at);
             set(row, cx)
         }
@@ -209,6 +210,7 @@ pub(super) fn fresh(
         token,
         failures: 0,
         lost: 0,
+        former_alive: false,
         worker: None,
         approval: None,
         prepared: None,
@@ -360,11 +362,16 @@ fn skip(key: &StepKey, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     set(StepRow { state: StepState::Skipped, ..row }, cx)
 }
 
-/// Ends a step that nobody is working on, because its mission stops.
+/// Ends a step that nobody is working on, because its mission stops. The report
+/// is not ended, but waits for nobody any more: it says how the mission ended.
 pub(super) fn stop(key: &StepKey, end: StepState, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
-    let row = get(key, cx)?;
-    let idle = matches!(row.state, StepState::Blocked | StepState::Ready | StepState::Parked);
-    if idle && key.n > 0 { set(StepRow { state: end, ..row }, cx) } else { Ok(()) }
+    let mut row = get(key, cx)?;
+    match row.state {
+        StepState::Parked if key.n == 0 => row.make_ready(cx.at),
+        StepState::Blocked | StepState::Ready | StepState::Parked if key.n > 0 => row.state = end,
+        _ => return Ok(()),
+    }
+    set(row, cx)
 }
 
 /// Needs of a row that have not ended, and whether one of them never will.
@@ -392,6 +399,7 @@ fn requeue(step: &StepKey, revives: &[u32], cx: &mut Cx<'_>) -> Result<(), Ledge
         items_open: dead.items_open,
         items_lost: dead.items_lost,
         usage: dead.usage,
+        former_alive: dead.former_alive,
         ..fresh(dead.key, cx.tenant, dead.digest, dead.class, dead.token, cx.at)
     };
     set(row, cx)?;

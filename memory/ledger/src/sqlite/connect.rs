@@ -2,9 +2,7 @@
 
 use charter::ports::LedgerError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection, SqlitePool};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -167,7 +165,9 @@ pub(crate) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
         .and_then(|code| code.parse::<i32>().ok())
         .map(|code| code & 0xff);
     match (code, &error) {
-        (Some(FULL), _) => LedgerError::DiskFull(format!("could not {operation}")),
+        (Some(FULL), _) => LedgerError::DiskFull(format!(
+            "could not {operation}, so nothing was written; free some space and try again"
+        )),
         (Some(CORRUPT | NOT_A_DATABASE), _) => LedgerError::Damaged(format!(
             "could not {operation}: {error}; keep a copy of the file and of the files beside \
              it, then restore a backup"

@@ -148,11 +148,7 @@ pub(super) async fn query(
             .await
             .map_err(reading)?;
             let count = |n: i64| u64::try_from(n).unwrap_or_default();
-            Rows::Size(LedgerSize {
-                events: count(position),
-                missions: count(missions),
-                position,
-            })
+            Rows::Size(LedgerSize { events: count(position), missions: count(missions), position })
         }
     })
 }
@@ -202,8 +198,7 @@ async fn rows<T: DeserializeOwned>(
     conn: &mut SqliteConnection,
     mut ask: QueryBuilder<Sqlite>,
 ) -> Result<Vec<T>, LedgerError> {
-    let bodies: Vec<String> =
-        ask.build_query_scalar().fetch_all(conn).await.map_err(reading)?;
+    let bodies: Vec<String> = ask.build_query_scalar().fetch_all(conn).await.map_err(reading)?;
     bodies.iter().map(|body| from_json("row", body)).collect()
 }
 

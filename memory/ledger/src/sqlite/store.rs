@@ -148,13 +148,13 @@ async fn load(
     Ok(())
 }
 
-/// Decides and writes one transition. Says whether it calls for a checkpoint.
+/// Decides and writes one transition, whose shape was checked. Says whether it
+/// calls for a checkpoint.
 pub(super) async fn commit(
     conn: &mut SqliteConnection,
     transition: &Transition,
     end: &mut End,
 ) -> Result<(Committed, bool), Failed> {
-    transition::check(transition)?;
     let mut known = Known::default();
     load(conn, transition, transition::keys(transition), &mut known).await?;
     if !known.before.is_empty() {
@@ -186,15 +186,11 @@ fn repeated(
     before.sort_by_key(|(.., pos)| *pos);
     let mut same = before.len() == transition.events.len();
     for ((tenant, stream, body, _), (of, event)) in before.iter().zip(&transition.events) {
-        same = same
-            && *tenant == transition.tenant.0
-            && *stream == of.0
-            && *body == to_json(event)?;
+        same =
+            same && *tenant == transition.tenant.0 && *stream == of.0 && *body == to_json(event)?;
     }
     match before.last() {
-        Some((.., position)) if same => {
-            Ok(Committed { position: *position, ready: Vec::new() })
-        }
+        Some((.., position)) if same => Ok(Committed { position: *position, ready: Vec::new() }),
         _ => conflict(format!("transition {} was something else before", transition.id)),
     }
 }

@@ -35,7 +35,9 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, LedgerError> {
 /// A value from stored JSON text.
 pub(crate) fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, LedgerError> {
     serde_json::from_str(text).map_err(|error| {
-        LedgerError::Damaged(format!("a stored {what} is unreadable ({error}); run `alma audit verify`"))
+        LedgerError::Damaged(format!(
+            "a stored {what} is unreadable ({error}); run `alma audit verify`"
+        ))
     })
 }
 
@@ -65,8 +67,7 @@ impl Stored for StepRow {
     const COLUMNS: &'static [&'static str] =
         &["mission", "n", "item", "tenant", "state", "ready_at", "body"];
     const KEY: usize = 3;
-    const SAVE: &'static str =
-        "INSERT OR REPLACE INTO steps (mission, n, item, tenant, state, ready_at, body) \
+    const SAVE: &'static str = "INSERT OR REPLACE INTO steps (mission, n, item, tenant, state, ready_at, body) \
         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 \
         FROM json_each(?1)";
 
@@ -112,8 +113,7 @@ impl Stored for ApprovalRow {
     const COLUMNS: &'static [&'static str] =
         &["id", "tenant", "mission", "state", "expires_at", "body"];
     const KEY: usize = 1;
-    const SAVE: &'static str =
-        "INSERT OR REPLACE INTO approvals (id, tenant, mission, state, expires_at, body) \
+    const SAVE: &'static str = "INSERT OR REPLACE INTO approvals (id, tenant, mission, state, expires_at, body) \
         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM json_each(?1)";
 
     fn cells(&self) -> Result<Vec<Value>, LedgerError> {
@@ -141,7 +141,9 @@ impl Stored for MadeRow {
 }
 
 /// A made row from its three columns.
-pub(crate) fn made((made, tenant, effect): (String, String, String)) -> Result<MadeRow, LedgerError> {
+pub(crate) fn made(
+    (made, tenant, effect): (String, String, String),
+) -> Result<MadeRow, LedgerError> {
     let digest = |text: &str| {
         text.parse::<Digest>().map_err(|error| LedgerError::Damaged(error.to_string()))
     };

@@ -97,7 +97,11 @@ impl Writer {
     }
 
     /// Works until somebody closes the ledger or nobody holds it any more.
-    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut urgent: mpsc::Receiver<Job>) {
+    pub(super) async fn run(
+        mut self,
+        mut jobs: mpsc::Receiver<Job>,
+        mut urgent: mpsc::Receiver<Job>,
+    ) {
         let mut closing = None;
         while closing.is_none() {
             let first = tokio::select! {
@@ -211,13 +215,11 @@ impl Writer {
                 }
                 Ask::Note(fence, program, running) => self.note(fence, program, *running).await?,
                 Ask::OutboxDone(ids) => {
-                    sqlx::query(
-                        "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))",
-                    )
-                    .bind(to_json(ids)?)
-                    .execute(&mut self.conn)
-                    .await
-                    .map_err(run)?;
+                    sqlx::query("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))")
+                        .bind(to_json(ids)?)
+                        .execute(&mut self.conn)
+                        .await
+                        .map_err(run)?;
                     Ok(Outcome::Nothing)
                 }
                 Ask::Checkpoint => {

@@ -1,6 +1,6 @@
 //! A world in which missions happen: builds legal (and illegal) transitions over
 //! any ledger, from a seed.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each suite uses its own part of it")]
 
 use charter::approval::{Answer, Grant, Question};
 use charter::budget::{Budget, Usage};
@@ -176,12 +176,8 @@ impl<'a> World<'a> {
             budget: Budget::default(),
         };
         let digest = Digest::of_json(heads).unwrap();
-        let planned = Event::MissionPlanned {
-            mission: mission.clone(),
-            plan,
-            digest,
-            steps: heads.to_vec(),
-        };
+        let planned =
+            Event::MissionPlanned { mission: mission.clone(), plan, digest, steps: heads.to_vec() };
         (mission, draft.event(submitted).event(planned))
     }
 
@@ -330,7 +326,12 @@ impl<'a> World<'a> {
         })
     }
 
-    pub(crate) fn receiving(&self, fence: &Fence, key: Digest, outcome: EffectOutcome) -> Draft<'_> {
+    pub(crate) fn receiving(
+        &self,
+        fence: &Fence,
+        key: Digest,
+        outcome: EffectOutcome,
+    ) -> Draft<'_> {
         let mut draft = self.draft().fence(fence);
         let output = Some(draft.text("effect"));
         draft.event(Event::EffectReceived {
@@ -371,10 +372,12 @@ impl<'a> World<'a> {
         let fence = self.claim(&one).await;
         let (id, effect, done) =
             (self.approval(), Digest::of(b"effect"), Digest::of(mission.as_str().as_bytes()));
-        let parked = self.draft().release(&fence).event(Event::StepParked { step: one.clone(), approval: id.clone() });
+        let parked = self
+            .draft()
+            .release(&fence)
+            .event(Event::StepParked { step: one.clone(), approval: id.clone() });
         let steps = vec![one.clone()];
-        let asked =
-            self.requested(parked, &id, &mission, Question::Permission, &[effect], steps);
+        let asked = self.requested(parked, &id, &mission, Question::Permission, &[effect], steps);
         asked.commit().await.unwrap();
         self.answering(&id, &mission, Answer::Approve, vec![one.clone()]).commit().await.unwrap();
         let fence = self.claim(&one).await;

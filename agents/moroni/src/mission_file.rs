@@ -1,0 +1,360 @@
+//! Mission files: a plan written by hand, in YAML, compiled without any guessing.
+//!
+//! ```yaml
+//! goal: Keep a list of open tasks
+//! steps:
+//!   - name: find
+//!     tool: extract
+//!     args: {files: "notes/**/*.md", what: tasks, open_only: true}
+//!   - tool: write
+//!     args: {path: open.json, text: "${find.rows}"}
+//! answer: "${find.count} tasks are open."
+//! ```
+//!
+//! The JSON Schema for editors is `agents/charter/schemas/mission.schema.json`.
+
+use crate::compile;
+use crate::lint::{Severity, lint};
+use crate::playbook::Bounds;
+use crate::refs;
+use crate::yaml::{self, Ordered, YamlError};
+use charter::budget::Budget;
+use charter::plan::{ForEach, ITEMS_MAX, Plan, PlanSource, STEPS_MAX, Step};
+use charter::tool::ToolSpec;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use serde_saphyr::{Location, Spanned};
+use std::collections::BTreeMap;
+
+/// The JSON Schema of mission files.
+pub const SCHEMA: &str = include_str!("../../charter/schemas/mission.schema.json");
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MissionFile {
+    goal: Spanned<String>,
+    steps: Spanned<Vec<Spanned<FileStep>>>,
+    #[serde(default)]
+    answer: Option<Spanned<String>>,
+    #[serde(default)]
+    budget: FileBudget,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileBudget {
+    steps: Option<u64>,
+    wall_ms: Option<u64>,
+    cpu_ms: Option<u64>,
+    bytes_written: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    wall_ms: Option<u64>,
+    cpu_ms: Option<u64>,
+    memory_mb: Option<u64>,
+    output_bytes: Option<u64>,
+    attempts: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileStep {
+    #[serde(default)]
+    name: Option<Spanned<String>>,
+    #[serde(default)]
+    title: Option<String>,
+    tool: Spanned<String>,
+    #[serde(default)]
+    version: Option<Spanned<u32>>,
+    #[serde(default)]
+    args: Ordered<Spanned<Value>>,
+    #[serde(default)]
+    after: Vec<Spanned<Value>>,
+    #[serde(default)]
+    for_each: Option<FileEach>,
+    #[serde(default)]
+    limits: FileLimits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEach {
+    items: Spanned<String>,
+    max_items: Spanned<u32>,
+}
+
+/// Names of steps, by number.
+struct Names<'a> {
+    known: BTreeMap<&'a str, u32>,
+}
+
+impl Names<'_> {
+    /// The number of an earlier step by its name or number.
+    fn number(&self, n: u32, head: &str) -> Result<u32, String> {
+        let number = head.parse::<u32>().ok().or_else(|| self.known.get(head).copied());
+        match number {
+            Some(other) if (1..n).contains(&other) => Ok(other),
+            Some(other) => Err(format!("\"{head}\" is step {other}, which is no earlier step")),
+            None => {
+                let mut names: Vec<&str> = self
+                    .known
+                    .iter()
+                    .filter(|(_, number)| **number < n)
+                    .map(|(name, _)| *name)
+                    .collect();
+                names.sort_unstable();
+                let there = match names.as_slice() {
+                    [] => "none has a name".to_owned(),
+                    names => format!("there are {}", names.join(", ")),
+                };
+                Err(format!("\"{head}\" is the name of no earlier step; {there}"))
+            }
+        }
+    }
+}
+
+/// Compiles a mission file. `budget` bounds what it may ask for.
+pub fn compile(text: &str, specs: &[ToolSpec], budget: &Budget) -> Result<Plan, YamlError> {
+    let file: MissionFile = yaml::parse(text)?;
+    if file.goal.value.trim().is_empty() {
+        return Err(at(&file.goal, "the goal is empty: say what the mission is for"));
+    }
+    let steps = &file.steps.value;
+    if steps.is_empty() || steps.len() > STEPS_MAX {
+        return Err(at(&file.steps, format!("a mission has from 1 to {STEPS_MAX} steps")));
+    }
+    let mut names = Names { known: BTreeMap::new() };
+    for (i, step) in steps.iter().enumerate() {
+        let Some(name) = &step.value.name else { continue };
+        let word = name.value.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !word || name.value == "item" {
+            return Err(at(
+                name,
+                "a name begins with a letter, holds letters, digits, - and _, and is not \"item\"",
+            ));
+        }
+        if names.known.insert(&name.value, i as u32 + 1).is_some() {
+            return Err(at(name, format!("two steps are called {:?}", name.value)));
+        }
+    }
+    let mut plan = Plan {
+        goal: file.goal.value.trim().to_owned(),
+        source: PlanSource::File,
+        steps: Vec::with_capacity(steps.len()),
+        answer: None,
+        unmet: Vec::new(),
+        budget: Bounds {
+            steps: file.budget.steps,
+            wall_ms: file.budget.wall_ms,
+            cpu_ms: file.budget.cpu_ms,
+            bytes_written: file.budget.bytes_written,
+            ..Bounds::default()
+        }
+        .lower_budget(budget),
+    };
+    for (i, step) in steps.iter().enumerate() {
+        plan.steps.push(self::step(i as u32 + 1, &step.value, &names, specs)?);
+    }
+    if let Some(answer) = &file.answer {
+        let n = steps.len() as u32 + 1;
+        let rename = |head: &str| names.number(n, head).map(|n| n.to_string());
+        let text = refs::rename(&answer.value, &rename).map_err(|message| at(answer, message))?;
+        plan.answer = Some(text);
+    }
+    // What no single field shows is found by the same lint that all plans pass.
+    for finding in lint(&plan, specs) {
+        if finding.severity == Severity::Error {
+            let place = finding
+                .step
+                .and_then(|n| steps.get(n as usize - 1))
+                .map_or(file.steps.referenced, |step| place_of(step, &finding.at));
+            let what = match finding.at.as_str() {
+                "" => finding.message,
+                at => format!("args.{at}: {}", finding.message),
+            };
+            return Err(YamlError::at(place, what));
+        }
+    }
+    Ok(plan)
+}
+
+fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> YamlError {
+    YamlError::at(place.referenced, message)
+}
+
+/// Where an argument of a step stands.
+fn place_of(step: &Spanned<FileStep>, argument: &str) -> Location {
+    let first = argument.split('.').next().unwrap_or_default();
+    step.value.args.get(first).map_or(step.value.tool.referenced, |value| value.referenced)
+}
+
+fn step(
+    n: u32,
+    step: &FileStep,
+    names: &Names<'_>,
+    specs: &[ToolSpec],
+) -> Result<Step, YamlError> {
+    let spec = compile::spec(specs, &step.tool.value).map_err(|message| at(&step.tool, message))?;
+    if let Some(version) = step.version.as_ref().filter(|version| version.value != spec.version) {
+        let message = format!("{} is here in version {}", spec.name, spec.version);
+        return Err(at(version, message));
+    }
+    let number = |head: &str| match head {
+        "item" if step.for_each.is_some() => Ok("item".to_owned()),
+        "item" => Err("${item} stands only in a step with for_each".to_owned()),
+        head => names.number(n, head).map(|number| number.to_string()),
+    };
+    let mut args = Map::new();
+    for (key, value) in step.args.iter() {
+        let value =
+            refs::rename_all(&value.value, &number).map_err(|message| at(value, message))?;
+        args.insert(key.to_owned(), value);
+    }
+    let mut after = Vec::with_capacity(step.after.len());
+    for name in &step.after {
+        let head = name.value.as_str().map_or_else(|| name.value.to_string(), str::to_owned);
+        after.push(names.number(n, &head).map_err(|message| at(name, message))?);
+    }
+    let for_each = match &step.for_each {
+        None => None,
+        Some(each) => {
+            if !(1..=ITEMS_MAX).contains(&each.max_items.value) {
+                let message = format!("max_items must be from 1 to {ITEMS_MAX}");
+                return Err(at(&each.max_items, message));
+            }
+            let earlier = |head: &str| names.number(n, head).map(|number| number.to_string());
+            let items = refs::rename(&each.items.value, &earlier)
+                .map_err(|message| at(&each.items, message))?;
+            if !refs::is_lone(&items) {
+                return Err(at(&each.items, "items must be one reference, such as ${list.files}"));
+            }
+            Some(ForEach { items, max_items: each.max_items.value })
+        }
+    };
+    let limits = Bounds {
+        wall_ms: step.limits.wall_ms,
+        cpu_ms: step.limits.cpu_ms,
+        memory_mb: step.limits.memory_mb,
+        output_bytes: step.limits.output_bytes,
+        attempts: step.limits.attempts,
+        ..Bounds::default()
+    };
+    Ok(Step {
+        n,
+        title: step.title.clone().unwrap_or_else(|| spec.summary.trim_end_matches('.').to_owned()),
+        tool: spec.name.clone(),
+        version: spec.version,
+        args: Value::Object(args),
+        after,
+        for_each,
+        effect: spec.effect,
+        limits: limits.lower(&spec.limits),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::specs;
+    use expect_test::{Expect, expect};
+
+    const GOOD: &str = "goal: count the logs\n\
+                        steps:\n  \
+                        - name: logs\n    tool: list\n    args:\n      files: \"*.log\"\n  \
+                        - tool: write\n    after: [logs]\n    args: {path: count.txt, text: \"${logs.count} logs\"}\n  \
+                        - tool: delete\n    for_each: {items: \"${1.files}\", max_items: 10}\n    args: {path: \"${item.path}\"}\n\
+                        answer: \"${logs.count} logs\"\n";
+
+    fn check(text: &str, expect: Expect) {
+        let found = compile(text, &specs(), &Budget::default());
+        let shown = match found {
+            Ok(plan) => serde_json::to_string_pretty(&plan.steps.iter().map(|s| (&s.title, &s.args, &s.after, &s.for_each)).collect::<Vec<_>>()).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        expect.assert_eq(&shown);
+    }
+
+    #[test]
+    fn names_become_numbers() {
+        check(GOOD, expect![[""]]);
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        check(&GOOD.replace("tool: list", "tool: lst"), expect![[""]]);
+        check(&GOOD.replace("files: \"*.log\"", "fils: x"), expect![[""]]);
+        check(&GOOD.replace("files: \"*.log\"", "files: 3"), expect![[""]]);
+        check(&GOOD.replace("${logs.count} logs\"}", "${lost.count}\"}"), expect![[""]]);
+        check(&GOOD.replace("after: [logs]", "after: [3]"), expect![[""]]);
+        check(&GOOD.replace("max_items: 10", "max_items: 0"), expect![[""]]);
+        check(&GOOD.replace("goal:", "gaol:"), expect![[""]]);
+        check(&GOOD.replace("name: logs", "name: item"), expect![[""]]);
+        check(&GOOD.replace("answer: \"${logs", "answer: \"${item"), expect![[""]]);
+        check("goal: x\nsteps: []\n", expect![[""]]);
+        check("goal: x\n", expect![[""]]);
+        check("", expect![[""]]);
+        check("goal: [", expect![[""]]);
+    }
+
+    #[test]
+    fn a_budget_is_only_lowered() {
+        let text = format!("{GOOD}budget: {{steps: 5, wall_ms: 999999999}}\n");
+        let plan = compile(&text, &specs(), &Budget::default()).unwrap();
+        assert_eq!(plan.budget, Budget { steps: 5, ..Budget::default() });
+    }
+
+    /// The files that are read are those that the published schema accepts, tools
+    /// and references aside.
+    #[test]
+    fn the_schema_says_the_same() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let good = [
+            GOOD.to_owned(),
+            "goal: x\nsteps: [{tool: list, args: {files: a}}]".to_owned(),
+            "goal: x\nsteps: [{tool: list, version: 1, title: t, args: {files: a}, limits: {wall_ms: 5, attempts: 1}}]\nbudget: {bytes_written: 0}".to_owned(),
+        ];
+        for text in good {
+            compile(&text, &specs(), &Budget::default()).unwrap();
+            let value: Value = yaml::parse(&text).unwrap();
+            assert!(validator.is_valid(&value), "{text}");
+        }
+        let bad = [
+            "goal: x",
+            "steps: [{tool: list, args: {files: a}}]",
+            "goal: ''\nsteps: [{tool: list, args: {files: a}}]",
+            "goal: 'x'\nsteps: []",
+            "goal: x\nsteps: [{args: {files: a}}]",
+            "goal: x\nsteps: [{tool: list, arg: {files: a}}]",
+            "goal: x\nsteps: [{tool: list, name: 1a, args: {files: a}}]",
+            "goal: x\nsteps: [{tool: list, name: item, args: {files: a}}]",
+            "goal: x\nsteps: [{tool: list, args: [a]}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}, for_each: {items: '${1.x}'}}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}, for_each: {items: 'x', max_items: 3}}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}, for_each: {items: '${1.x}', max_items: 20001}}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}, limits: {wall: 1}}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}, version: -1}]",
+            "goal: x\nsteps: [{tool: list, args: {files: a}}]\nbudget: {steps: -1}",
+            "goal: x\nsteps: [{tool: list, args: {files: a}}]\nmore: 1",
+            "[]",
+        ];
+        for text in bad {
+            assert!(compile(text, &specs(), &Budget::default()).is_err(), "{text}");
+            let value: Value = yaml::parse(text).unwrap();
+            assert!(!validator.is_valid(&value), "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_files_end_in_an_error() {
+        let budget = Budget::default();
+        let many = format!("goal: x\nsteps:\n{}", "  - {tool: list, args: {files: a}}\n".repeat(300));
+        for text in [many, "goal: ".repeat(300_000), "\u{0}".to_owned(), "{".repeat(9_000)] {
+            assert!(compile(&text, &specs(), &budget).is_err());
+        }
+    }
+}
