@@ -47,11 +47,9 @@ impl Kind {
 /// A tool that writes one line per act.
 pub struct Counting(pub Kind);
 
-/// All tools of the product, and the counting ones.
+/// The counting tools.
 pub fn tools() -> Vec<Box<dyn Tool>> {
-    let mut all = hephaestus::tools::all();
-    all.extend(Kind::ALL.into_iter().map(|kind| Box::new(Counting(kind)) as Box<dyn Tool>));
-    all
+    Kind::ALL.into_iter().map(|kind| Box::new(Counting(kind)) as Box<dyn Tool>).collect()
 }
 
 fn file(call: &Call, name: &str) -> PathBuf {

@@ -90,12 +90,13 @@ impl LeaseKeeper for Keeper {
 
 struct Nowhere;
 
+#[async_trait]
 impl Installation for Nowhere {
     fn is_owner(&self) -> bool {
         true
     }
 
-    fn audit(&self) -> Result<AuditReport, Error> {
+    async fn audit(&self) -> Result<AuditReport, Error> {
         Err(Error::Usage("a rig has no ledger on disk".into()))
     }
 
@@ -125,7 +126,7 @@ impl Rig {
         let worker = Worker::new(ports.clone(), settings, Arc::new(Keeper));
         let alma = Alma {
             ports,
-            playbooks: Arc::new(moroni::Library::shipped().expect("shipped playbooks are sound")),
+            playbooks: Arc::new(moroni::playbooks::Library::shipped().expect("shipped playbooks are sound")),
             config: Arc::new(config),
             home: PathBuf::from("/nonexistent/alma"),
             installation: Arc::new(Nowhere),

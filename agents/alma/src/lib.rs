@@ -7,11 +7,12 @@ pub mod error;
 pub mod operations;
 mod calendar;
 
+use async_trait::async_trait;
 use charter::ids::Millis;
 use charter::ports::{Ledger, Tools};
 use charter::tool::ToolSpec;
 use config::Config;
-use moroni::Library;
+use moroni::playbooks::Library;
 use sons_of_helaman::Ports;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,11 +35,12 @@ pub struct Alma {
 }
 
 /// What the wiring knows and an operation may ask.
+#[async_trait]
 pub trait Installation: Send + Sync {
     /// Whether this process holds the data folder.
     fn is_owner(&self) -> bool;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.
-    fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
+    async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
     /// What is in order on this machine and what is not.
     fn diagnose(&self) -> Vec<operations::doctor::Finding>;
 }

@@ -4,6 +4,7 @@ use alma::operations::doctor::{Finding, Level};
 use charter::ports::Tools;
 use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
+use hephaestus::sandbox::Sandbox;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -11,8 +12,13 @@ use std::path::Path;
 const FREE_LOW: u64 = 256 << 20;
 
 /// Everything that is looked at.
-pub(crate) fn all(home: &Path, is_owner: bool, tools: &Hephaestus) -> Vec<Finding> {
-    vec![folder(home), space(home), owner(is_owner), sandbox(tools), tool_count(tools)]
+pub(crate) fn all(
+    home: &Path,
+    is_owner: bool,
+    sandbox: &Sandbox,
+    tools: &Hephaestus,
+) -> Vec<Finding> {
+    vec![folder(home), space(home), owner(is_owner), contained(sandbox), tool_count(tools)]
 }
 
 fn good(what: &str, detail: String) -> Finding {
@@ -79,20 +85,21 @@ fn owner(is_owner: bool) -> Finding {
     good("process", detail.to_owned())
 }
 
-fn sandbox(tools: &Hephaestus) -> Finding {
-    let (level, layers) = tools.sandbox();
-    let detail = format!("{}: {}", level.as_str(), layers.join(", "));
-    match level {
+fn contained(sandbox: &Sandbox) -> Finding {
+    let found = sandbox.containment();
+    let layers: Vec<String> = found.layers.iter().map(ToString::to_string).collect();
+    let detail = format!("{}: {}", found.level.as_str(), layers.join(", "));
+    match found.level {
         SandboxLevel::Full => good("sandbox", detail),
         SandboxLevel::Restricted | SandboxLevel::None => Finding {
             what: "sandbox".to_owned(),
             level: Level::Notice,
             detail,
-            fix: Some(
-                "programs ask before they run; user namespaces, Landlock and overlayfs in the \
-                 kernel give the full sandbox"
-                    .to_owned(),
-            ),
+            fix: Some(format!(
+                "programs ask before they run. The full sandbox needs user namespaces, Landlock \
+                 and overlayfs: {}",
+                found.refused.join("; ")
+            )),
         },
     }
 }

@@ -8,11 +8,13 @@ use alma::{Alma, Error, Installation};
 use anyhow::Context;
 use charter::ids::TenantId;
 use charter::ports::{Clock, Entropy, Ledger, Tools};
-use hephaestus::Hephaestus;
+use hephaestus::sandbox::{Host, Sandbox};
+use hephaestus::tool::Tool;
+use hephaestus::{Hephaestus, tools};
 use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
 use ledger::{SqliteLedger, keys};
-use moroni::Library;
+use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
 use sons_of_helaman::lease::LeaseThread;
 use sons_of_helaman::reconcile::reconcile;
@@ -44,8 +46,16 @@ pub(crate) struct House {
 impl House {
     /// Opens the data folder, or attaches to the process that holds it, and
     /// starts what the command needs.
-    pub(crate) async fn open(home: &Path, config: Config, needs: Needs, tools: Hephaestus) -> anyhow::Result<Self> {
-        let tools = Arc::new(tools);
+    pub(crate) async fn open(home: &Path, config: Config, needs: Needs, more: Vec<Box<dyn Tool>>) -> anyhow::Result<Self> {
+        let sandbox = Arc::new(Sandbox::new(
+            PathBuf::from("/proc/self/exe"),
+            home.join("scratch"),
+            vec![home.to_owned()],
+            Host::of_process(),
+        ));
+        let mut all = tools::with_sandbox(Arc::clone(&sandbox));
+        all.extend(more);
+        let tools = Arc::new(Hephaestus::with_tools(all));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let household = Household::open(home, opener(home, &clock, &entropy))
@@ -85,7 +95,7 @@ impl House {
             )?),
         };
         let installation =
-            Here { home: home.to_owned(), household: Arc::clone(&household), tools };
+            Here { home: home.to_owned(), household: Arc::clone(&household), sandbox, tools };
         let alma = Alma {
             ports,
             playbooks: Arc::new(library(home)?),
@@ -272,25 +282,28 @@ fn start_workers(
 struct Here {
     home: PathBuf,
     household: Arc<Household>,
+    sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
 }
 
+#[async_trait::async_trait]
 impl Installation for Here {
     fn is_owner(&self) -> bool {
         self.household.role() == Role::Owner
     }
 
-    fn audit(&self) -> Result<AuditReport, Error> {
+    async fn audit(&self) -> Result<AuditReport, Error> {
         let key = keys::load(&self.home.join("ledger.key")).map_err(|error| Error::Machine {
             operation: "read the key that signs checkpoints".to_owned(),
             cause: chain(&error),
         })?;
         audit::verify(&self.home.join("ledger.db"), &keys::public(&key))
+            .await
             .map_err(|source| Error::Ledger { operation: "check the ledger", source })
     }
 
     fn diagnose(&self) -> Vec<Finding> {
-        diagnose::all(&self.home, self.is_owner(), &self.tools)
+        diagnose::all(&self.home, self.is_owner(), &self.sandbox, &self.tools)
     }
 }
 

@@ -8,7 +8,7 @@ mod system;
 use alma::config;
 use anyhow::Context;
 use clap::Parser;
-use hephaestus::Hephaestus;
+use hephaestus::tool::Tool;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use surfaces::cli::args::{Cli, Command};
@@ -16,9 +16,8 @@ use surfaces::cli::exit::Exit;
 use surfaces::cli::{self, Screen};
 use tokio::sync::mpsc;
 
-/// Runs the command line to its end. `tools` makes the tools, once they are
-/// needed.
-pub fn main_with(tools: fn() -> Hephaestus) -> ExitCode {
+/// Runs the command line to its end. `more` makes tools beyond the product's own.
+pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     // A contained program is started by this same binary, which shuts itself in
     // before it runs the program. See `hephaestus::sandbox`.
     hephaestus::sandbox::run_if_helper();
@@ -40,7 +39,7 @@ pub fn main_with(tools: fn() -> Hephaestus) -> ExitCode {
         let exit = surfaces::bench::run(command, &screen);
         return ExitCode::from(exit.code());
     }
-    match start(cli, &screen, tools) {
+    match start(cli, &screen, more) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             let usage = error.downcast_ref::<config::ConfigError>().is_some();
@@ -57,7 +56,7 @@ pub fn main_with(tools: fn() -> Hephaestus) -> ExitCode {
     }
 }
 
-fn start(cli: Cli, screen: &Screen, tools: fn() -> Hephaestus) -> anyhow::Result<Exit> {
+fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow::Result<Exit> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("ALMA_LOG")
@@ -77,7 +76,7 @@ fn start(cli: Cli, screen: &Screen, tools: fn() -> Hephaestus) -> anyhow::Result
         .context("could not start the runtime")?;
     let exit = runtime.block_on(async {
         let mut interrupts = interrupts()?;
-        let house = house::House::open(&home, config, cli.command.needs(), tools()).await?;
+        let house = house::House::open(&home, config, cli.command.needs(), more()).await?;
         let exit = match &cli.command {
             Command::Worker { .. } => house.work_until(&mut interrupts, screen).await,
             _ => {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    app::main_with(hephaestus::Hephaestus::new)
+    app::main_with(Vec::new)
 }

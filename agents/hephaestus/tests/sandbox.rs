@@ -77,7 +77,7 @@ fn run(tests: &[Test], args: &[String]) -> i32 {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return 0;
     }
-    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let words: Vec<&String> = args.iter().filter(|arg| arg.starts_with(char::is_alphabetic)).collect();
     let mut failed = 0;
     for (name, test) in tests {
         if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
@@ -463,7 +463,7 @@ fn bounds_stop_a_program() {
     };
     let ran = stopped("sleep 60", |limits| limits.wall_ms = 300);
     assert_eq!(ran.end, End::Stopped(Bound::Wall));
-    assert!((300..1_500).contains(&ran.wall_ms), "{}", ran.wall_ms);
+    assert!((300..3_000).contains(&ran.wall_ms), "{}", ran.wall_ms);
     let ran = stopped("while :; do :; done", |limits| limits.cpu_ms = 500);
     assert_eq!(ran.end, End::Stopped(Bound::Cpu));
     assert!(ran.cpu_ms > 500, "{}", ran.cpu_ms);
@@ -558,7 +558,7 @@ fn cancel_stops_at_once() {
             })
             .unwrap();
         assert_eq!(ran.end, End::Cancelled);
-        assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
         assert_eq!(alive("777.222"), Vec::<String>::new(), "{level:?}");
         thread.join().unwrap();
     }

@@ -56,7 +56,10 @@ mod tests {
             "convert a.csv to json and then email it to Bob",
             &["convert a.csv to json", "email it to Bob"],
         );
-        check("zähle die Zeilen, danach finde Dubletten.", &["zähle die Zeilen", "finde Dubletten"]);
+        check(
+            "zähle die Zeilen, danach finde Dubletten.",
+            &["zähle die Zeilen", "finde Dubletten"],
+        );
         check("find all links", &["find all links"]);
         check("", &[]);
     }

@@ -133,13 +133,8 @@ fn one_edit(left: &str, right: &str) -> bool {
     }
     let start = left.iter().zip(&right).take_while(|(a, b)| a == b).count();
     let rest = left.len().min(right.len()) - start;
-    let end = left
-        .iter()
-        .rev()
-        .zip(right.iter().rev())
-        .take(rest)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let end =
+        left.iter().rev().zip(right.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     left.len() - start - end <= 1 && right.len() - start - end <= 1
 }
 

@@ -30,6 +30,9 @@ pub mod reading;
 pub mod refs;
 pub mod render;
 pub mod report;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod schema;
 pub mod slots;
 pub mod template;
 pub mod words;
@@ -37,4 +40,4 @@ pub mod yaml;
 
 pub use heal::heads;
 pub use plan_words::{Planned, Refusal, Request, plan};
-pub use playbooks::Library;
+pub use playbooks::Library as Playbooks;

@@ -354,9 +354,10 @@ impl Index {
             let bare = part.trim_matches('*');
             let pieces = words_of(bare, &|word| word.to_owned());
             let last = pieces.len().saturating_sub(1);
-            pieces.into_iter().enumerate().map(move |(i, word)| {
-                (word, prefix && i == last, suffix && i == 0)
-            })
+            pieces
+                .into_iter()
+                .enumerate()
+                .map(move |(i, word)| (word, prefix && i == last, suffix && i == 0))
         });
         let words: Vec<(String, bool, bool)> = words.collect();
         let read = words
@@ -712,7 +713,11 @@ fn without_markers(example: &str) -> String {
 
 /// The names of an example's slot markers.
 pub fn markers(example: &str) -> Vec<&str> {
-    example.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name)).collect()
+    example
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+        .collect()
 }
 
 /// Whether a phrase has any word at all; rules without one can never be hit.

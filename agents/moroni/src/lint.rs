@@ -34,6 +34,13 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// Whether it keeps the plan from running.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -67,7 +74,7 @@ pub fn lint(plan: &Plan, specs: &[ToolSpec]) -> Vec<Finding> {
 
 /// Whether a plan can run.
 pub fn is_sound(findings: &[Finding]) -> bool {
-    findings.iter().all(|finding| finding.severity == Severity::Warning)
+    !findings.iter().any(Finding::is_error)
 }
 
 impl Lint<'_> {
@@ -185,7 +192,8 @@ impl Lint<'_> {
             for root in roots {
                 match root {
                     Root::Item if step.for_each.is_none() || place == "for_each" => {
-                        let message = "${item} stands only in the arguments of a step with for_each";
+                        let message =
+                            "${item} stands only in the arguments of a step with for_each";
                         self.error(Some(n), place, message.to_owned());
                     }
                     Root::Step(other) if other >= n => {
@@ -215,8 +223,7 @@ impl Lint<'_> {
 
     /// A step that only reads and that nobody reads from does nothing.
     fn unused(&mut self) {
-        let mut named: BTreeSet<u32> =
-            self.plan.steps.iter().flat_map(Step::needs).collect();
+        let mut named: BTreeSet<u32> = self.plan.steps.iter().flat_map(Step::needs).collect();
         if let Some(answer) = &self.plan.answer {
             named.extend(reference::steps_named(&Value::String(answer.clone())));
         }
@@ -257,10 +264,27 @@ mod tests {
 
     #[test]
     fn structure() {
-        check(|plan| plan.steps[1].n = 7, expect![[""]]);
-        check(|plan| plan.steps.clear(), expect![[""]]);
-        check(|plan| plan.steps[0].after = vec![2], expect![[""]]);
-        check(|plan| plan.answer = Some("${9.x} ${item}".into()), expect![[""]]);
+        check(
+            |plan| plan.steps[1].n = 7,
+            expect!["error: step 2: it is numbered 7; steps are numbered 1, 2, 3 …"],
+        );
+        check(
+            |plan| plan.steps.clear(),
+            expect![[r#"
+            error: the plan has no steps
+            error: answer: ${1} names no step
+            error: answer: ${2} names no step"#]],
+        );
+        check(
+            |plan| plan.steps[0].after = vec![2],
+            expect!["error: step 1: `after` names 2, which is no earlier step"],
+        );
+        check(
+            |plan| plan.answer = Some("${9.x} ${item}".into()),
+            expect![[r#"
+            error: answer: ${9} names no step
+            error: answer: there is no ${item} in an answer"#]],
+        );
         check(|plan| plan.answer = None, expect![[""]]);
     }
 
@@ -273,21 +297,53 @@ mod tests {
 
     #[test]
     fn references() {
-        check(|plan| plan.steps[0].args = json!({"files": "${2.files}"}), expect![[""]]);
-        check(|plan| plan.steps[0].args = json!({"files": "${item.path}"}), expect![[""]]);
-        check(|plan| plan.steps[0].args = json!({"files": "${0}"}), expect![[""]]);
+        check(
+            |plan| plan.steps[0].args = json!({"files": "${2.files}"}),
+            expect!["error: step 1: ${2} names no earlier step"],
+        );
+        check(
+            |plan| plan.steps[0].args = json!({"files": "${item.path}"}),
+            expect!["error: step 1: ${item} stands only in the arguments of a step with for_each"],
+        );
+        check(
+            |plan| plan.steps[0].args = json!({"files": "${0}"}),
+            expect![[
+                r#"error: step 1: "${0}" is no reference: expected ${N}, ${N.field} or ${item.field}"#
+            ]],
+        );
         check(
             |plan| plan.steps[1].for_each = Some(ForEach { items: "all".into(), max_items: 0 }),
-            expect![[""]],
+            expect![[r#"
+                error: step 2, args.for_each: `items` must be one reference to a list, such as ${1.files}
+                error: step 2, args.for_each: `max_items` must be from 1 to 20000"#]],
         );
     }
 
     #[test]
     fn tools() {
-        check(|plan| plan.steps[0].tool = "lst".into(), expect![[""]]);
-        check(|plan| plan.steps[0].version = 2, expect![[""]]);
-        check(|plan| plan.steps[1].effect = EffectClass::Read, expect![[""]]);
-        check(|plan| plan.steps[0].limits.wall_ms += 1, expect![[""]]);
-        check(|plan| plan.steps[0].args = json!({"file": 3}), expect![[""]]);
+        check(
+            |plan| plan.steps[0].tool = "lst".into(),
+            expect![[
+                r#"error: step 1: there is no tool called "lst"; there are list, write, delete"#
+            ]],
+        );
+        check(
+            |plan| plan.steps[0].version = 2,
+            expect!["error: step 1: it is for version 2 of list; version 1 is here: plan it anew"],
+        );
+        check(
+            |plan| plan.steps[1].effect = EffectClass::Read,
+            expect!["error: step 2: its class is read, but write may reach as far as change"],
+        );
+        check(
+            |plan| plan.steps[0].limits.wall_ms += 1,
+            expect!["error: step 1: its limits are wider than those of list"],
+        );
+        check(
+            |plan| plan.steps[0].args = json!({"file": 3}),
+            expect![[r#"
+                error: step 1, args.file: "file" is not known here; there are files
+                error: step 1: "files" is missing"#]],
+        );
     }
 }

@@ -14,14 +14,14 @@
 //! The JSON Schema for editors is `agents/charter/schemas/mission.schema.json`.
 
 use crate::compile;
-use crate::lint::{Severity, lint};
+use crate::lint::lint;
 use crate::playbook::Bounds;
 use crate::refs;
 use crate::yaml::{self, Ordered, YamlError};
 use charter::budget::Budget;
 use charter::plan::{ForEach, ITEMS_MAX, Plan, PlanSource, STEPS_MAX, Step};
-use charter::tool::ToolSpec;
-use serde::Deserialize;
+use charter::tool::{Limits, ToolSpec};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
@@ -40,22 +40,31 @@ struct MissionFile {
     budget: FileBudget,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileBudget {
+    #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     wall_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cpu_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes_written: Option<u64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
     wall_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cpu_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     memory_mb: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     output_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
 }
 
@@ -116,8 +125,8 @@ impl Names<'_> {
     }
 }
 
-/// Compiles a mission file. `budget` bounds what it may ask for.
-pub fn compile(text: &str, specs: &[ToolSpec], budget: &Budget) -> Result<Plan, YamlError> {
+/// Compiles a mission file.
+pub fn compile(text: &str, specs: &[ToolSpec]) -> Result<Plan, YamlError> {
     let file: MissionFile = yaml::parse(text)?;
     if file.goal.value.trim().is_empty() {
         return Err(at(&file.goal, "the goal is empty: say what the mission is for"));
@@ -147,14 +156,7 @@ pub fn compile(text: &str, specs: &[ToolSpec], budget: &Budget) -> Result<Plan, 
         steps: Vec::with_capacity(steps.len()),
         answer: None,
         unmet: Vec::new(),
-        budget: Bounds {
-            steps: file.budget.steps,
-            wall_ms: file.budget.wall_ms,
-            cpu_ms: file.budget.cpu_ms,
-            bytes_written: file.budget.bytes_written,
-            ..Bounds::default()
-        }
-        .lower_budget(budget),
+        budget: file.budget.over(Budget::default()),
     };
     for (i, step) in steps.iter().enumerate() {
         plan.steps.push(self::step(i as u32 + 1, &step.value, &names, specs)?);
@@ -167,7 +169,7 @@ pub fn compile(text: &str, specs: &[ToolSpec], budget: &Budget) -> Result<Plan, 
     }
     // What no single field shows is found by the same lint that all plans pass.
     for finding in lint(&plan, specs) {
-        if finding.severity == Severity::Error {
+        if finding.is_error() {
             let place = finding
                 .step
                 .and_then(|n| steps.get(n as usize - 1))
@@ -182,6 +184,79 @@ pub fn compile(text: &str, specs: &[ToolSpec], budget: &Budget) -> Result<Plan, 
     Ok(plan)
 }
 
+impl FileBudget {
+    /// A budget with the given bounds in place of its own.
+    fn over(&self, budget: Budget) -> Budget {
+        Budget {
+            steps: self.steps.unwrap_or(budget.steps),
+            wall_ms: self.wall_ms.unwrap_or(budget.wall_ms),
+            cpu_ms: self.cpu_ms.unwrap_or(budget.cpu_ms),
+            bytes_written: self.bytes_written.unwrap_or(budget.bytes_written),
+        }
+    }
+}
+
+/// A plan as a mission file, to be edited: compiled again it is the same plan.
+pub fn write(plan: &Plan) -> String {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        goal: &'a str,
+        #[serde(skip_serializing_if = "is_default")]
+        budget: FileBudget,
+        steps: Vec<WrittenStep<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct WrittenStep<'a> {
+        title: &'a str,
+        tool: &'a str,
+        version: u32,
+        args: &'a Value,
+        #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+        after: &'a [u32],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        for_each: Option<&'a ForEach>,
+        #[serde(skip_serializing_if = "is_default")]
+        limits: FileLimits,
+    }
+    fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+        *value == T::default()
+    }
+    let (usual, limits) = (Budget::default(), Limits::default());
+    let other = |own: u64, usual: u64| (own != usual).then_some(own);
+    let steps = plan.steps.iter().map(|step| WrittenStep {
+        title: &step.title,
+        tool: &step.tool,
+        version: step.version,
+        args: &step.args,
+        after: &step.after,
+        for_each: step.for_each.as_ref(),
+        limits: FileLimits {
+            wall_ms: other(step.limits.wall_ms, limits.wall_ms),
+            cpu_ms: other(step.limits.cpu_ms, limits.cpu_ms),
+            memory_mb: other(step.limits.memory_mb, limits.memory_mb),
+            output_bytes: other(step.limits.output_bytes, limits.output_bytes),
+            attempts: (step.limits.attempts != limits.attempts).then_some(step.limits.attempts),
+        },
+    });
+    let written = Written {
+        goal: &plan.goal,
+        budget: FileBudget {
+            steps: other(plan.budget.steps, usual.steps),
+            wall_ms: other(plan.budget.wall_ms, usual.wall_ms),
+            cpu_ms: other(plan.budget.cpu_ms, usual.cpu_ms),
+            bytes_written: other(plan.budget.bytes_written, usual.bytes_written),
+        },
+        steps: steps.collect(),
+        answer: plan.answer.as_deref(),
+    };
+    // YAML reads JSON too: what cannot be written as one is shown as the other.
+    serde_saphyr::to_string(&written)
+        .or_else(|_| serde_json::to_string_pretty(&written))
+        .unwrap_or_default()
+}
+
 fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> YamlError {
     YamlError::at(place.referenced, message)
 }
@@ -192,12 +267,7 @@ fn place_of(step: &Spanned<FileStep>, argument: &str) -> Location {
     step.value.args.get(first).map_or(step.value.tool.referenced, |value| value.referenced)
 }
 
-fn step(
-    n: u32,
-    step: &FileStep,
-    names: &Names<'_>,
-    specs: &[ToolSpec],
-) -> Result<Step, YamlError> {
+fn step(n: u32, step: &FileStep, names: &Names<'_>, specs: &[ToolSpec]) -> Result<Step, YamlError> {
     let spec = compile::spec(specs, &step.tool.value).map_err(|message| at(&step.tool, message))?;
     if let Some(version) = step.version.as_ref().filter(|version| version.value != spec.version) {
         let message = format!("{} is here in version {}", spec.name, spec.version);
@@ -270,9 +340,16 @@ mod tests {
                         answer: \"${logs.count} logs\"\n";
 
     fn check(text: &str, expect: Expect) {
-        let found = compile(text, &specs(), &Budget::default());
+        let found = compile(text, &specs());
         let shown = match found {
-            Ok(plan) => serde_json::to_string_pretty(&plan.steps.iter().map(|s| (&s.title, &s.args, &s.after, &s.for_each)).collect::<Vec<_>>()).unwrap(),
+            Ok(plan) => serde_json::to_string_pretty(
+                &plan
+                    .steps
+                    .iter()
+                    .map(|s| (&s.title, &s.args, &s.after, &s.for_each))
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap(),
             Err(error) => error.to_string(),
         };
         expect.assert_eq(&shown);
@@ -280,31 +357,123 @@ mod tests {
 
     #[test]
     fn names_become_numbers() {
-        check(GOOD, expect![[""]]);
+        check(
+            GOOD,
+            expect![[r#"
+            [
+              [
+                "lists things",
+                {
+                  "files": "*.log"
+                },
+                [],
+                null
+              ],
+              [
+                "writes things",
+                {
+                  "path": "count.txt",
+                  "text": "${1.count} logs"
+                },
+                [
+                  1
+                ],
+                null
+              ],
+              [
+                "deletes things",
+                {
+                  "path": "${item.path}"
+                },
+                [],
+                {
+                  "items": "${1.files}",
+                  "max_items": 10
+                }
+              ]
+            ]"#]],
+        );
     }
 
     #[test]
     fn mistakes_have_a_place() {
-        check(&GOOD.replace("tool: list", "tool: lst"), expect![[""]]);
-        check(&GOOD.replace("files: \"*.log\"", "fils: x"), expect![[""]]);
-        check(&GOOD.replace("files: \"*.log\"", "files: 3"), expect![[""]]);
-        check(&GOOD.replace("${logs.count} logs\"}", "${lost.count}\"}"), expect![[""]]);
-        check(&GOOD.replace("after: [logs]", "after: [3]"), expect![[""]]);
-        check(&GOOD.replace("max_items: 10", "max_items: 0"), expect![[""]]);
-        check(&GOOD.replace("goal:", "gaol:"), expect![[""]]);
-        check(&GOOD.replace("name: logs", "name: item"), expect![[""]]);
-        check(&GOOD.replace("answer: \"${logs", "answer: \"${item"), expect![[""]]);
-        check("goal: x\nsteps: []\n", expect![[""]]);
-        check("goal: x\n", expect![[""]]);
-        check("", expect![[""]]);
-        check("goal: [", expect![[""]]);
+        check(
+            &GOOD.replace("tool: list", "tool: lst"),
+            expect![[
+                r#"line 4, column 11: there is no tool called "lst"; there are list, write, delete"#
+            ]],
+        );
+        check(
+            &GOOD.replace("files: \"*.log\"", "fils: x"),
+            expect![[r#"line 6, column 13: args.fils: "fils" is not known here; there are files"#]],
+        );
+        check(
+            &GOOD.replace("files: \"*.log\"", "files: 3"),
+            expect!["line 6, column 14: args.files: expected string, found number"],
+        );
+        check(
+            &GOOD.replace("${logs.count} logs\"}", "${lost.count}\"}"),
+            expect![[
+                r#"line 9, column 35: "lost" is the name of no earlier step; there are logs"#
+            ]],
+        );
+        check(
+            &GOOD.replace("after: [logs]", "after: [3]"),
+            expect![[r#"line 8, column 13: "3" is step 3, which is no earlier step"#]],
+        );
+        check(
+            &GOOD.replace("max_items: 10", "max_items: 0"),
+            expect!["line 11, column 48: max_items must be from 1 to 20000"],
+        );
+        check(
+            &GOOD.replace("goal:", "gaol:"),
+            expect![
+                "line 1, column 1: unknown field `gaol`, expected one of goal, steps, answer, budget"
+            ],
+        );
+        check(
+            &GOOD.replace("name: logs", "name: item"),
+            expect![[
+                r#"line 3, column 11: a name begins with a letter, holds letters, digits, - and _, and is not "item""#
+            ]],
+        );
+        check(
+            &GOOD.replace("answer: \"${logs", "answer: \"${item"),
+            expect![[
+                r#"line 13, column 9: "item" is the name of no earlier step; there are logs"#
+            ]],
+        );
+        check(
+            "goal: x\nsteps: []\n",
+            expect!["line 2, column 8: a mission has from 1 to 200 steps"],
+        );
+        check("goal: x\n", expect!["line 1, column 1: missing field `steps`"]);
+        check("", expect!["line 1, column 1: unexpected end of input"]);
+        check("goal: [", expect!["line 1, column 7: expected string scalar"]);
     }
 
     #[test]
-    fn a_budget_is_only_lowered() {
-        let text = format!("{GOOD}budget: {{steps: 5, wall_ms: 999999999}}\n");
-        let plan = compile(&text, &specs(), &Budget::default()).unwrap();
+    fn a_budget_is_taken_over() {
+        let text = format!("{GOOD}budget: {{steps: 5}}\n");
+        let plan = compile(&text, &specs()).unwrap();
         assert_eq!(plan.budget, Budget { steps: 5, ..Budget::default() });
+    }
+
+    #[test]
+    fn a_written_plan_is_the_same_plan() {
+        let mut plan = compile(GOOD, &specs()).unwrap();
+        let hard =
+            ["yes", "1", "null", "# no", "a: b", "- x", "line\nline", " ", "é\t\"'", "$${x}"];
+        for text in hard {
+            plan.steps[1].args["text"] = Value::String(text.to_owned());
+            plan.answer = Some(text.to_owned());
+            plan.goal = format!("goal {text}").trim().to_owned();
+            plan.budget.steps = 7;
+            plan.steps[0].limits.attempts = 1;
+            let written = write(&plan);
+            let again = compile(&written, &specs()).unwrap_or_else(|e| panic!("{e}\n{written}"));
+            assert_eq!(again, plan, "{written}");
+        }
     }
 
     /// The files that are read are those that the published schema accepts, tools
@@ -319,7 +488,7 @@ mod tests {
             "goal: x\nsteps: [{tool: list, version: 1, title: t, args: {files: a}, limits: {wall_ms: 5, attempts: 1}}]\nbudget: {bytes_written: 0}".to_owned(),
         ];
         for text in good {
-            compile(&text, &specs(), &Budget::default()).unwrap();
+            compile(&text, &specs()).unwrap();
             let value: Value = yaml::parse(&text).unwrap();
             assert!(validator.is_valid(&value), "{text}");
         }
@@ -343,7 +512,7 @@ mod tests {
             "[]",
         ];
         for text in bad {
-            assert!(compile(text, &specs(), &Budget::default()).is_err(), "{text}");
+            assert!(compile(text, &specs()).is_err(), "{text}");
             let value: Value = yaml::parse(text).unwrap();
             assert!(!validator.is_valid(&value), "{text}");
         }
@@ -351,10 +520,10 @@ mod tests {
 
     #[test]
     fn hostile_files_end_in_an_error() {
-        let budget = Budget::default();
-        let many = format!("goal: x\nsteps:\n{}", "  - {tool: list, args: {files: a}}\n".repeat(300));
+        let many =
+            format!("goal: x\nsteps:\n{}", "  - {tool: list, args: {files: a}}\n".repeat(300));
         for text in [many, "goal: ".repeat(300_000), "\u{0}".to_owned(), "{".repeat(9_000)] {
-            assert!(compile(&text, &specs(), &budget).is_err());
+            assert!(compile(&text, &specs()).is_err());
         }
     }
 }

@@ -239,7 +239,9 @@ impl Planner<'_, '_> {
             }
             (Some(_), Some(_), None) => Join::Apart,
             (Some(first), None, Some(good)) => {
-                match covered(good, clause) >= 0.5 && (good.p == first.p || covered(good, before) >= 0.6) {
+                match covered(good, clause) >= 0.5
+                    && (good.p == first.p || covered(good, before) >= 0.6)
+                {
                     true => Join::Together,
                     false => Join::Unmet,
                 }
@@ -386,10 +388,8 @@ impl Planner<'_, '_> {
         for (nth, part) in parts.into_iter().enumerate() {
             let Some(playbook) = library.playbooks.get(part.p) else { continue };
             if nth == 0 {
-                plan.source = PlanSource::Playbook {
-                    name: playbook.name.clone(),
-                    version: playbook.version,
-                };
+                plan.source =
+                    PlanSource::Playbook { name: playbook.name.clone(), version: playbook.version };
             }
             if single {
                 plan.budget = playbook.budget.lower_budget(&plan.budget);
@@ -488,7 +488,11 @@ impl Planner<'_, '_> {
             [] => String::new(),
             some => format!(" The nearest things that can be done: {}", some.join(" ")),
         };
-        Planned::Refused(Refusal { message: format!("{what}.{instead}"), missing: foreign, nearest })
+        Planned::Refused(Refusal {
+            message: format!("{what}.{instead}"),
+            missing: foreign,
+            nearest,
+        })
     }
 }
 

@@ -406,7 +406,9 @@ impl Playbook {
         before: &BTreeSet<&str>,
         lexicon: &Lexicon,
     ) -> Option<String> {
-        use SlotType::{Choice, Column, Condition, Date, Files, Format, NewFile, Number, Path, Text};
+        use SlotType::{
+            Choice, Column, Condition, Date, Files, Format, NewFile, Number, Path, Text,
+        };
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
             return Some("a name may hold letters, digits, - and _".to_owned());
         }
@@ -537,11 +539,39 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        check(&GOOD.replace("tool: count", "toll: count"), expect![[r#""#]]);
-        check(&GOOD.replace("{{files}}", "{{fils}}"), expect![[r#""#]]);
-        check(&GOOD.replace("[note]", "[noise]"), expect![[r#""#]]);
-        check(&GOOD.replace("kinds: [note]", "numeric: true"), expect![[r#""#]]);
-        check(&GOOD.replace("en:", "xx:"), expect![[r#""#]]);
-        check(&GOOD.replace("name: p", "name: P x"), expect![[r#""#]]);
+        check(
+            &GOOD.replace("tool: count", "toll: count"),
+            expect![
+                "the playbook p.yaml cannot be read: line 8, column 20: unknown field `toll`, expected one of name, title, tool, args, when, unless, after, for_each, limits"
+            ],
+        );
+        check(
+            &GOOD.replace("{{files}}", "{{fils}}"),
+            expect![[r#"the playbook p does not fit together: step 1: no slot is called "fils""#]],
+        );
+        check(
+            &GOOD.replace("[note]", "[noise]"),
+            expect![[
+                r#"the playbook p does not fit together: slot files: no kind of files is called "noise""#
+            ]],
+        );
+        check(
+            &GOOD.replace("kinds: [note]", "numeric: true"),
+            expect![
+                "the playbook p does not fit together: slot files: a files slot has no numeric"
+            ],
+        );
+        check(
+            &GOOD.replace("en:", "xx:"),
+            expect![[
+                r#"the playbook p does not fit together: examples: no language is called "xx""#
+            ]],
+        );
+        check(
+            &GOOD.replace("name: p", "name: P x"),
+            expect![
+                "the playbook P x does not fit together: its name may hold a-z, 0-9 and - only"
+            ],
+        );
     }
 }

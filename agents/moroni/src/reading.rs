@@ -65,12 +65,7 @@ pub struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// Reads a wish.
-    pub fn new(
-        lexicon: &'a Lexicon,
-        wish: &str,
-        survey: &'a Survey,
-        today: Date,
-    ) -> Option<Self> {
+    pub fn new(lexicon: &'a Lexicon, wish: &str, survey: &'a Survey, today: Date) -> Option<Self> {
         // A bare word may be the name of a folder and a word; a file without an
         // extension ("Makefile") is spelled exactly.
         let known = |text: &str| {
@@ -290,8 +285,10 @@ impl<'a> Reading<'a> {
         }
         let mut best: Option<(usize, Vec<usize>)> = None;
         for (e, entry) in self.survey.entries.iter().enumerate().filter(|(_, e)| !e.folder) {
-            let stem = name(&entry.path).rsplit_once('.').map_or(name(&entry.path), |(stem, _)| stem);
-            let words: Vec<String> = tokens(stem, &|_| false).into_iter().map(|t| t.folded).collect();
+            let stem =
+                name(&entry.path).rsplit_once('.').map_or(name(&entry.path), |(stem, _)| stem);
+            let words: Vec<String> =
+                tokens(stem, &|_| false).into_iter().map(|t| t.folded).collect();
             let length = words.len();
             let there = fold(stem).chars().count() >= 4
                 && i + length <= sentence.tokens.len()
@@ -420,9 +417,9 @@ pub fn extension(path: &str) -> Option<String> {
 }
 
 fn looks_like_file(text: &str) -> bool {
-    extension(text).is_some_and(|e| {
-        (1..=5).contains(&e.len()) && e.chars().all(|c| c.is_ascii_alphanumeric())
-    }) && !text.contains(' ')
+    extension(text)
+        .is_some_and(|e| (1..=5).contains(&e.len()) && e.chars().all(|c| c.is_ascii_alphanumeric()))
+        && !text.contains(' ')
 }
 
 #[cfg(test)]
@@ -446,9 +443,19 @@ pub(crate) mod tests {
             values: values.iter().map(|v| (*v).to_owned()).collect(),
         };
         let mut entries: Vec<Entry> = [
-            "archive/", "docs/", "docs/guide.md", "downloads/", "downloads/a.jpg", "expenses.csv",
-            "notes/", "notes/2025-11-03-standup.md", "notes/ideas.txt", "orders.csv",
-            "settings.json", "settings.yaml", "team notes.md",
+            "archive/",
+            "docs/",
+            "docs/guide.md",
+            "downloads/",
+            "downloads/a.jpg",
+            "expenses.csv",
+            "notes/",
+            "notes/2025-11-03-standup.md",
+            "notes/ideas.txt",
+            "orders.csv",
+            "settings.json",
+            "settings.yaml",
+            "team notes.md",
         ]
         .into_iter()
         .map(entry)
@@ -484,21 +491,60 @@ pub(crate) mod tests {
 
     #[test]
     fn files_and_folders_are_found() {
-        check("find links in docs and the notes folder", expect![[r#""#]]);
-        check("compare settings.json with ./settings.yaml", expect![[r#""#]]);
-        check("read \"team notes.md\" and guide.md", expect![[r#""#]]);
-        check("im Ordner docs und im Notizen-Ordner", expect![[r#""#]]);
+        check(
+            "find links in docs and the notes folder",
+            expect![[r#"
+            docs: Folder("docs")
+            notes: Folder("notes")"#]],
+        );
+        check(
+            "compare settings.json with ./settings.yaml",
+            expect![[r#"
+            settings.json: Path { text: "settings.json", entries: [10], folder: false }
+            ./settings.yaml: Path { text: "settings.yaml", entries: [11], folder: false }"#]],
+        );
+        check(
+            "read \"team notes.md\" and guide.md",
+            expect![[r#"
+            "team notes.md": Path { text: "team notes.md", entries: [12], folder: false }
+            guide.md: Path { text: "guide.md", entries: [2], folder: false }"#]],
+        );
+        check(
+            "im Ordner docs und im Notizen-Ordner",
+            expect![[r#"
+            docs: Folder("docs")
+            Notizen: Folder("notes")"#]],
+        );
     }
 
     #[test]
     fn kinds_are_found() {
-        check("delete all photos, PDFs and .tmp files, python files and *.log", expect![[r#""#]]);
-        check("los archivos csv y las fotos", expect![[r#""#]]);
+        check(
+            "delete all photos, PDFs and .tmp files, python files and *.log",
+            expect![[r#"
+            photos: Files(["jpg", "jpeg", "png", "heic", "webp", "tiff", "raw"])
+            PDFs: Files(["pdf"])
+            .tmp: Glob("**/*.tmp")
+            python files: Files(["py"])
+            *.log: Glob("**/*.log")"#]],
+        );
+        check(
+            "los archivos csv y las fotos",
+            expect![[r#"
+            csv: Files(["csv"])
+            fotos: Files(["jpg", "jpeg", "png", "heic", "webp", "tiff", "raw"])"#]],
+        );
         check("convert it to json", expect![[r#""#]]);
     }
 
     #[test]
     fn values_are_found() {
-        check("more than 1,000 since March 2025 about \"the budget\"", expect![[r#""#]]);
+        check(
+            "more than 1,000 since March 2025 about \"the budget\"",
+            expect![[r#"
+            1,000: Number(1000)
+            March 2025: Days(Span { start: 2025-03-01, end: 2025-03-31, from: 4, to: 6 })
+            "the budget": Quoted("the budget")"#]],
+        );
     }
 }

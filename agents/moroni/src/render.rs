@@ -32,7 +32,8 @@ pub fn plan(plan: &Plan) -> String {
 
 fn line(step: &Step) -> String {
     let needs: Vec<String> = step.needs().iter().map(ToString::to_string).collect();
-    let mut line = format!("  {}. {}  [{} · {}", step.n, plain(&step.title), step.tool, step.effect);
+    let mut line =
+        format!("  {}. {}  [{} · {}", step.n, plain(&step.title), step.tool, step.effect);
     if step.for_each.is_some() {
         line.push_str(" · each");
     }

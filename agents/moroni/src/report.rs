@@ -89,10 +89,9 @@ fn end(plan: &Plan, record: &MissionRecord, claims: &[Claim]) -> MissionState {
             step.state == StepState::Dead && step.cause.is_some_and(|cause| causes.contains(&cause))
         })
     };
-    let unfinished = record
-        .steps
-        .iter()
-        .any(|step| matches!(step.state, StepState::Dead | StepState::Discarded | StepState::Skipped));
+    let unfinished = record.steps.iter().any(|step| {
+        matches!(step.state, StepState::Dead | StepState::Discarded | StepState::Skipped)
+    });
     let found = |outcome| claims.iter().any(|claim| claim.verdict.outcome == outcome);
     let unproven = record.steps.iter().any(|step| step.key.item == 0 && step.verdicts.is_empty());
     if record.cancelled {
@@ -215,7 +214,9 @@ fn table(rows: &[Value]) -> String {
     }
     let mut lines = vec![columns.iter().map(|column| (*column).clone()).collect::<Vec<_>>()];
     for row in rows.iter().take(ROWS_SHOWN_MAX) {
-        lines.push(columns.iter().map(|c| row.get(c.as_str()).map_or(String::new(), cell)).collect());
+        lines.push(
+            columns.iter().map(|c| row.get(c.as_str()).map_or(String::new(), cell)).collect(),
+        );
     }
     let widths: Vec<usize> = (0..columns.len())
         .map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0))
@@ -264,7 +265,9 @@ fn files(record: &MissionRecord) -> Vec<FileLine> {
             to: to.map(str::to_owned),
         };
         match (*was, is) {
-            (_, TargetState::Absent) if target.is_some() => lines.push(line(FileFate::Moved, target)),
+            (_, TargetState::Absent) if target.is_some() => {
+                lines.push(line(FileFate::Moved, target))
+            }
             (_, TargetState::Absent) => lines.push(line(FileFate::Deleted, None)),
             (TargetState::Absent, _) if arrived => {}
             (TargetState::Absent, _) => lines.push(line(FileFate::Created, None)),
@@ -275,8 +278,11 @@ fn files(record: &MissionRecord) -> Vec<FileLine> {
 }
 
 fn problems(plan: &Plan, record: &MissionRecord) -> Vec<String> {
-    let mut problems: Vec<String> =
-        plan.unmet.iter().map(|part| format!("not done, because nothing here can: {part}")).collect();
+    let mut problems: Vec<String> = plan
+        .unmet
+        .iter()
+        .map(|part| format!("not done, because nothing here can: {part}"))
+        .collect();
     if let Some(limit) = record.stopped {
         problems.push(format!("stopped early: the budget {limit} was spent"));
     }

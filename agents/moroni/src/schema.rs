@@ -128,25 +128,26 @@ fn object(
 ) {
     let properties = schema.get("properties").and_then(Value::as_object);
     let property = |key: &str| properties.and_then(|properties| properties.get(key));
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    for name in required.filter_map(Value::as_str) {
-        if !fields.contains_key(name) {
-            let message = format!("{name:?} is missing");
-            found.push(Misfit { at: at.to_owned(), message });
-        }
-    }
     for (key, value) in fields {
         let place = join(at, key);
         match (property(key), schema.get("additionalProperties")) {
             (Some(own), _) => visit(value, own, &place, depth + 1, found),
             (None, Some(Value::Bool(false))) => {
-                let names: Vec<&str> =
+                let mut names: Vec<&str> =
                     properties.into_iter().flat_map(|p| p.keys()).map(String::as_str).collect();
+                names.sort_unstable();
                 let message = format!("{key:?} is not known here; there are {}", names.join(", "));
                 found.push(Misfit { at: place, message });
             }
             (None, Some(other)) => visit(value, other, &place, depth + 1, found),
             (None, None) => {}
+        }
+    }
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for name in required.filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            let message = format!("{name:?} is missing");
+            found.push(Misfit { at: at.to_owned(), message });
         }
     }
 }
@@ -158,7 +159,9 @@ fn join(at: &str, key: &str) -> String {
 fn is_of(value: &Value, kind: &str) -> bool {
     match kind {
         "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0),
+        "integer" => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0)
+        }
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "array" => value.is_array(),
@@ -220,7 +223,10 @@ mod tests {
     fn mistakes_are_placed() {
         check(json!({}), &[": \"files\" is missing"]);
         check(json!({"files": 3}), &["files: expected string, found number"]);
-        check(json!({"files": "a", "what": "todo"}), &["what: \"todo\" is none of \"tasks\", \"links\""]);
+        check(
+            json!({"files": "a", "what": "todo"}),
+            &["what: \"todo\" is none of \"tasks\", \"links\""],
+        );
         check(json!({"files": "a", "limit": 11}), &["limit: 11 is out of bounds"]);
         check(json!({"files": "a", "limit": "x ${1}"}), &["limit: expected integer, found string"]);
         check(

@@ -156,7 +156,9 @@ pub fn fill(value: &Value, values: &Values) -> Result<Option<Value>, String> {
     Ok(Some(match value {
         Value::String(text) => return fill_text(text, values, Escape::References),
         Value::Array(list) => Value::Array(
-            list.iter().filter_map(|value| fill(value, values).transpose()).collect::<Result<_, _>>()?,
+            list.iter()
+                .filter_map(|value| fill(value, values).transpose())
+                .collect::<Result<_, _>>()?,
         ),
         Value::Object(fields) => fields
             .iter()
@@ -200,7 +202,10 @@ mod tests {
             ("n".to_owned(), json!(3)),
         ]
         .into();
-        assert_eq!(fill(&template, &values).as_ref().map_err(String::as_str), expect.as_ref().map_err(|e| *e));
+        assert_eq!(
+            fill(&template, &values).as_ref().map_err(String::as_str),
+            expect.as_ref().map_err(|e| *e)
+        );
     }
 
     #[test]
@@ -223,6 +228,9 @@ mod tests {
             json!("{{path.folder}}{{path.stem}}.{{path.ext}} {{path.name}}"),
             Ok(Some(json!("a/b.c.md b.c.md"))),
         );
-        check(json!("{{path.size}}"), Err("\"size\" is no part of a path: [\"stem\", \"name\", \"folder\", \"ext\"]"));
+        check(
+            json!("{{path.size}}"),
+            Err("\"size\" is no part of a path: [\"stem\", \"name\", \"folder\", \"ext\"]"),
+        );
     }
 }

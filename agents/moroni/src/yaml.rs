@@ -153,9 +153,17 @@ mod tests {
 
     #[test]
     fn mistakes_have_a_place() {
-        check("name: a\nnome: b\n", expect![[r#"line 2, column 1: unknown field `nome`, expected one of name"#]]);
-        check("name: [a\n", expect![[r#"line 1, column 7: unexpected event: expected string scalar"#]]);
-        check("name: a\nname: b\n", expect![[r#"line 2, column 1: duplicate mapping key: name"#]]);
+        check(
+            "name: a\nnome: b\n",
+            expect![[r#"line 2, column 1: unknown field `nome`, expected one of name"#]],
+        );
+        check("name: [a\n", expect!["line 1, column 7: expected string scalar"]);
+        check(
+            "name: a\nname: b\n",
+            expect![
+                "line 2, column 1: duplicate mapping key: name, set DuplicateKeyPolicy in Options if acceptable"
+            ],
+        );
     }
 
     #[test]

@@ -21,11 +21,19 @@ fn sample(slot: &Slot) -> String {
         SlotType::Path => "expenses.csv",
         SlotType::Files => "docs/",
         SlotType::Folder => "archive/",
-        SlotType::NewFile => return format!("out.{}", slot.ext.first().map_or("md", String::as_str)),
+        SlotType::NewFile => {
+            return format!("out.{}", slot.ext.first().map_or("md", String::as_str));
+        }
         SlotType::Text => "\"budget\"",
         SlotType::Number => "100",
         SlotType::Date => "2025-03-01",
-        SlotType::Column => if slot.numeric { "amount" } else { "category" },
+        SlotType::Column => {
+            if slot.numeric {
+                "amount"
+            } else {
+                "category"
+            }
+        }
         SlotType::Condition => "amount > 100",
         SlotType::Format | SlotType::Choice => return choice.unwrap_or_default(),
     }

@@ -55,7 +55,8 @@ fn meant(value: &Value, survey: &Survey) -> Value {
         .iter()
         .filter_map(Value::as_str)
         .filter_map(|glob| {
-            let glob = GlobBuilder::new(glob).literal_separator(true).case_insensitive(true).build();
+            let glob =
+                GlobBuilder::new(glob).literal_separator(true).case_insensitive(true).build();
             glob.ok().map(|glob| glob.compile_matcher())
         })
         .collect();
@@ -153,17 +154,28 @@ fn other_phrasings_are_understood() {
                 }
             }
             if let Some(message) = playbook.or(slots) {
-                let expected = phrase.expect.clone().unwrap_or_else(|| format!("{:?}", phrase.parts.iter().map(|p| p.expect.clone()).collect::<Vec<_>>()));
-                failures.push(format!("{file} [{}] {} -> {expected}\n      {message}", phrase.lang, phrase.say));
+                let expected = phrase.expect.clone().unwrap_or_else(|| {
+                    format!(
+                        "{:?}",
+                        phrase.parts.iter().map(|p| p.expect.clone()).collect::<Vec<_>>()
+                    )
+                });
+                failures.push(format!(
+                    "{file} [{}] {} -> {expected}\n      {message}",
+                    phrase.lang, phrase.say
+                ));
             }
         }
     }
     for (key, tally) in &tally {
         println!(
             "{key:16} playbook {:5.1} % of {:4}   slots {:5.1} % of {:4}   refused {:5.1} % of {:4}",
-            100.0 * share(tally.playbook), tally.playbook.1,
-            100.0 * share(tally.slots), tally.slots.1,
-            100.0 * share(tally.refused), tally.refused.1,
+            100.0 * share(tally.playbook),
+            tally.playbook.1,
+            100.0 * share(tally.slots),
+            tally.slots.1,
+            100.0 * share(tally.refused),
+            tally.refused.1,
         );
     }
     println!("{}", failures.join("\n"));

@@ -4,11 +4,20 @@ use super::shared::Nothing;
 use crate::{Alma, Error};
 use charter::ids::Principal;
 use ledger::audit::AuditReport;
+use serde::Serialize;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Response {
+    /// Whether nothing is wrong.
+    pub intact: bool,
+    /// Counts, times and findings.
+    #[serde(flatten)]
+    pub report: AuditReport,
+}
 
 /// Checks. Takes time in proportion to the record.
-pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<AuditReport, Error> {
-    let installation = std::sync::Arc::clone(&alma.installation);
-    tokio::task::spawn_blocking(move || installation.audit()).await.map_err(|error| {
-        Error::Machine { operation: "run the audit".to_owned(), cause: error.to_string() }
-    })?
+pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
+    let report = alma.installation.audit().await?;
+    Ok(Response { intact: report.is_clean(), report })
 }

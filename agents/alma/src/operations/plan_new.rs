@@ -6,6 +6,7 @@ use crate::{Alma, Error};
 use charter::digest::Digest;
 use charter::ids::Principal;
 use charter::plan::Plan;
+use moroni::lint::Severity;
 use moroni::{Planned, Request as Wish};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -96,7 +97,7 @@ pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Respons
     }
     let wrong: Vec<String> = moroni::lint::lint(&plan, &specs)
         .into_iter()
-        .filter(|finding| finding.is_error())
+        .filter(|finding| finding.severity == Severity::Error)
         .map(|finding| finding.to_string())
         .collect();
     if !wrong.is_empty() {

@@ -34,12 +34,18 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
         .iter()
         .map(|row| {
             let text = |name| field(row, name).map(|value| value.as_str().unwrap_or_default());
-            Ok(Row { at: text("at")?, change: text("change")?, left: field(row, "left")?, right: field(row, "right")? })
+            Ok(Row {
+                at: text("at")?,
+                change: text("change")?,
+                left: field(row, "left")?,
+                right: field(row, "right")?,
+            })
         })
         .collect::<Result<Vec<_>, Finding>>()?;
     equal(output, "count", rows.len())?;
     equal(output, "same", rows.is_empty())?;
-    let (left, right) = (source::text(workspace, &args.left)?, source::text(workspace, &args.right)?);
+    let (left, right) =
+        (source::text(workspace, &args.left)?, source::text(workspace, &args.right)?);
     match structured(&args, &left, &right) {
         Some((left, right, as_text)) => {
             equal(output, "format", "structured")?;
@@ -82,7 +88,11 @@ fn structures(
         .or_else(|| applied.iter().find(|(at, _)| !wanted.contains_key(*at)));
     match differ {
         Some((at, _)) => wrong(format!("at {at:?} the files differ otherwise than told")),
-        None => Ok(format!("{} differences applied to the left file give the {} values of the right one", rows.len(), wanted.len())),
+        None => Ok(format!(
+            "{} differences applied to the left file give the {} values of the right one",
+            rows.len(),
+            wanted.len()
+        )),
     }
 }
 
@@ -120,7 +130,11 @@ fn texts(rows: &[Row<'_>], left: &[&str], right: &[&str]) -> Result<String, Find
         applied.insert(number, line);
     }
     if applied == right {
-        return Ok(format!("{} differences applied to the left file give all {} lines of the right one", rows.len(), right.len()));
+        return Ok(format!(
+            "{} differences applied to the left file give all {} lines of the right one",
+            rows.len(),
+            right.len()
+        ));
     }
     let at = applied.iter().zip(right).take_while(|(left, right)| left == right).count();
     wrong(format!("from line {} on the files differ otherwise than told", at + 1))
@@ -156,7 +170,11 @@ mod tests {
 
     #[test]
     fn lies_are_found() {
-        lies(("a.json", r#"{"a": 1, "b": 2}"#), ("b.json", r#"{"a": 2, "c": 3}"#), ("b.json", r#"{"a": 4, "c": 3}"#));
+        lies(
+            ("a.json", r#"{"a": 1, "b": 2}"#),
+            ("b.json", r#"{"a": 2, "c": 3}"#),
+            ("b.json", r#"{"a": 4, "c": 3}"#),
+        );
         lies(("a.txt", "a\nb\nc\n"), ("b.txt", "a\nB\nc\nd\n"), ("b.txt", "a\nx\nc\nd\n"));
     }
 }

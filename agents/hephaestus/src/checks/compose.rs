@@ -4,7 +4,8 @@
 use super::{Finding, equal, field, verdict, wrong};
 use crate::args::parse;
 use crate::data::records::is_blank_cell;
-use crate::tools::compose::{Args, Style, render, shown, template_fields};
+use crate::data::template;
+use crate::tools::compose::{Args, Style, render, shown};
 use crate::workspace::Workspace;
 use charter::check::{Subject, Verdict};
 use serde_json::Value;
@@ -40,7 +41,11 @@ fn found(subject: &Subject) -> Result<String, Finding> {
     }
     let entries = entries(&args, text, rows.is_empty());
     if entries.len() != rows.len() {
-        return wrong(format!("the document has {} entries for {} rows", entries.len(), rows.len()));
+        return wrong(format!(
+            "the document has {} entries for {} rows",
+            entries.len(),
+            rows.len()
+        ));
     }
     let mut wanted: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     for row in rows {
@@ -63,7 +68,11 @@ fn found(subject: &Subject) -> Result<String, Finding> {
     if render(&args)? != text {
         return wrong("composed again, the document is another one");
     }
-    Ok(format!("{} entries hold the values of all {} rows; composed again, the document is the same", entries.len(), rows.len()))
+    Ok(format!(
+        "{} entries hold the values of all {} rows; composed again, the document is the same",
+        entries.len(),
+        rows.len()
+    ))
 }
 
 /// The entries of the document, without what title, intro and text brought in.
@@ -75,15 +84,27 @@ fn entries(args: &Args, text: &str, empty: bool) -> Vec<String> {
     let body = text.replacen(intro, "", usize::from(!intro.is_empty()));
     let lines: Vec<&str> = body.lines().collect();
     if args.style != Style::Table {
-        return lines.iter().filter(|line| **line == "-" || line.starts_with("- ")).map(|line| (*line).to_owned()).collect();
+        return lines
+            .iter()
+            .filter(|line| **line == "-" || line.starts_with("- "))
+            .map(|line| (*line).to_owned())
+            .collect();
     }
-    let is_rule = |line: &str| line.starts_with("| -") && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
+    let is_rule = |line: &str| {
+        line.starts_with("| -") && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '))
+    };
     let mut found = Vec::new();
     for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with('|')) {
         let is_header = lines.get(i + 1).is_some_and(|next| is_rule(next));
-        let first_rule = is_rule(line) && i > 0 && !lines.get(i - 1).is_some_and(|above| is_rule(above) || !above.starts_with('|'));
-        let under_header = first_rule && (i < 2 || !lines.get(i - 2).is_some_and(|above| above.starts_with('|')));
-        if !under_header && !(is_header && (i == 0 || !lines.get(i - 1).is_some_and(|above| above.starts_with('|')))) {
+        let first_rule = is_rule(line)
+            && i > 0
+            && !lines.get(i - 1).is_some_and(|above| is_rule(above) || !above.starts_with('|'));
+        let under_header =
+            first_rule && (i < 2 || !lines.get(i - 2).is_some_and(|above| above.starts_with('|')));
+        if !under_header
+            && !(is_header
+                && (i == 0 || !lines.get(i - 1).is_some_and(|above| above.starts_with('|'))))
+        {
             found.push(line.replace("\\|", "|"));
         }
     }
@@ -98,7 +119,8 @@ fn values(args: &Args, row: &Value) -> Result<Vec<String>, Finding> {
     let same = |left: &str, right: &str| left.trim().to_lowercase() == right.trim().to_lowercase();
     let person = (args.style == Style::Tasks).then(|| "person".to_owned());
     let group = args.group_by.clone().or(person);
-    let template = template_fields(args.line.as_deref().unwrap_or_default())?;
+    let template = template::fields(args.line.as_deref().unwrap_or_default())
+        .map_err(|error| Finding::Unsure(error.to_string()))?;
     let is_shown = |name: &str| {
         if args.line.is_some() {
             return template.iter().any(|field| same(field, name));
@@ -127,7 +149,8 @@ mod tests {
             {"text": "two", "n": 2, "date": "2025-01-02"},
         ]);
         let desk = Desk::new(&[]);
-        let args = |rows: Value| json!({"rows": rows, "style": style, "title": "T", "totals": {"n": "5"}});
+        let args =
+            |rows: Value| json!({"rows": rows, "style": style, "title": "T", "totals": {"n": "5"}});
         let honest = desk.verified("compose", args(now.clone()));
         let lie = |text: &str| {
             let mut subject = honest.clone();

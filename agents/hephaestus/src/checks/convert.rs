@@ -31,7 +31,8 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let on_disk = bytes(workspace, &path)?;
     match &only(subject)?.change {
         Change::Write { path: written, bytes, .. } if *written == path => {
-            same(&on_disk, bytes).or_else(|why| wrong(format!("{path:?} is not what was written: {why}")))?;
+            same(&on_disk, bytes)
+                .or_else(|why| wrong(format!("{path:?} is not what was written: {why}")))?;
         }
         other => return wrong(format!("instead of writing {path:?} it did: {other}")),
     }
@@ -45,7 +46,8 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let source = wanted(&args, to, workspace)?;
     equal(&subject.output, "rows", records(&source))?;
     if to.is_delimited() {
-        let source = Table::from_value(&source).map_err(|error| Finding::Unsure(error.to_string()))?;
+        let source =
+            Table::from_value(&source).map_err(|error| Finding::Unsure(error.to_string()))?;
         let table = format::parse_table(to, &written)
             .or_else(|error| wrong(format!("{path:?} is no table: {error}")))?;
         return tables(&source, &table);
@@ -58,18 +60,32 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
 /// Compares cell by cell; returns what was compared.
 fn tables(source: &Table, table: &Table) -> Result<String, Finding> {
     if source.columns.iter().map(|name| name.trim()).ne(table.columns.iter().map(String::as_str)) {
-        return wrong(format!("the columns are {:?} instead of {:?}", table.columns, source.columns));
+        return wrong(format!(
+            "the columns are {:?} instead of {:?}",
+            table.columns, source.columns
+        ));
     }
     // A record without any value leaves no row behind.
-    let filled = |row: &&crate::data::records::Row| row.cells.iter().any(|cell| !cell_text(cell).is_empty());
+    let filled =
+        |row: &&crate::data::records::Row| row.cells.iter().any(|cell| !cell_text(cell).is_empty());
     let wanted: Vec<_> = source.rows.iter().filter(filled).collect();
     if wanted.len() != table.rows.len() {
-        return wrong(format!("{} rows stand in the file instead of {}", table.rows.len(), wanted.len()));
+        return wrong(format!(
+            "{} rows stand in the file instead of {}",
+            table.rows.len(),
+            wanted.len()
+        ));
     }
     for (i, (wanted, found)) in wanted.iter().zip(&table.rows).enumerate() {
-        for (name, (left, right)) in table.columns.iter().zip(wanted.cells.iter().zip(&found.cells)) {
+        for (name, (left, right)) in table.columns.iter().zip(wanted.cells.iter().zip(&found.cells))
+        {
             if cell_text(left) != cell_text(right) {
-                return wrong(format!("row {}, {name:?} is {} instead of {}", i + 1, short(right), short(left)));
+                return wrong(format!(
+                    "row {}, {name:?} is {} instead of {}",
+                    i + 1,
+                    short(right),
+                    short(left)
+                ));
             }
         }
     }
@@ -77,9 +93,13 @@ fn tables(source: &Table, table: &Table) -> Result<String, Finding> {
     for (at, name) in table.columns.iter().enumerate() {
         let sum = |table: &Table| -> Option<Decimal> { numbers(table.cells(at)) };
         match (sum(source), sum(table)) {
-            (Some(left), Some(right)) if left == right => sums.push_str(&format!(", {name} adds up to {left}")),
+            (Some(left), Some(right)) if left == right => {
+                sums.push_str(&format!(", {name} adds up to {left}"))
+            }
             (None, None) => {}
-            (left, right) => return wrong(format!("{name:?} adds up to {right:?} instead of {left:?}")),
+            (left, right) => {
+                return wrong(format!("{name:?} adds up to {right:?} instead of {left:?}"));
+            }
         }
     }
     Ok(format!("{} rows read back from disk are equal, cell by cell{sums}", table.rows.len()))
@@ -112,10 +132,18 @@ fn leaves(source: &Value, back: &Value) -> Result<usize, Finding> {
         .zip(&found)
         .find(|((at, left), (place, right))| at != place || !dotted::same(left, right, false));
     if let Some(((at, left), (place, right))) = differ {
-        return wrong(format!("expected {at:?}: {}, found {place:?}: {}", short(left), short(right)));
+        return wrong(format!(
+            "expected {at:?}: {}, found {place:?}: {}",
+            short(left),
+            short(right)
+        ));
     }
     if wanted.len() != found.len() {
-        return wrong(format!("{} values stand in the file instead of {}", found.len(), wanted.len()));
+        return wrong(format!(
+            "{} values stand in the file instead of {}",
+            found.len(),
+            wanted.len()
+        ));
     }
     Ok(wanted.len())
 }
@@ -128,10 +156,16 @@ fn source_sums(args: &Args, workspace: &Workspace, back: &Value) -> Result<Strin
         return Ok(String::new());
     };
     let text = source::text(workspace, path)?;
-    let raw = format::parse_table(format, &text).map_err(|error| Finding::Unsure(error.to_string()))?;
-    let table = Table::from_value(back).or_else(|error| wrong(format!("the file holds no table: {error}")))?;
+    let raw =
+        format::parse_table(format, &text).map_err(|error| Finding::Unsure(error.to_string()))?;
+    let table = Table::from_value(back)
+        .or_else(|error| wrong(format!("the file holds no table: {error}")))?;
     if raw.rows.len() != table.rows.len() {
-        return wrong(format!("{} rows stand in the file instead of {}", table.rows.len(), raw.rows.len()));
+        return wrong(format!(
+            "{} rows stand in the file instead of {}",
+            table.rows.len(),
+            raw.rows.len()
+        ));
     }
     let mut sums = format!(", {} rows", raw.rows.len());
     for (at, name) in raw.columns.iter().enumerate() {
@@ -165,7 +199,9 @@ mod tests {
             desk.failed(&honest);
             let mut lie = honest.clone();
             lie.output["bytes"] = text.len().into();
-            if let Some(Change::Write { bytes, .. }) = lie.changes.first_mut().map(|one| &mut one.change) {
+            if let Some(Change::Write { bytes, .. }) =
+                lie.changes.first_mut().map(|one| &mut one.change)
+            {
                 *bytes = text.as_bytes().to_vec();
             }
             desk.failed(&lie);
@@ -177,7 +213,12 @@ mod tests {
 
     #[test]
     fn lies_are_found() {
-        lies("b.json", "", r#"[{"name":"x","n":1.5}]"#, r#"[{"name":"x","n":1.5},{"name":"y","n":2}]"#);
+        lies(
+            "b.json",
+            "",
+            r#"[{"name":"x","n":1.5}]"#,
+            r#"[{"name":"x","n":1.5},{"name":"y","n":2}]"#,
+        );
         lies("b.yaml", "", "- {name: x, n: 1.5}\n", "- {name: x, n: 1.5}\n- {name: z, n: 2.25}\n");
         lies("b.toml", "", "[[rows]]\nname = \"x\"\nn = 1.5\n", "rows = []\n");
         lies("b.tsv", "", "name\tn\nx\t1.5\n", "name\tn\nx\t1.5\ny\t2.5\n");

@@ -22,7 +22,8 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let mut groups: BTreeMap<String, Sizes> = BTreeMap::new();
     let mut totals = Sizes::default();
     for file in workspace.walk(&args.files)?.files {
-        let bytes = std::fs::symlink_metadata(workspace.path().join(&file.path)).map(|meta| meta.len());
+        let bytes =
+            std::fs::symlink_metadata(workspace.path().join(&file.path)).map(|meta| meta.len());
         let bytes = bytes.map_err(|error| Finding::Unsure(format!("{:?}: {error}", file.path)))?;
         let (language, mut sizes) = match source::content(workspace, &file.path)? {
             Content::Binary => ("binary".to_owned(), Sizes::default()),

@@ -32,7 +32,10 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let mut missing = None;
     for (file, line, what) in &plain {
         if !listed.contains(&(file.as_str(), *line, what.as_str())) {
-            missing = Some(format!("{file:?} line {line} holds {:?}, which is not listed", short(&what.as_str().into())));
+            missing = Some(format!(
+                "{file:?} line {line} holds {:?}, which is not listed",
+                short(&what.as_str().into())
+            ));
             break;
         }
     }
@@ -97,9 +100,9 @@ fn stands(
     root: &Path,
 ) -> Result<(), Finding> {
     let (file, number, _) = key(args.what, row);
-    let lines = texts
-        .get(file)
-        .ok_or_else(|| Finding::Wrong(format!("{file:?} is none of the files that were searched")))?;
+    let lines = texts.get(file).ok_or_else(|| {
+        Finding::Wrong(format!("{file:?} is none of the files that were searched"))
+    })?;
     let line = usize::try_from(number).ok().and_then(|n| lines.get(n.checked_sub(1)?));
     let Some(line) = line else {
         return wrong(format!("{file:?} has no line {number}"));
@@ -159,18 +162,29 @@ fn plain_candidates(
             if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
                 fenced = !fenced;
             }
-            let plain = prose && !fenced && line.len() - trimmed.len() < 4 && !line.starts_with('\t');
+            let plain =
+                prose && !fenced && line.len() - trimmed.len() < 4 && !line.starts_with('\t');
             let told = match args.what {
                 What::Tasks if plain && is_box(trimmed, args.open_only) => vec![String::new()],
-                What::Links if plain && file.ends_with(".md") && is_link(line) => vec![String::new()],
-                What::Headings if plain && file.ends_with(".md") && is_heading(line) => vec![String::new()],
-                What::Addresses => words(line).filter(|word| is_address(word)).map(str::to_owned).collect(),
+                What::Links if plain && file.ends_with(".md") && is_link(line) => {
+                    vec![String::new()]
+                }
+                What::Headings if plain && file.ends_with(".md") && is_heading(line) => {
+                    vec![String::new()]
+                }
+                What::Addresses => {
+                    words(line).filter(|word| is_address(word)).map(str::to_owned).collect()
+                }
                 What::Dates => words(line).filter(|word| is_day(word)).map(str::to_owned).collect(),
                 What::Comments => {
                     let rust = file.ends_with(".rs") || file.ends_with(".go");
                     let rest = trimmed.strip_prefix("// ").filter(|_| rust);
                     let first = rest.and_then(|rest| rest.split([':', ' ', '(']).next());
-                    first.filter(|first| marks.iter().any(|mark| mark == first)).map(str::to_owned).into_iter().collect()
+                    first
+                        .filter(|first| marks.iter().any(|mark| mark == first))
+                        .map(str::to_owned)
+                        .into_iter()
+                        .collect()
                 }
                 _ => Vec::new(),
             };
@@ -190,8 +204,11 @@ fn is_box(line: &str, open_only: bool) -> bool {
 fn is_link(line: &str) -> bool {
     let told = line.split_once("](").filter(|_| !line.contains(['`', '\\', '<']));
     told.is_some_and(|(before, after)| {
-        before.contains('[') && after.starts_with(char::is_alphanumeric) && after.contains(')')
-            && !after.starts_with("data:") && !after.starts_with("javascript:")
+        before.contains('[')
+            && after.starts_with(char::is_alphanumeric)
+            && after.contains(')')
+            && !after.starts_with("data:")
+            && !after.starts_with("javascript:")
     })
 }
 
@@ -202,19 +219,26 @@ fn is_heading(line: &str) -> bool {
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>' | '(' | ')' | '"' | '|'))
+    line.split(|c: char| {
+        c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>' | '(' | ')' | '"' | '|')
+    })
 }
 
 fn is_address(word: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     word.split_once('@').is_some_and(|(name, host)| {
-        plain(name) && host.split_once('.').is_some_and(|(host, top)| plain(host) && plain(top) && (2..5).contains(&top.len()))
+        plain(name)
+            && host
+                .split_once('.')
+                .is_some_and(|(host, top)| plain(host) && plain(top) && (2..5).contains(&top.len()))
     })
 }
 
 fn is_day(word: &str) -> bool {
     let shaped = word.len() == 10
-        && word.char_indices().all(|(i, c)| if matches!(i, 4 | 7) { c == '-' } else { c.is_ascii_digit() });
+        && word
+            .char_indices()
+            .all(|(i, c)| if matches!(i, 4 | 7) { c == '-' } else { c.is_ascii_digit() });
     shaped && !word.starts_with('0') && word.parse::<jiff::civil::Date>().is_ok()
 }
 

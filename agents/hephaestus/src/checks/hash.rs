@@ -30,14 +30,20 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let mut sizes = HashMap::new();
     for file in &files {
         let meta = std::fs::metadata(workspace.path().join(&file.path));
-        let bytes = meta.map_err(|error| Finding::Unsure(format!("{:?}: {error}", file.path)))?.len();
+        let bytes =
+            meta.map_err(|error| Finding::Unsure(format!("{:?}: {error}", file.path)))?.len();
         sizes.insert(file.path.as_str(), bytes);
     }
-    if args.duplicates { copies(output, rows, &sizes, workspace) } else { each(rows, &sizes, workspace) }
+    if args.duplicates {
+        copies(output, rows, &sizes, workspace)
+    } else {
+        each(rows, &sizes, workspace)
+    }
 }
 
 fn open(workspace: &Workspace, path: &str) -> Result<File, Finding> {
-    File::open(workspace.path().join(path)).map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))
+    File::open(workspace.path().join(path))
+        .map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))
 }
 
 fn hash(workspace: &Workspace, path: &str) -> Result<String, Finding> {
@@ -57,13 +63,22 @@ fn text<'r>(row: &'r Value, name: &str) -> &'r str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn each(rows: &[Value], sizes: &HashMap<&str, u64>, workspace: &Workspace) -> Result<String, Finding> {
+fn each(
+    rows: &[Value],
+    sizes: &HashMap<&str, u64>,
+    workspace: &Workspace,
+) -> Result<String, Finding> {
     let mut listed: BTreeMap<&str, &Value> = BTreeMap::new();
     for row in rows {
         listed.insert(text(row, "file"), row);
     }
     if listed.len() != rows.len() || listed.len() != sizes.len() {
-        return wrong(format!("{} files are listed in {} rows, there are {}", listed.len(), rows.len(), sizes.len()));
+        return wrong(format!(
+            "{} files are listed in {} rows, there are {}",
+            listed.len(),
+            rows.len(),
+            sizes.len()
+        ));
     }
     for (path, row) in listed {
         let Some(bytes) = sizes.get(path) else {
@@ -86,7 +101,8 @@ fn copies(
     let mut hashes: Vec<(u64, String)> = Vec::new();
     for (i, row) in rows.iter().enumerate() {
         let files: Vec<&str> = list(row, "files")?.iter().filter_map(Value::as_str).collect();
-        let Some((first, others)) = files.split_first().filter(|(_, others)| !others.is_empty()) else {
+        let Some((first, others)) = files.split_first().filter(|(_, others)| !others.is_empty())
+        else {
             return wrong(format!("{} is no group of copies", short(row)));
         };
         equal(row, "copies", files.len())?;
@@ -191,7 +207,8 @@ mod tests {
                 output["count"] = left.into();
                 output["wasted_bytes"] = (3 * left).into();
             });
-            let old = Desk::new(&[("a", "one"), ("b", "one"), ("c", "two"), ("d", "tvo"), ("e", "tri")]);
+            let old =
+                Desk::new(&[("a", "one"), ("b", "one"), ("c", "two"), ("d", "tvo"), ("e", "tri")]);
             let stale = old.done("hash", args.clone()).output;
             lie(&|output| *output = stale.clone());
         }

@@ -35,7 +35,8 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     if !path.is_file() {
         return wrong(format!("{root:?} holds no {marker:?}"));
     }
-    let command: Vec<&str> = list(output, "test_command")?.iter().filter_map(Value::as_str).collect();
+    let command: Vec<&str> =
+        list(output, "test_command")?.iter().filter_map(Value::as_str).collect();
     if !command.first().is_some_and(|program| programs.contains(program)) {
         return wrong(format!("{command:?} runs no tests of the kind {kind}"));
     }

@@ -47,7 +47,9 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
         if field(output, "source_rows")?.as_u64() != Some(plain as u64) {
             // Both computations agree, a plain count does not: quotes inside of
             // cells can mislead it.
-            return Err(Finding::Unsure(format!("a plain count finds {plain} records in {path:?}")));
+            return Err(Finding::Unsure(format!(
+                "a plain count finds {plain} records in {path:?}"
+            )));
         }
     }
     Ok(format!(
@@ -96,11 +98,12 @@ fn add_up(args: &Args, output: &Value, rows: &[Value]) -> Result<String, Finding
     let mut said = format!(", groups hold {count} rows");
     for (name, total) in output.get("totals").and_then(Value::as_object).into_iter().flatten() {
         let cells = rows.iter().map(|row| row.get(name).map(cell_text));
-        let sum: Option<Decimal> =
-            cells.map(|cell| Decimal::from_str_exact(&cell?).ok()).sum();
+        let sum: Option<Decimal> = cells.map(|cell| Decimal::from_str_exact(&cell?).ok()).sum();
         let told = total.as_str().and_then(|text| Decimal::from_str_exact(text).ok());
         match (sum, told) {
-            (Some(sum), Some(told)) if sum == told => said.push_str(&format!(", {name} adds up to {sum}")),
+            (Some(sum), Some(told)) if sum == told => {
+                said.push_str(&format!(", {name} adds up to {sum}"))
+            }
             (Some(sum), Some(told)) => {
                 return wrong(format!("the groups' {name:?} add up to {sum}, told is {told}"));
             }

@@ -62,7 +62,8 @@ fn scan_line<'s>(line: &str, style: &'s Style, inside: &mut Inside<'s>) -> Line 
             Inside::Code => at += scan_code(line, at, style, inside, &mut found),
         }
     }
-    if found.comments.iter().all(|comment| comment.trim().is_empty()) && !found.comments.is_empty() {
+    if found.comments.iter().all(|comment| comment.trim().is_empty()) && !found.comments.is_empty()
+    {
         // A line inside a block that holds nothing but blanks counts as blank;
         // one that holds a mark counts as comment.
         if line.trim().is_empty() {
@@ -146,7 +147,8 @@ fn scan_code<'s>(
     } else {
         !style.spaced || before.chars().next_back().is_none_or(|c| c.is_whitespace() || c == ';')
     };
-    if may_begin && let Some(mark) = style.line.iter().find(|mark| rest.starts_with(mark.as_str())) {
+    if may_begin && let Some(mark) = style.line.iter().find(|mark| rest.starts_with(mark.as_str()))
+    {
         found.comments.push(rest[mark.len()..].to_owned());
         return rest.len();
     }
@@ -154,7 +156,9 @@ fn scan_code<'s>(
     if style.prose {
         return c.len_utf8();
     }
-    if style.raw && let Some((width, close)) = raw_start(before, rest) {
+    if style.raw
+        && let Some((width, close)) = raw_start(before, rest)
+    {
         *inside = Inside::Text { close, escapes: false };
         return width;
     }
@@ -183,9 +187,10 @@ fn raw_start(before: &str, rest: &str) -> Option<(usize, String)> {
     }
     let after = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
     let hashes = after.len() - after.trim_start_matches('#').len();
-    after.get(hashes..)?.starts_with('"').then(|| {
-        (rest.len() - after.len() + hashes + 1, format!("\"{}", "#".repeat(hashes)))
-    })
+    after
+        .get(hashes..)?
+        .starts_with('"')
+        .then(|| (rest.len() - after.len() + hashes + 1, format!("\"{}", "#".repeat(hashes))))
 }
 
 /// The width of `'x'` or `'\n'`; of `'` alone where it begins a lifetime.
@@ -195,7 +200,11 @@ fn char_width(rest: &str) -> usize {
     match chars.next() {
         Some('\\') => {
             let skip = 1 + chars.next().map_or(0, char::len_utf8);
-            inner.get(skip..).and_then(|tail| tail.find('\'')).filter(|end| *end <= 10).map_or(1, |end| 2 + skip + end)
+            inner
+                .get(skip..)
+                .and_then(|tail| tail.find('\''))
+                .filter(|end| *end <= 10)
+                .map_or(1, |end| 2 + skip + end)
         }
         Some(c) if inner[c.len_utf8()..].starts_with('\'') => 2 + c.len_utf8(),
         _ => 1,
@@ -228,7 +237,12 @@ mod tests {
 
     #[test]
     fn line_and_block_comments() {
-        check("a.rs", "fn a() {} // one\n\n/* two\n\n three */ x\n", "b.#.b", &["one", "two", "three"]);
+        check(
+            "a.rs",
+            "fn a() {} // one\n\n/* two\n\n three */ x\n",
+            "b.#.b",
+            &["one", "two", "three"],
+        );
         check("a.rs", "/* a /* b */ c */ x", "b", &["a /* b */ c"]);
         check("a.c", "/* a /* b */ c", "b", &["a /* b"]);
         check("a.py", "# one\nx = 1  # two\n", "#b", &["one", "two"]);

@@ -101,9 +101,12 @@ pub(crate) fn find(text: &str, order: Option<Order>) -> Vec<Found> {
 
 /// `None`: no day of the calendar. `Some(None)`: a day, nobody can tell which.
 fn read(found: &Captures<'_>, order: Option<Order>) -> Option<Option<Date>> {
-    let month = |name: &str| MONTHS.get(found.name(name)?.as_str().to_lowercase().as_str()).copied();
+    let month =
+        |name: &str| MONTHS.get(found.name(name)?.as_str().to_lowercase().as_str()).copied();
     for i in 1..=3 {
-        if let (Some(m), Some(d)) = (number(found, &format!("m{i}")), number(found, &format!("d{i}"))) {
+        if let (Some(m), Some(d)) =
+            (number(found, &format!("m{i}")), number(found, &format!("d{i}")))
+        {
             return day(number(found, "y1"), Some(m), Some(d)).map(Some);
         }
     }
@@ -207,8 +210,18 @@ mod tests {
     #[test]
     fn what_is_no_date_is_ignored() {
         for text in [
-            "31.2.2025", "2025-02-30", "version 1.2.2025.3", "192.168.1.2025", "12/2025", "March 2025",
-            "a2025-01-01b", "2025-13-01", "1.2.3", "10.000.2025", "0001-01-01", "x1/2/2025",
+            "31.2.2025",
+            "2025-02-30",
+            "version 1.2.2025.3",
+            "192.168.1.2025",
+            "12/2025",
+            "March 2025",
+            "a2025-01-01b",
+            "2025-13-01",
+            "1.2.3",
+            "10.000.2025",
+            "0001-01-01",
+            "x1/2/2025",
         ] {
             check(text, &[]);
         }

@@ -32,7 +32,9 @@ pub(crate) fn parse(text: &str, delimiter: Option<u8>) -> Result<Cells, DataErro
         None => (text, None, 0),
     };
     if text.trim().is_empty() {
-        return Err(DataError::whole("it is empty; a table needs a first row with the column names"));
+        return Err(DataError::whole(
+            "it is empty; a table needs a first row with the column names",
+        ));
     }
     let delimiter = told.or(delimiter).unwrap_or_else(|| sniff(text));
     closed_quotes(text, delimiter).map_err(|line| {
@@ -49,7 +51,10 @@ pub(crate) fn parse(text: &str, delimiter: Option<u8>) -> Result<Cells, DataErro
         if cells.len() != width {
             return Err(DataError::line(
                 line + skipped,
-                format!("this row has {} cells, but the first row names {width} columns", cells.len()),
+                format!(
+                    "this row has {} cells, but the first row names {width} columns",
+                    cells.len()
+                ),
             ));
         }
         body.push((line + skipped, cells));
@@ -204,7 +209,8 @@ pub(crate) fn write(columns: &[String], rows: &[Vec<String>], delimiter: u8) -> 
                 text.push(char::from(delimiter));
             }
             let special = |c: char| {
-                matches!(c, '"' | '\n' | '\r') || u8::try_from(c).is_ok_and(|c| DELIMITERS.contains(&c))
+                matches!(c, '"' | '\n' | '\r')
+                    || u8::try_from(c).is_ok_and(|c| DELIMITERS.contains(&c))
             };
             let alone = row.len() == 1 && cell.is_empty();
             if alone || cell.contains(special) || cell.trim() != cell {
@@ -242,58 +248,91 @@ mod tests {
 
     #[test]
     fn delimiters_are_found_out() {
-        check("a;b\n1,5;2,5\n", expect![[r#"
+        check(
+            "a;b\n1,5;2,5\n",
+            expect![[r#"
             ["a", "b"]
             2 ["1,5", "2,5"]
-        "#]]);
-        check("a\tb\n1\t2\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a\tb\n1\t2\n",
+            expect![[r#"
             ["a", "b"]
             2 ["1", "2"]
-        "#]]);
-        check("a|b\n1|2", expect![[r#"
+        "#]],
+        );
+        check(
+            "a|b\n1|2",
+            expect![[r#"
             ["a", "b"]
             2 ["1", "2"]
-        "#]]);
-        check("sep=;\r\na;b\r\n1;2\r\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "sep=;\r\na;b\r\n1;2\r\n",
+            expect![[r#"
             ["a", "b"]
             3 ["1", "2"]
-        "#]]);
-        check("a\n1\n2\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a\n1\n2\n",
+            expect![[r#"
             ["a"]
             2 ["1"]
             3 ["2"]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn quotes_and_line_ends_are_kept() {
-        check("a,b\r\n\"x, \"\"y\"\"\",\"two\nlines\"\r\n5\" pipe,z\r\n", expect![[r#"
+        check(
+            "a,b\r\n\"x, \"\"y\"\"\",\"two\nlines\"\r\n5\" pipe,z\r\n",
+            expect![[r#"
             ["a", "b"]
             2 ["x, \"y\"", "two\nlines"]
             4 ["5\" pipe", "z"]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn artefacts_of_spreadsheets_are_left_out() {
-        check("a,b,\n1,2,\n,,\n\n3,4,\n", expect![[r#"
+        check(
+            "a,b,\n1,2,\n,,\n\n3,4,\n",
+            expect![[r#"
             ["a", "b"]
             2 ["1", "2"]
             5 ["3", "4"]
-        "#]]);
-        check(",b\nx,2\n", expect![[r#"
+        "#]],
+        );
+        check(
+            ",b\nx,2\n",
+            expect![[r#"
             ["column 1", "b"]
             2 ["x", "2"]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn damage_is_named_with_its_line() {
         check("", expect!["it is empty; a table needs a first row with the column names"]);
-        check("a,b\n1,2\n3\n", expect!["line 3: this row has 1 cells, but the first row names 2 columns"]);
-        check("a,b\n1,2,3\n", expect!["line 2: this row has 3 cells, but the first row names 2 columns"]);
+        check(
+            "a,b\n1,2\n3\n",
+            expect!["line 3: this row has 1 cells, but the first row names 2 columns"],
+        );
+        check(
+            "a,b\n1,2,3\n",
+            expect!["line 2: this row has 3 cells, but the first row names 2 columns"],
+        );
         check("a,b\n1,\"2\n3,4\n", expect!["line 2: a quote is opened here and never closed"]);
-        check("a,a\n1,2\n", expect![[r#"line 1: two columns have the same name "a"; rename one of them"#]]);
+        check(
+            "a,a\n1,2\n",
+            expect![[r#"line 1: two columns have the same name "a"; rename one of them"#]],
+        );
     }
 
     proptest! {

@@ -129,7 +129,10 @@ fn known(lines: &[&str], i: usize, line: &str, found: &mut Found) {
     } else if let Some(test) = JUNIT.captures(line) {
         let name = group(&test, 1);
         // A summary such as `FAILED (failures=1)` names no test.
-        if !name.starts_with('(') && !name.starts_with(|c: char| c.is_ascii_digit()) && !line.starts_with("FAILED (") {
+        if !name.starts_with('(')
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && !line.starts_with("FAILED (")
+        {
             found.add(i, name, String::new());
         }
     }
@@ -163,7 +166,11 @@ fn cargo_message(lines: &[&str], i: usize) -> String {
             let message: Vec<&str> = detail
                 .iter()
                 .skip(at + 1)
-                .take_while(|line| !line.is_empty() && !line.starts_with("note:") && !line.starts_with("stack backtrace"))
+                .take_while(|line| {
+                    !line.is_empty()
+                        && !line.starts_with("note:")
+                        && !line.starts_with("stack backtrace")
+                })
                 .copied()
                 .collect();
             message.join("; ")
@@ -181,7 +188,11 @@ fn traceback(lines: &[&str], i: usize) -> String {
         }
         let exception = !line.starts_with([' ', '\t', '-'])
             && line.split([':', ' ']).next().is_some_and(|name| {
-                name.ends_with("Error") || name.ends_with("Exception") || name.contains('.') || name.ends_with("Exit") || name.ends_with("Interrupt")
+                name.ends_with("Error")
+                    || name.ends_with("Exception")
+                    || name.contains('.')
+                    || name.ends_with("Exit")
+                    || name.ends_with("Interrupt")
             });
         if exception {
             last = line;
@@ -192,7 +203,8 @@ fn traceback(lines: &[&str], i: usize) -> String {
 
 /// Lines that are indented deeper than the failure, joined.
 fn indented(lines: &[&str], i: usize, depth: usize) -> String {
-    let deep = |line: &&&str| line.len() - line.trim_start().len() > depth && !line.trim().is_empty();
+    let deep =
+        |line: &&&str| line.len() - line.trim_start().len() > depth && !line.trim().is_empty();
     let message: Vec<&str> = lines
         .iter()
         .skip(i + 1)
@@ -219,7 +231,8 @@ fn paragraph(lines: &[&str], i: usize) -> String {
 
 /// A suite of jest that could not run has no tests of its own.
 fn suite(lines: &[&str], i: usize, name: &str, found: &mut Found) {
-    let own = lines.iter().skip(i + 1).take(DETAIL_LINES).take_while(|line| !JEST_SUITE.is_match(line));
+    let own =
+        lines.iter().skip(i + 1).take(DETAIL_LINES).take_while(|line| !JEST_SUITE.is_match(line));
     if !own.clone().any(|line| JEST.is_match(line)) {
         found.add(i, name, paragraph(lines, i));
     }
@@ -229,13 +242,15 @@ fn suite(lines: &[&str], i: usize, name: &str, found: &mut Found) {
 fn tap_message(lines: &[&str], i: usize) -> String {
     let block: Vec<&str> = lines.iter().skip(i + 1).take(40).map(|line| line.trim()).collect();
     if block.first() != Some(&"---") {
-        let comments: Vec<&str> = block.iter().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
+        let comments: Vec<&str> =
+            block.iter().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
         return comments.join("; ");
     }
     let block: Vec<&str> = block.into_iter().skip(1).take_while(|line| *line != "...").collect();
     for key in ["error:", "message:"] {
         let Some(at) = block.iter().position(|line| line.starts_with(key)) else { continue };
-        let value = block.get(at).and_then(|line| line.strip_prefix(key)).unwrap_or_default().trim();
+        let value =
+            block.get(at).and_then(|line| line.strip_prefix(key)).unwrap_or_default().trim();
         if !matches!(value, "|-" | "|" | ">" | ">-") {
             return value.trim_matches(['\'', '"']).to_owned();
         }
@@ -288,58 +303,88 @@ mod tests {
 
     #[test]
     fn cargo() {
-        check("running 2 tests\ntest a::ok ... ok\ntest a::bad ... FAILED\n\nfailures:\n\n---- a::bad stdout ----\n\nthread 'a::bad' panicked at src/lib.rs:7:9:\nassertion `left == right` failed\n  left: 1\n right: 2\nnote: run with `RUST_BACKTRACE=1`\n\n\nfailures:\n    a::bad\n\ntest result: FAILED. 1 passed; 1 failed\n", expect![[r#"
+        check(
+            "running 2 tests\ntest a::ok ... ok\ntest a::bad ... FAILED\n\nfailures:\n\n---- a::bad stdout ----\n\nthread 'a::bad' panicked at src/lib.rs:7:9:\nassertion `left == right` failed\n  left: 1\n right: 2\nnote: run with `RUST_BACKTRACE=1`\n\n\nfailures:\n    a::bad\n\ntest result: FAILED. 1 passed; 1 failed\n",
+            expect![[r#"
             3 a::bad | assertion `left == right` failed; left: 1; right: 2
-        "#]]);
-        check("error[E0425]: cannot find value `x`\n --> src/lib.rs:1:1\n\nerror: could not compile `a`\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "error[E0425]: cannot find value `x`\n --> src/lib.rs:1:1\n\nerror: could not compile `a`\n",
+            expect![[r#"
             1 cannot find value `x` | src/lib.rs:1:1
             4 could not compile `a` | 
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn python() {
-        check("=== FAILURES ===\n___ test_a ___\nE  assert 1 == 2\n=== short test summary info ===\nFAILED tests/test_x.py::test_a - assert 1 == 2\nFAILED tests/test_x.py::test_b[a b] - KeyError: 'x'\nERROR tests/test_y.py\n=== 2 failed ===\n", expect![[r#"
+        check(
+            "=== FAILURES ===\n___ test_a ___\nE  assert 1 == 2\n=== short test summary info ===\nFAILED tests/test_x.py::test_a - assert 1 == 2\nFAILED tests/test_x.py::test_b[a b] - KeyError: 'x'\nERROR tests/test_y.py\n=== 2 failed ===\n",
+            expect![[r#"
             5 tests/test_x.py::test_a | assert 1 == 2
             6 tests/test_x.py::test_b[a b] | KeyError: 'x'
             7 tests/test_y.py | 
-        "#]]);
-        check("test_a (t.T.test_a) ... FAIL\ntest_b (t.T.test_b) ... ok\n\n=====\nFAIL: test_a (t.T.test_a)\n-----\nTraceback (most recent call last):\n  File \"t.py\", line 5, in test_a\n    self.assertEqual(1, 2)\nAssertionError: 1 != 2\n\n-----\nRan 2 tests in 0.001s\n\nFAILED (failures=1)\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "test_a (t.T.test_a) ... FAIL\ntest_b (t.T.test_b) ... ok\n\n=====\nFAIL: test_a (t.T.test_a)\n-----\nTraceback (most recent call last):\n  File \"t.py\", line 5, in test_a\n    self.assertEqual(1, 2)\nAssertionError: 1 != 2\n\n-----\nRan 2 tests in 0.001s\n\nFAILED (failures=1)\n",
+            expect![[r#"
             1 t.T.test_a | AssertionError: 1 != 2
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn go() {
-        check("=== RUN   TestA\n    a_test.go:10: got 1\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\n        a_test.go:12: want 2\nFAIL\nFAIL\texample.com/a\t0.1s\n", expect![[r#"
+        check(
+            "=== RUN   TestA\n    a_test.go:10: got 1\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\n        a_test.go:12: want 2\nFAIL\nFAIL\texample.com/a\t0.1s\n",
+            expect![[r#"
             3 TestA | a_test.go:12: want 2
             4 TestA/sub | a_test.go:12: want 2
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn javascript() {
-        check("FAIL src/a.test.js\n  ● suite › adds\n\n    expect(received).toBe(expected)\n    Expected: 2\n\n      at x\n", expect![[r#"
+        check(
+            "FAIL src/a.test.js\n  ● suite › adds\n\n    expect(received).toBe(expected)\n    Expected: 2\n\n      at x\n",
+            expect![[r#"
             2 suite › adds | expect(received).toBe(expected); Expected: 2
-        "#]]);
-        check("TAP version 13\nok 1 - a\nnot ok 2 - b\n  ---\n  duration_ms: 1\n  error: |-\n    Expected values:\n    1 !== 2\n  code: 'X'\n  ...\nnot ok 3 - c # TODO later\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "TAP version 13\nok 1 - a\nnot ok 2 - b\n  ---\n  duration_ms: 1\n  error: |-\n    Expected values:\n    1 !== 2\n  code: 'X'\n  ...\nnot ok 3 - c # TODO later\n",
+            expect![[r#"
             3 b | Expected values:; 1 !== 2
-        "#]]);
-        check("✔ a (1ms)\n✖ b (2.5ms)\n  AssertionError: no\n\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "✔ a (1ms)\n✖ b (2.5ms)\n  AssertionError: no\n\n",
+            expect![[r#"
             2 b | AssertionError: no
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn others() {
-        check("\u{1b}[31mFAILED\u{1b}[0m com.x.ATest.b\n[FAIL] other\n", expect![[r#"
+        check(
+            "\u{1b}[31mFAILED\u{1b}[0m com.x.ATest.b\n[FAIL] other\n",
+            expect![[r#"
             1 com.x.ATest.b | 
             2 other | 
-        "#]]);
-        check("checking a ... ok\nchecking b ... FAIL\nERROR: it broke\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "checking a ... ok\nchecking b ... FAIL\nERROR: it broke\n",
+            expect![[r#"
             2 checking b | 
             3 ERROR: it broke | 
-        "#]]);
+        "#]],
+        );
         check("all 3 tests passed\n", expect![""]);
     }
 }

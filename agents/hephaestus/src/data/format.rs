@@ -1,14 +1,13 @@
 //! File formats that hold data, read into and written from one value whose keys
 //! keep their order.
 
+use super::DataError;
 use super::delimited;
 use super::dotted;
 use super::records::Table;
+use super::strict::{Strict, json};
 use super::text;
-use super::DataError;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::fmt;
 
 /// A format, told by the name of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,117 +167,6 @@ pub(crate) fn toml_root(value: &Value) -> Value {
     }
 }
 
-fn json(source: &str, lines_before: usize) -> Result<Value, DataError> {
-    let value: Strict = serde_json::from_str(source).map_err(|error| {
-        let what = error.to_string();
-        let what = what.split(" at line ").next().unwrap_or_default();
-        DataError::line(error.line() + lines_before, format!("{what} (column {})", error.column()))
-    })?;
-    match long_integer(source) {
-        Some((line, digits)) => Err(DataError::line(
-            line + lines_before,
-            format!(
-                "the number {digits} is longer than a whole number can be without losing digits; \
-                 write it in quotes"
-            ),
-        )),
-        None => Ok(value.0),
-    }
-}
-
-/// The first whole number of sound JSON that does not fit 64 bits, with its line.
-fn long_integer(source: &str) -> Option<(usize, &str)> {
-    let bytes = source.as_bytes();
-    let (mut at, mut line) = (0, 1);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'\n' => line += 1,
-            b'"' => {
-                at += 1;
-                while let Some(inner) = bytes.get(at).filter(|inner| **inner != b'"') {
-                    at += if *inner == b'\\' { 2 } else { 1 };
-                }
-            }
-            b'-' | b'0'..=b'9' => {
-                let rest = source.get(at..)?;
-                let end = rest
-                    .find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
-                    .unwrap_or(rest.len());
-                let number = rest.get(..end)?;
-                let whole = !number.contains(['.', 'e', 'E']);
-                if whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
-                    return Some((line, number));
-                }
-                at += end - 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// A JSON value that refuses keys that stand twice: the last one would win
-/// silently.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("this number is too large"))
-    }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Strict(value)) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if fields.contains_key(&key) {
-                return Err(de::Error::custom(format!("the key {key:?} stands twice")));
-            }
-            let Strict(value) = map.next_value()?;
-            fields.insert(key, value);
-        }
-        Ok(Value::Object(fields))
-    }
-}
-
 fn yaml(source: &str) -> Result<Value, DataError> {
     // `no` is a country before it is a truth value; keys that stand twice, more
     // than one document and aliases that multiply are errors by default.
@@ -334,7 +222,9 @@ fn json_of_toml(value: toml::Value, at: &str) -> Result<Value, DataError> {
 fn toml_value(value: &Value, at: &str) -> Result<toml::Value, DataError> {
     let refuse = |what: &str| Err(DataError::at(if at.is_empty() { "the top" } else { at }, what));
     Ok(match value {
-        Value::Null => return refuse("TOML has no way to say null; remove the key or give a value"),
+        Value::Null => {
+            return refuse("TOML has no way to say null; remove the key or give a value");
+        }
         Value::Bool(value) => toml::Value::Boolean(*value),
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => toml::Value::Integer(whole),
@@ -460,20 +350,62 @@ mod tests {
     #[test]
     fn what_cannot_be_said_is_an_error_with_its_place() {
         let toml = r#"{"a": {"b": [1, null]}}"#;
-        check(Format::Json, toml, Format::Toml, expect!["error: at a.b.1: TOML has no way to say null; remove the key or give a value"]);
-        check(Format::Json, r#"[{"a": {"b": 1}}]"#, Format::Csv, expect!["error: at 0.a: a cell of a table cannot hold a list or named values"]);
-        check(Format::Json, "3", Format::Toml, expect!["error: TOML needs named values at the top, and this is a single value"]);
-        check(Format::Toml, "a = inf", Format::Json, expect!["error: at a: inf cannot be said in other formats"]);
+        check(
+            Format::Json,
+            toml,
+            Format::Toml,
+            expect!["error: at a.b.1: TOML has no way to say null; remove the key or give a value"],
+        );
+        check(
+            Format::Json,
+            r#"[{"a": {"b": 1}}]"#,
+            Format::Csv,
+            expect!["error: at 0.a: a cell of a table cannot hold a list or named values"],
+        );
+        check(
+            Format::Json,
+            "3",
+            Format::Toml,
+            expect!["error: TOML needs named values at the top, and this is a single value"],
+        );
+        check(
+            Format::Toml,
+            "a = inf",
+            Format::Json,
+            expect!["error: at a: inf cannot be said in other formats"],
+        );
     }
 
     #[test]
     fn damage_is_named_with_its_line() {
-        check(Format::Json, "{\n\"a\": 1,\n}", Format::Json, expect!["error: line 3: trailing comma (column 1)"]);
-        check(Format::Json, "{\"a\": 1,\n\"a\": 2}", Format::Json, expect![[r#"error: line 2: the key "a" stands twice (column 3)"#]]);
-        check(Format::Json, "{\"a\": \"9\\\"9\",\n\"id\": 123456789012345678901}", Format::Json, expect!["error: line 2: the number 123456789012345678901 is longer than a whole number can be without losing digits; write it in quotes"]);
+        check(
+            Format::Json,
+            "{\n\"a\": 1,\n}",
+            Format::Json,
+            expect!["error: line 3: trailing comma (column 1)"],
+        );
+        check(
+            Format::Json,
+            "{\"a\": 1,\n\"a\": 2}",
+            Format::Json,
+            expect![[r#"error: line 2: the key "a" stands twice (column 3)"#]],
+        );
+        check(
+            Format::Json,
+            "{\"a\": \"9\\\"9\",\n\"id\": 123456789012345678901}",
+            Format::Json,
+            expect![
+                "error: line 2: the number 123456789012345678901 is longer than a whole number can be without losing digits; write it in quotes"
+            ],
+        );
         check(Format::Json, " ", Format::Json, expect!["error: it is empty; JSON needs a value"]);
         check(Format::Toml, "a = 1\na = 2", Format::Json, expect!["error: line 2: duplicate key"]);
-        check(Format::JsonLines, "{\"a\": 1}\n\n{", Format::Json, expect!["error: line 3: EOF while parsing an object (column 1)"]);
+        check(
+            Format::JsonLines,
+            "{\"a\": 1}\n\n{",
+            Format::Json,
+            expect!["error: line 3: EOF while parsing an object (column 1)"],
+        );
     }
 
     #[test]

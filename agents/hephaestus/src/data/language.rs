@@ -107,7 +107,11 @@ fn interpreter(text: &str) -> Option<&str> {
     let line = text.strip_prefix("#!")?.lines().next()?;
     let mut words = line.split_whitespace();
     let first = words.next()?.rsplit('/').next()?;
-    if first == "env" { words.find(|word| !word.starts_with('-') && !word.contains('=')) } else { Some(first) }
+    if first == "env" {
+        words.find(|word| !word.starts_with('-') && !word.contains('='))
+    } else {
+        Some(first)
+    }
 }
 
 #[cfg(test)]

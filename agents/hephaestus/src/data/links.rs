@@ -23,96 +23,6 @@ pub(crate) struct Link {
     pub(crate) wiki: bool,
 }
 
-/// Where a target leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// To a file beside.
-    Relative,
-    /// To the web, or by any other scheme.
-    Web,
-    /// To a mailbox.
-    Mail,
-    /// To a place in the same file.
-    Anchor,
-}
-
-impl Kind {
-    /// Its name.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Relative => "relative",
-            Self::Web => "web",
-            Self::Mail => "mail",
-            Self::Anchor => "anchor",
-        }
-    }
-
-    /// The kind of a target.
-    pub(crate) fn of(target: &str) -> Self {
-        let scheme = target.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-            scheme.len() > 1
-                && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b))
-        });
-        match scheme {
-            Some(scheme) if scheme.eq_ignore_ascii_case("mailto") => Self::Mail,
-            Some(_) => Self::Web,
-            None if target.starts_with("//") => Self::Web,
-            None if target.starts_with('#') => Self::Anchor,
-            None => Self::Relative,
-        }
-    }
-}
-
-/// The path inside the workspace that a relative target names, seen from a
-/// file; `None` when it leaves the workspace.
-pub(crate) fn resolve(file: &str, target: &str) -> Option<String> {
-    let path = target.split(['#', '?']).next().unwrap_or_default();
-    join(file, &percent_decode(path))
-}
-
-/// The same, taking the target as it stands: some files have `#` or `%` in
-/// their names.
-pub(crate) fn resolve_raw(file: &str, target: &str) -> Option<String> {
-    join(file, target)
-}
-
-fn join(file: &str, path: &str) -> Option<String> {
-    let mut segments: Vec<&str> = match path.starts_with('/') {
-        true => Vec::new(),
-        false => file.split('/').collect(),
-    };
-    segments.pop();
-    for segment in path.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
-        if segment == ".." {
-            segments.pop()?;
-        } else {
-            segments.push(segment);
-        }
-    }
-    Some(if segments.is_empty() { ".".to_owned() } else { segments.join("/") })
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let pair = text.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
-}
-
 /// All links of a file, by place. `prose`: brackets have the meaning they have
 /// in texts for people; source code has only addresses of the web.
 pub(crate) fn find(source: &str, markup: Markup, prose: bool) -> Vec<Link> {
@@ -133,17 +43,21 @@ fn pattern(source: &str) -> Regex {
     Regex::new(source).expect("a sound pattern")
 }
 
-static SILENT: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?is)<!--.*?-->|<(?:style)\b.*?</style\s*>|<script\b[^>]*>(?<js>.*?)</script\s*>"));
+static SILENT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?is)<!--.*?-->|<(?:style)\b.*?</style\s*>|<script\b[^>]*>(?<js>.*?)</script\s*>")
+});
 static ATTRIBUTE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(?is)<([a-z][a-z0-9]*)\b[^<>]*?\s(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))[^<>]*>"#,
     )
 });
-static BARE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?i)\b(?:https?|ftp)://[^\s<>"'`\\{}|^\u{ab}\u{bb}\u{201c}\u{201d}]+"#));
+static BARE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?i)\b(?:https?|ftp)://[^\s<>"'`\\{}|^\u{ab}\u{bb}\u{201c}\u{201d}]+"#)
+});
 static AUTO: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)<((?:[a-z][a-z0-9+.-]{1,31}:[^\s<>]+)|(?:[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+))>")
+    pattern(
+        r"(?i)<((?:[a-z][a-z0-9+.-]{1,31}:[^\s<>]+)|(?:[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+))>",
+    )
 });
 static DEFINITION: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?m)^[ \t]{0,3}\[([^\]\[^][^\]\[]*)\]:[ \t]*(?:<([^<>\n]*)>|(\S+))[^\n]*$")
@@ -274,12 +188,18 @@ impl Scan<'_> {
         // A target and a label are read with their link, a text may hold others.
         let mut skip: Vec<Range<usize>> = Vec::new();
         for at in text.match_indices('[').map(|(at, _)| at) {
-            let escaped = text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+            let escaped =
+                text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
             while skip.first().is_some_and(|first| first.end <= at) {
                 skip.remove(0);
             }
             let inside = skip.iter().any(|range| range.contains(&at));
-            if inside || escaped || text[..at].ends_with('[') && text[at..].find("]]").is_some() && is_wiki(&text[at - 1..]) {
+            if inside
+                || escaped
+                || text[..at].ends_with('[')
+                    && text[at..].find("]]").is_some()
+                    && is_wiki(&text[at - 1..])
+            {
                 continue;
             }
             if let Some((shown, target, end)) = wiki(&text[at..]) {
@@ -296,7 +216,8 @@ impl Scan<'_> {
                 skip.push(at + close + 1..at + close + 1 + width);
                 continue;
             }
-            let (name, width) = match after.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let (name, width) = match after.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+            {
                 Some(("", _)) => (shown, 2),
                 Some((name, _)) if name.len() <= TEXT_MAX => (name, name.len() + 2),
                 _ => (shown, 0),
@@ -324,7 +245,8 @@ impl Scan<'_> {
         for found in AUTO.captures_iter(&text) {
             let (Some(whole), Some(inner)) = (found.get(0), found.get(1)) else { continue };
             let inner = inner.as_str();
-            let target = if inner.contains(':') { inner.to_owned() } else { format!("mailto:{inner}") };
+            let target =
+                if inner.contains(':') { inner.to_owned() } else { format!("mailto:{inner}") };
             self.add(whole.start(), inner, &target, false);
             read.push(whole.range());
         }
@@ -336,12 +258,16 @@ impl Scan<'_> {
             // address only if it was opened in it.
             loop {
                 let cut = match target.chars().next_back() {
-                    Some('.' | ',' | ';' | ':' | '!' | '?' | '*' | '_' | '~' | '’' | '…') => true,
+                    Some('.' | ',' | ';' | ':' | '!' | '?' | '*' | '_' | '~' | '’' | '…') => {
+                        true
+                    }
                     Some(')') => target.matches(')').count() > target.matches('(').count(),
                     Some(']') => target.matches(']').count() > target.matches('[').count(),
                     _ => false,
                 };
-                let Some((last, _)) = target.char_indices().next_back().filter(|_| cut) else { break };
+                let Some((last, _)) = target.char_indices().next_back().filter(|_| cut) else {
+                    break;
+                };
                 target = &target[..last];
             }
             if target.split_once("://").is_some_and(|(_, rest)| !rest.is_empty()) {
@@ -471,7 +397,10 @@ mod tests {
 
     #[test]
     fn markdown_links() {
-        check("a.md", "[one](a.md) ![two](<my pic.png> \"t\")\n[![in](i.png)](out.md)\n[par](a_(b).md) and \\[no](x)\n[two\nlines](z.md#a) [blank](my file.md)\n", expect![[r#"
+        check(
+            "a.md",
+            "[one](a.md) ![two](<my pic.png> \"t\")\n[![in](i.png)](out.md)\n[par](a_(b).md) and \\[no](x)\n[two\nlines](z.md#a) [blank](my file.md)\n",
+            expect![[r#"
             1 "one" -> a.md
             1 "two" -> my pic.png
             2 "![in](i.png)" -> out.md
@@ -479,67 +408,60 @@ mod tests {
             3 "par" -> a_(b).md
             4 "two lines" -> z.md#a
             5 "blank" -> my file.md
-        "#]]);
-        check("a.md", "[A][ref] [Ref][] [ref] [none][x] [ ] [x]\n\n[ref]: <t.md> 'T'\n[unused]: u.md\n[^1]: foot\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.md",
+            "[A][ref] [Ref][] [ref] [none][x] [ ] [x]\n\n[ref]: <t.md> 'T'\n[unused]: u.md\n[^1]: foot\n",
+            expect![[r#"
             1 "A" -> t.md
             1 "Ref" -> t.md
             1 "ref" -> t.md
             4 "" -> u.md
-        "#]]);
-        check("a.md", "see <https://a.b/c>, <x@y.org>, https://d.e/f(g). [[Page|P]] [[Other#h]]\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.md",
+            "see <https://a.b/c>, <x@y.org>, https://d.e/f(g). [[Page|P]] [[Other#h]]\n",
+            expect![[r#"
             1 "https://a.b/c" -> https://a.b/c
             1 "x@y.org" -> mailto:x@y.org
             1 "https://d.e/f(g)" -> https://d.e/f(g)
             1 "P" -> Page wiki
             1 "Other#h" -> Other#h wiki
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn code_holds_no_links() {
-        check("a.md", "`[a](b)` ``[c](`d)`` [e](f)\n```\n[g](h)\n```\n<!-- [i](j) -->\n", expect![[r#"
+        check(
+            "a.md",
+            "`[a](b)` ``[c](`d)`` [e](f)\n```\n[g](h)\n```\n<!-- [i](j) -->\n",
+            expect![[r#"
             1 "e" -> f
-        "#]]);
-        check("a.rs", "x[0](y); // https://a.b/c.\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.rs",
+            "x[0](y); // https://a.b/c.\n",
+            expect![[r#"
             1 "https://a.b/c" -> https://a.b/c
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn html_links() {
-        check("a.html", "<a class=x href=\"a.html?x=1&amp;y\">A <b>b</b></a>\n<img alt='' src='i.png'><a href=\"javascript:x\">no</a>\n<!-- <a href=no> --><script src=s.js>var a = 'http://no';</script>\n", expect![[r#"
+        check(
+            "a.html",
+            "<a class=x href=\"a.html?x=1&amp;y\">A <b>b</b></a>\n<img alt='' src='i.png'><a href=\"javascript:x\">no</a>\n<!-- <a href=no> --><script src=s.js>var a = 'http://no';</script>\n",
+            expect![[r#"
             1 "A b" -> a.html?x=1&y
             2 "" -> i.png
             3 "" -> s.js
-        "#]]);
-    }
-
-    #[test]
-    fn kinds_are_told_by_the_target() {
-        for (target, kind) in [
-            ("a.md", Kind::Relative),
-            ("https://x", Kind::Web),
-            ("//cdn/x", Kind::Web),
-            ("mailto:a@b", Kind::Mail),
-            ("#top", Kind::Anchor),
-            ("a:b.md", Kind::Relative),
-        ] {
-            assert_eq!(Kind::of(target), kind, "{target}");
-        }
-    }
-
-    #[test]
-    fn targets_are_seen_from_their_file() {
-        let check = |target: &str, expect: Option<&str>| {
-            assert_eq!(resolve("docs/a/x.md", target).as_deref(), expect, "{target}");
-        };
-        check("y.md#part", Some("docs/a/y.md"));
-        check("../b/my%20file.md?x", Some("docs/b/my file.md"));
-        check("/top.md", Some("top.md"));
-        check("../..", Some("."));
-        check("../../../up.md", None);
-        check("100%.md", Some("docs/a/100%.md"));
-        assert_eq!(resolve_raw("x.md", "a#b.md").as_deref(), Some("a#b.md"));
+        "#]],
+        );
     }
 
     proptest! {

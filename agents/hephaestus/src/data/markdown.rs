@@ -111,9 +111,8 @@ fn front_matter(lines: &[&str], markup: Markup) -> usize {
     }
     let end = lines.iter().skip(1).position(|line| fence.contains(&line.trim_end()));
     // A rule at the top is none: front matter holds keys.
-    let keys = |count: usize| {
-        lines.iter().skip(1).take(count).any(|line| line.contains([':', '=']))
-    };
+    let keys =
+        |count: usize| lines.iter().skip(1).take(count).any(|line| line.contains([':', '=']));
     end.filter(|count| keys(*count)).map_or(0, |count| count + 2)
 }
 
@@ -248,7 +247,8 @@ static HTML_HEADING: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 #[expect(clippy::expect_used, reason = "a constant pattern, used by a test")]
-static TAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)<[^>]*>").expect("a sound pattern"));
+static TAG: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?s)<[^>]*>").expect("a sound pattern"));
 
 fn html(source: &str) -> Vec<Heading> {
     HTML_HEADING
@@ -311,29 +311,49 @@ mod tests {
 
     #[test]
     fn headings_of_every_kind() {
-        check("a.md", "# One #\n\nTwo\n===\n\nThree\n---\n\n### *Four* C#\n#no\n<h2 id=x>Fi<b>ve</b> &amp; six</h2>\n", expect![[r#"
+        check(
+            "a.md",
+            "# One #\n\nTwo\n===\n\nThree\n---\n\n### *Four* C#\n#no\n<h2 id=x>Fi<b>ve</b> &amp; six</h2>\n",
+            expect![[r#"
             1 1 One
             3 1 Two
             6 2 Three
             9 3 *Four* C#
             11 2 Five & six
-        "#]]);
-        check("a.html", "<html>\n<h1>A\n B</h1># no\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.html",
+            "<html>\n<h1>A\n B</h1># no\n",
+            expect![[r#"
             2 1 A B
-        "#]]);
-        check("a.adoc", "= T\n\n== S\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.adoc",
+            "= T\n\n== S\n",
+            expect![[r#"
             1 1 T
             3 2 S
-        "#]]);
-        check("a.org", "* T\n** S\n- no\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.org",
+            "* T\n** S\n- no\n",
+            expect![[r#"
             1 1 T
             2 2 S
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_only_looks_like_a_heading() {
-        check("a.md", "---\ntitle: x\n---\n\n```\n# no\n```\n\n    # no\n\n- item\n---\n\n| a |\n---\n\ntext\n-\n", expect![""]);
+        check(
+            "a.md",
+            "---\ntitle: x\n---\n\n```\n# no\n```\n\n    # no\n\n- item\n---\n\n| a |\n---\n\ntext\n-\n",
+            expect![""],
+        );
     }
 
     #[test]

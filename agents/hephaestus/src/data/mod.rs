@@ -3,10 +3,12 @@
 //! function here is pure: text in, values out.
 
 pub(crate) mod code;
+pub(crate) mod condition;
 pub(crate) mod date;
 pub(crate) mod delimited;
 pub(crate) mod dotted;
 pub(crate) mod failures;
+pub(crate) mod find;
 pub(crate) mod format;
 pub(crate) mod language;
 pub(crate) mod links;
@@ -14,7 +16,11 @@ pub(crate) mod markdown;
 pub(crate) mod number;
 pub(crate) mod owner;
 pub(crate) mod records;
+pub(crate) mod strict;
+pub(crate) mod target;
+pub(crate) mod task_table;
 pub(crate) mod tasks;
+pub(crate) mod template;
 pub(crate) mod text;
 pub(crate) mod words;
 

@@ -21,7 +21,22 @@ struct Written {
 
 /// Signs of currencies and of percent that may stand before or after a number.
 fn is_unit(c: char) -> bool {
-    matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₽' | '₩' | '₺' | '₴' | '₪' | '฿' | '₫' | '¢' | '%')
+    matches!(
+        c,
+        '$' | '€'
+            | '£'
+            | '¥'
+            | '₹'
+            | '₽'
+            | '₩'
+            | '₺'
+            | '₴'
+            | '₪'
+            | '฿'
+            | '₫'
+            | '¢'
+            | '%'
+    )
 }
 
 fn is_group_blank(c: char) -> bool {
@@ -32,7 +47,8 @@ fn is_group_blank(c: char) -> bool {
 fn strip_unit(text: &str, front: bool) -> &str {
     const CODES: [&str; 4] = ["kr", "Kr", "Fr.", "R$"];
     let known = |code: &str| {
-        CODES.contains(&code) || code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+        CODES.contains(&code)
+            || code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
     };
     let at = if front {
         text.find(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+' | '.' | ','))
@@ -112,7 +128,8 @@ fn shape(body: &str) -> Shape {
     match (dots, commas) {
         (0, 0) => Shape::Whole,
         (1, 0) | (0, 1) => {
-            let (mark, fraction_of) = if dots == 1 { ('.', Point::Dot) } else { (',', Point::Comma) };
+            let (mark, fraction_of) =
+                if dots == 1 { ('.', Point::Dot) } else { (',', Point::Comma) };
             let (whole, fraction) = body.split_once(mark).unwrap_or_default();
             let either = fraction.len() == 3
                 && (1..=3).contains(&whole.len())
@@ -150,7 +167,8 @@ pub(crate) fn point_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<P
 /// comma groups and the dot is before a fraction.
 pub(crate) fn parse(text: &str, point: Option<Point>) -> Option<Decimal> {
     let text = text.trim();
-    if text.contains(['e', 'E']) && text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+    if text.contains(['e', 'E'])
+        && text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
     {
         return Decimal::from_scientific(text).ok();
     }
@@ -242,8 +260,24 @@ mod tests {
     #[test]
     fn what_is_no_number_is_none() {
         for text in [
-            "", "-", "n/a", "1.2.3", "12-34", "1,23,4", "2025-03-01", "12:30", "0x1f", "1_000",
-            "--3", "5.", "abc", "12 apples", "1,2,3", "+", "€", "١٢",
+            "",
+            "-",
+            "n/a",
+            "1.2.3",
+            "12-34",
+            "1,23,4",
+            "2025-03-01",
+            "12:30",
+            "0x1f",
+            "1_000",
+            "--3",
+            "5.",
+            "abc",
+            "12 apples",
+            "1,2,3",
+            "+",
+            "€",
+            "١٢",
         ] {
             assert_eq!(parse(text, None), None, "{text:?}");
         }

@@ -57,10 +57,14 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         handle_last: regex(format!(r"(?:^|\s)[(\[]?{handle}[)\].]*$")),
         handle: regex(format!(r"(?:^|[\s(\[]){handle}")),
         bracket_first: regex(format!(r"^[(\[]\s*({names})\s*[)\]]\s*[:–—-]?\s+")),
-        colon: regex(format!(r"^(?:\*\*|__|\*|_)?({names})(?:\*\*|__|\*|_)?(?:\s*:|\s+[–—-])(?:\*\*|__|\*|_)?\s+")),
+        colon: regex(format!(
+            r"^(?:\*\*|__|\*|_)?({names})(?:\*\*|__|\*|_)?(?:\s*:|\s+[–—-])(?:\*\*|__|\*|_)?\s+"
+        )),
         promise: regex(format!(r"^(?:\*\*|__)?({names})(?:\*\*|__)?\s+((?i:{promise}))\s+")),
         owner_first: regex(format!(r"^(?i:{owner})\s*[:=]\s*@?({names})\s*[,;.:–—-]\s*")),
-        owner_last: regex(format!(r"[\s(\[,;.|–—-]+(?i:{owner})\s*(?:[:=]\s*|\s)@?({names})\s*[)\].]*$")),
+        owner_last: regex(format!(
+            r"[\s(\[,;.|–—-]+(?i:{owner})\s*(?:[:=]\s*|\s)@?({names})\s*[)\].]*$"
+        )),
         bracket_last: regex(format!(r"\s*[(\[]\s*({names})\s*[)\]]?\.?$")),
         comma_last: regex(format!(r"(?:,|;)\s*({names})\s*[)\]]$")),
         dash_last: regex(format!(r"\s+(?:--?|[–—])\s*({names})\.?$")),
@@ -126,7 +130,9 @@ fn first(owned: &mut Owned<'_>) {
         (owned.person, owned.text) = (name(who), rest);
         return;
     }
-    for regex in [&patterns.owner_first, &patterns.bracket_first, &patterns.colon, &patterns.promise] {
+    for regex in
+        [&patterns.owner_first, &patterns.bracket_first, &patterns.colon, &patterns.promise]
+    {
         let Some((who, rest, promise)) = found(regex) else { continue };
         // "Talk to Bob" is no promise of somebody named Talk.
         let verb = promise.as_deref() != Some("to") || rest.starts_with(char::is_lowercase);
@@ -146,7 +152,10 @@ fn last_person(owned: &mut Owned<'_>) -> bool {
     }
     let patterns = &*PATTERNS;
     let regexes = [
-        &patterns.handle_last, &patterns.owner_last, &patterns.bracket_last, &patterns.comma_last,
+        &patterns.handle_last,
+        &patterns.owner_last,
+        &patterns.bracket_last,
+        &patterns.comma_last,
         &patterns.dash_last,
     ];
     for (i, regex) in regexes.into_iter().enumerate() {
@@ -168,14 +177,18 @@ fn last_due(owned: &mut Owned<'_>, order: Option<Order>) -> bool {
     let text = owned.text;
     let Some(found) = date::find(text, order).pop() else { return false };
     let tail = text.get(found.end..).unwrap_or_default();
-    let (Some(day), true) = (found.date, tail.chars().all(|c| matches!(c, ' ' | ')' | ']' | '.' | '!' | ',')))
+    let (Some(day), true) =
+        (found.date, tail.chars().all(|c| matches!(c, ' ' | ')' | ']' | '.' | '!' | ',')))
     else {
         return false;
     };
     let before = text.get(..found.start).unwrap_or_default();
     // `(Anna, by 2025-03-01)`: the bracket closes what was opened before.
     let cut = |end: usize| {
-        before.get(..end).unwrap_or_default().trim_end_matches([' ', ',', ';', '(', '[', '–', '—', '-', ':', '|', '@'])
+        before
+            .get(..end)
+            .unwrap_or_default()
+            .trim_end_matches([' ', ',', ';', '(', '[', '–', '—', '-', ':', '|', '@'])
     };
     let is_clock = |c: char| matches!(c, '📅' | '🗓' | '⏰' | '⌛' | '⏳' | '\u{fe0f}' | ' ');
     let rest = if let Some(due) = PATTERNS.due.find(before) {
@@ -210,7 +223,11 @@ mod tests {
     fn check(text: &str, task: &str, person: &str, due: &str) {
         let found = split(text, None);
         let day = found.due.map(|day| day.to_string()).unwrap_or_default();
-        assert_eq!((found.text, found.person.as_str(), day.as_str()), (task, person, due), "{text:?}");
+        assert_eq!(
+            (found.text, found.person.as_str(), day.as_str()),
+            (task, person, due),
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -231,7 +248,12 @@ mod tests {
         check("send the report — Anna", "send the report", "Anna", "");
         check("send the report - Anna", "send the report", "Anna", "");
         check("send the report, owner: Anna", "send the report", "Anna", "");
-        check("send the report (assigned to Anna de Vries)", "send the report", "Anna de Vries", "");
+        check(
+            "send the report (assigned to Anna de Vries)",
+            "send the report",
+            "Anna de Vries",
+            "",
+        );
     }
 
     #[test]
@@ -240,7 +262,12 @@ mod tests {
         check("Anna: send it by 3 March 2025.", "send it", "Anna", "2025-03-03");
         check("send it (Anna, due 2025-03-01)", "send it", "Anna", "2025-03-01");
         check("send it (due: 2025-03-01, Anna)", "send it", "Anna", "2025-03-01");
-        check("Angebot schicken bis zum 3. März 2025 (Anna)", "Angebot schicken", "Anna", "2025-03-03");
+        check(
+            "Angebot schicken bis zum 3. März 2025 (Anna)",
+            "Angebot schicken",
+            "Anna",
+            "2025-03-03",
+        );
         check("send it 📅 2025-03-01", "send it", "", "2025-03-01");
         check("send it due:2025-03-01", "send it", "", "2025-03-01");
         check("send it by Friday, 7 March 2025", "send it", "", "2025-03-07");

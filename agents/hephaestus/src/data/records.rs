@@ -220,7 +220,11 @@ impl Table {
         self.rows
             .iter()
             .map(|row| {
-                self.columns.iter().zip(&row.cells).map(|(name, value)| cell(row, name, value)).collect()
+                self.columns
+                    .iter()
+                    .zip(&row.cells)
+                    .map(|(name, value)| cell(row, name, value))
+                    .collect()
             })
             .collect()
     }
@@ -349,7 +353,10 @@ mod tests {
         let number = |text: &str, column: usize| {
             let table = Table::from_cells(delimited::parse(text, None).unwrap());
             let cell = table.rows[0].cells[column].clone();
-            (table.reading(column).number(&cell).unwrap().to_string(), table.typed().rows[0].cells[column].clone())
+            (
+                table.reading(column).number(&cell).unwrap().to_string(),
+                table.typed().rows[0].cells[column].clone(),
+            )
         };
         assert_eq!(number("a;b\n1.234;x\n", 0), ("1234".to_owned(), json!("1.234")));
         assert_eq!(number("a,b\n1.234,x\n", 0), ("1.234".to_owned(), json!(1.234)));

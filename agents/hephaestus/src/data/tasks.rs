@@ -4,6 +4,7 @@
 use super::date::{self, Order};
 use super::markdown::{self, Line, Markup, indent, item_text, plain};
 use super::owner;
+use super::task_table::{TableColumns, table_header};
 use super::words::{WORDS, alternatives, is_blank};
 use jiff::civil::Date;
 use regex::Regex;
@@ -85,7 +86,9 @@ pub(crate) fn find(source: &str, markup: Markup) -> Vec<Task> {
     for (i, line) in lines.iter().enumerate().filter(|(_, line)| !line.code) {
         if let Some((level, text)) = headings.get(&line.number) {
             // `** TODO call the bank` in an outline is a task, and no section.
-            if markup == Markup::Org && let Some(task) = org_task(line, text, order) {
+            if markup == Markup::Org
+                && let Some(task) = org_task(line, text, order)
+            {
                 found.push(task);
                 continue;
             }
@@ -123,7 +126,8 @@ fn unquoted(line: &str) -> &str {
 fn announces(text: &str) -> bool {
     let text = plain(text.trim_end_matches(':')).trim_end_matches(':').to_lowercase();
     let text = text.trim_matches(|c: char| !c.is_alphanumeric());
-    let text = text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ')' | ' '));
+    let text =
+        text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ')' | ' '));
     let text = text.split(" (").next().unwrap_or(text).trim();
     if WORDS.task_headings.contains(text) {
         return true;
@@ -144,7 +148,8 @@ fn enter(section: &mut Option<Section>, level: usize, text: &str) {
         *section = Some(Section::new(Some(level)));
         return;
     }
-    let inside = section.as_ref().is_some_and(|section| section.level.is_some_and(|own| level > own));
+    let inside =
+        section.as_ref().is_some_and(|section| section.level.is_some_and(|own| level > own));
     match section {
         Some(section) if inside => {
             section.person = if owner::is_name(text) { owner::name(text) } else { String::new() };
@@ -170,7 +175,8 @@ fn org_task(line: &Line<'_>, heading: &str, order: Option<Order>) -> Option<Task
     Some(task(line, rest, done, order, ""))
 }
 
-fn task(line: &Line<'_>, text: &str, done: bool, order: Option<Order>, person: &str) -> Task {
+/// Takes the text of a task apart.
+pub(super) fn task(line: &Line<'_>, text: &str, done: bool, order: Option<Order>, person: &str) -> Task {
     let struck = text.trim().strip_prefix("~~").and_then(|rest| rest.strip_suffix("~~"));
     let text = struck.unwrap_or(text);
     let over = DONE_LAST.find(text).filter(|over| over.start() > 0);
@@ -230,7 +236,8 @@ fn task_of_line(
                 return Vec::new();
             }
             open.blank = false;
-            if let Some(name) = only_name(body, next, depth) {
+            let listed = next.is_some_and(|next| item_text(next.trim()).is_some());
+            if let Some(name) = only_name(body, listed) {
                 (open.person, open.group, open.depth, open.done) = (name, None, None, false);
                 return Vec::new();
             }
@@ -240,7 +247,8 @@ fn task_of_line(
                 if open.level.is_none() && !over {
                     *section = None;
                 } else {
-                    (open.person, open.group, open.depth, open.done) = (String::new(), None, None, over);
+                    (open.person, open.group, open.depth, open.done) =
+                        (String::new(), None, None, over);
                 }
                 return Vec::new();
             }
@@ -295,13 +303,12 @@ fn marker(body: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// `Anna:`, `**Anna**`, or `Anna` with deeper items below.
-fn only_name(body: &str, next: Option<&str>, depth: usize) -> Option<String> {
+/// `Anna:`, `**Anna**`, or `Anna` with a list below.
+fn only_name(body: &str, listed: bool) -> Option<String> {
     let bare = plain(plain(body).trim_end_matches(':'));
     let marked = bare.len() < body.len();
-    let deeper = next.is_some_and(|next| item_text(next.trim()).is_some() && indent(next) > depth);
     let name = bare.trim_start_matches('@');
-    (owner::is_name(name) && (marked || deeper)).then(|| owner::name(name))
+    (owner::is_name(name) && (marked || listed)).then(|| owner::name(name))
 }
 
 impl Section {
@@ -325,8 +332,9 @@ impl Section {
         if is_blank(plain(body).trim_end_matches('.')) {
             return Vec::new();
         }
-        let deeper = next.is_some_and(|next| item_text(next.trim()).is_some() && indent(next) > depth);
-        if deeper && let Some(name) = only_name(body, next, depth) {
+        let deeper =
+            next.is_some_and(|next| item_text(next.trim()).is_some() && indent(next) > depth);
+        if deeper && let Some(name) = only_name(body, true) {
             self.group = Some((depth, name));
             self.depth = None;
             return Vec::new();
@@ -341,75 +349,6 @@ impl Section {
         // Below an item stand its details, unless they name somebody.
         let detail = depth > top + 1 && owner::split(body, order).person.is_empty();
         if detail { Vec::new() } else { vec![found] }
-    }
-}
-
-/// Which columns of a table hold what.
-struct TableColumns {
-    task: usize,
-    person: Option<usize>,
-    due: Option<usize>,
-    status: Option<usize>,
-    /// The rows do not begin with `|`.
-    bare: bool,
-}
-
-/// The cells of a row; `\|` is no border.
-fn cells(row: &str) -> Vec<&str> {
-    let row = row.trim();
-    let row = row.strip_prefix('|').unwrap_or(row);
-    let row = row.strip_suffix('|').filter(|rest| !rest.ends_with('\\')).unwrap_or(row);
-    let mut found = Vec::new();
-    let mut start = 0;
-    for (at, _) in row.match_indices('|') {
-        if !row[..at].ends_with('\\') {
-            found.push(row[start..at].trim());
-            start = at + 1;
-        }
-    }
-    found.push(row[start..].trim());
-    found
-}
-
-fn table_header(row: &str, next: Option<&Line<'_>>, in_section: bool) -> Option<TableColumns> {
-    let rule = next.map(|next| next.text.trim()).filter(|next| {
-        next.contains('-') && next.contains('|') && next.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '))
-    });
-    rule.filter(|_| row.contains('|'))?;
-    let names: Vec<String> = cells(row).iter().map(|cell| plain(cell).to_lowercase()).collect();
-    let at = |known: &std::collections::HashSet<String>| names.iter().position(|name| known.contains(name));
-    let words = &WORDS.columns;
-    let task = at(&words.task)?;
-    let other = |found: Option<usize>| found.filter(|at| *at != task);
-    let (person, due, status) =
-        (other(at(&words.person)), other(at(&words.due)), other(at(&words.status)));
-    (in_section || person.is_some() || due.is_some() && status.is_some())
-        .then(|| TableColumns { task, person, due, status, bare: !row.starts_with('|') })
-}
-
-impl TableColumns {
-    fn task(&self, line: &Line<'_>, row: &str, order: Option<Order>) -> Option<Task> {
-        let cells = cells(row);
-        let cell = |at: Option<usize>| at.and_then(|at| cells.get(at)).map_or("", |cell| *cell);
-        let text = cells.get(self.task).copied().filter(|text| !is_blank(text))?;
-        if row.chars().all(|c| matches!(c, '|' | '-' | ':' | ' ')) {
-            return None;
-        }
-        let whose = cell(self.person);
-        let person = if is_blank(whose) { String::new() } else { owner::name(whose) };
-        let status = plain(cell(self.status)).to_lowercase();
-        let done = WORDS.done.contains(&status) || matches!(status.as_str(), "[x]");
-        // A person in a column of its own leaves the text of the task alone.
-        let mut found = task(line, text, done, order, "");
-        if self.person.is_some() {
-            let struck = text.strip_prefix("~~").and_then(|rest| rest.strip_suffix("~~"));
-            found.text = struck.unwrap_or(text).to_owned();
-            found.person = person;
-        }
-        if let Some(due) = date::find(cell(self.due), order).first().and_then(|found| found.date) {
-            found.due = Some(due);
-        }
-        Some(found)
     }
 }
 
@@ -433,7 +372,10 @@ mod tests {
 
     #[test]
     fn checkboxes() {
-        check("a.md", "# Notes\n- [ ] Anna: send report by 2025-03-01\n* [x] done\n1. [ ] third\n  - [X] nested\n> - [ ] quoted\n[ ] bare\n☐ boxed\n- [](link) no\n```\n- [ ] code\n```\n- [-] dropped\n", expect![[r#"
+        check(
+            "a.md",
+            "# Notes\n- [ ] Anna: send report by 2025-03-01\n* [x] done\n1. [ ] third\n  - [X] nested\n> - [ ] quoted\n[ ] bare\n☐ boxed\n- [](link) no\n```\n- [ ] code\n```\n- [-] dropped\n",
+            expect![[r#"
             2 [ ] send report | Anna | 2025-03-01
             3 [x] done |  | 
             4 [ ] third |  | 
@@ -442,12 +384,16 @@ mod tests {
             7 [ ] bare |  | 
             8 [ ] boxed |  | 
             13 [x] dropped |  | 
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn marked_lines() {
-        check("a.txt", "TODO: call the bank\nTodo: (Anna) write\n- **Action item:** Bob to book a room\nACTION(Eve): ask\nsome text TODO: and this\nTODO buy milk\nAufgabe: Jürgen wird das Angebot schicken\nmy todo is long\n> ACTION: quoted\n", expect![[r#"
+        check(
+            "a.txt",
+            "TODO: call the bank\nTodo: (Anna) write\n- **Action item:** Bob to book a room\nACTION(Eve): ask\nsome text TODO: and this\nTODO buy milk\nAufgabe: Jürgen wird das Angebot schicken\nmy todo is long\n> ACTION: quoted\n",
+            expect![[r#"
             1 [ ] call the bank |  | 
             2 [ ] write | Anna | 
             3 [ ] book a room | Bob | 
@@ -456,45 +402,72 @@ mod tests {
             6 [ ] buy milk |  | 
             7 [ ] das Angebot schicken | Jürgen | 
             9 [ ] quoted |  | 
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn sections() {
-        check("a.md", "# Meeting\n- talked\n\n## Action items\n- Anna: send report\n  - with figures\n- Bob will call\n- none\n\nsome prose here\nEve: write minutes\n\n### Carl\n- paint\n\n## Decisions\n- go on\n", expect![[r#"
+        check(
+            "a.md",
+            "# Meeting\n- talked\n\n## Action items\n- Anna: send report\n  - with figures\n- Bob will call\n- none\n\nsome prose here\nEve: write minutes\n\n### Carl\n- paint\n\n## Decisions\n- go on\n",
+            expect![[r#"
             5 [ ] send report | Anna | 
             7 [ ] call | Bob | 
             11 [ ] write minutes | Eve | 
             14 [ ] paint | Carl | 
-        "#]]);
-        check("a.txt", "Nächste Schritte:\n- Anna:\n  - Bericht schreiben\n  - Bank anrufen\n- ~~Raum buchen~~\n\nSonst nichts.\n- kein Punkt\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.txt",
+            "Nächste Schritte:\n- Anna:\n  - Bericht schreiben\n  - Bank anrufen\n- ~~Raum buchen~~\n\nSonst nichts.\n- kein Punkt\n",
+            expect![[r#"
             3 [ ] Bericht schreiben | Anna | 
             4 [ ] Bank anrufen | Anna | 
             5 [x] Raum buchen |  | 
-        "#]]);
-        check("a.txt", "ACTION ITEMS\n\n1. Anna to send it\n2. Bob: call\nAction items: Eve to ask; Max to answer\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "a.txt",
+            "ACTION ITEMS\n\n1. Anna to send it\n2. Bob: call\nAction items: Eve to ask; Max to answer\n",
+            expect![[r#"
             3 [ ] send it | Anna | 
             4 [ ] call | Bob | 
             5 [ ] ask | Eve | 
             5 [ ] answer | Max | 
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_is_over_is_done() {
-        check("a.md", "## Tasks\n- book a room - done\n- call (erledigt)\n- paint ✅\n- get it done\n\nDone:\n- nothing\n- clean\n\nAnna:\n- write\n", expect![[r#"
+        check(
+            "a.md",
+            "## Tasks\n- book a room - done\n- call (erledigt)\n- paint ✅\n- get it done\n\nDone:\n- nothing\n- clean\n\nAnna:\n- write\n\nTom\n- rest\n",
+            expect![[r#"
             2 [x] book a room |  | 
             3 [x] call |  | 
             4 [x] paint |  | 
             5 [ ] get it done |  | 
             9 [x] clean |  | 
             12 [ ] write | Anna | 
-        "#]]);
+            15 [ ] rest | Tom | 
+        "#]],
+        );
     }
 
     #[test]
     fn headings_that_announce_tasks() {
-        for text in ["Action items", "**Next steps:**", "3. Aufgaben", "Open action items", "Next steps for March", "✅ To-Dos", "Prochaines étapes", "Action Items (2)"] {
+        for text in [
+            "Action items",
+            "**Next steps:**",
+            "3. Aufgaben",
+            "Open action items",
+            "Next steps for March",
+            "✅ To-Dos",
+            "Prochaines étapes",
+            "Action Items (2)",
+        ] {
             assert!(announces(text), "{text}");
         }
         for text in ["Decisions", "Completed tasks", "Actions taken yesterday", "A step back"] {
@@ -504,19 +477,27 @@ mod tests {
 
     #[test]
     fn tables_of_tasks() {
-        check("a.md", "| Task | Owner | Due | Status |\n|---|---|---|---|\n| Send a \\| b | Anna | 2025-03-01 | open |\n| Call | @bob | | Done |\n\n| What | Price |\n|---|---|\n| Tea | 3 |\n", expect![[r#"
+        check(
+            "a.md",
+            "| Task | Owner | Due | Done? |\n|---|---|---|---|\n| Send a \\| b | Anna | 2025-03-01 | open |\n| Call | @bob | | Done |\n\n| What | Price |\n|---|---|\n| Tea | 3 |\n",
+            expect![[r#"
             3 [ ] Send a \| b | Anna | 2025-03-01
             4 [x] Call | bob | 
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn outlines() {
-        check("a.org", "* Home\n** TODO call Anna\n** DONE paint\n- [ ] box\n", expect![[r#"
+        check(
+            "a.org",
+            "* Home\n** TODO call Anna\n** DONE paint\n- [ ] box\n",
+            expect![[r#"
             2 [ ] call Anna |  | 
             3 [x] paint |  | 
             4 [ ] box |  | 
-        "#]]);
+        "#]],
+        );
     }
 
     proptest! {

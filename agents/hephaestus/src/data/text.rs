@@ -29,7 +29,10 @@ fn utf8(bytes: &[u8]) -> Result<String, DataError> {
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-            Err(DataError::line(line, "this is no UTF-8 text; save the file as UTF-8 and try again"))
+            Err(DataError::line(
+                line,
+                "this is no UTF-8 text; save the file as UTF-8 and try again",
+            ))
         }
     }
 }

@@ -52,10 +52,8 @@ impl Tool for Compare {
 
     fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError> {
         let args: Args = parse(&call.args)?;
-        let (left, right) = (
-            source::text(workspace, &args.left)?,
-            source::text(workspace, &args.right)?,
-        );
+        let (left, right) =
+            (source::text(workspace, &args.left)?, source::text(workspace, &args.right)?);
         let (rows, format) = match structured(&args, &left, &right) {
             Some((left, right, as_text)) => (structures(&left, &right, as_text), "structured"),
             None => (texts(&left, &right), "text"),
@@ -87,8 +85,10 @@ fn row(at: &str, change: &str, left: Option<&Value>, right: Option<&Value>) -> V
 /// that only the right side has.
 pub(crate) fn structures(left: &Value, right: &Value, as_text: bool) -> Vec<Value> {
     let (left, right) = (flatten(left), flatten(right));
-    let of_right: HashMap<&str, &Value> = right.iter().map(|(at, value)| (at.as_str(), value)).collect();
-    let of_left: HashMap<&str, &Value> = left.iter().map(|(at, value)| (at.as_str(), value)).collect();
+    let of_right: HashMap<&str, &Value> =
+        right.iter().map(|(at, value)| (at.as_str(), value)).collect();
+    let of_left: HashMap<&str, &Value> =
+        left.iter().map(|(at, value)| (at.as_str(), value)).collect();
     let mut rows = Vec::new();
     for (at, value) in &left {
         match of_right.get(at.as_str()) {
@@ -112,8 +112,12 @@ pub(crate) fn texts(left: &str, right: &str) -> Vec<Value> {
     for op in operations(&left, &right) {
         let (old, new) = match op {
             DiffOp::Equal { .. } => continue,
-            DiffOp::Delete { old_index, old_len, new_index } => (old_index..old_index + old_len, new_index..new_index),
-            DiffOp::Insert { old_index, new_index, new_len } => (old_index..old_index, new_index..new_index + new_len),
+            DiffOp::Delete { old_index, old_len, new_index } => {
+                (old_index..old_index + old_len, new_index..new_index)
+            }
+            DiffOp::Insert { old_index, new_index, new_len } => {
+                (old_index..old_index, new_index..new_index + new_len)
+            }
             DiffOp::Replace { old_index, old_len, new_index, new_len } => {
                 (old_index..old_index + old_len, new_index..new_index + new_len)
             }
@@ -134,7 +138,8 @@ pub(crate) fn texts(left: &str, right: &str) -> Vec<Value> {
 
 fn operations(left: &[&str], right: &[&str]) -> Vec<DiffOp> {
     let start = left.iter().zip(right).take_while(|(a, b)| a == b).count();
-    let (one, other) = (left.get(start..).unwrap_or_default(), right.get(start..).unwrap_or_default());
+    let (one, other) =
+        (left.get(start..).unwrap_or_default(), right.get(start..).unwrap_or_default());
     let end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
     let (old_len, new_len) = (one.len() - end, other.len() - end);
     if old_len.saturating_mul(new_len) > PAIRS_MAX {
@@ -154,43 +159,70 @@ mod tests {
         let output = desk.verified("compare", json!({"left": left.0, "right": right.0})).output;
         let mut shown = format!("{} {} {}\n", output["format"], output["same"], output["count"]);
         for row in output["rows"].as_array().unwrap() {
-            shown.push_str(&format!("{} {} {} -> {}\n", row["at"], row["change"], row["left"], row["right"]));
+            shown.push_str(&format!(
+                "{} {} {} -> {}\n",
+                row["at"], row["change"], row["left"], row["right"]
+            ));
         }
         expect.assert_eq(&shown);
     }
 
     #[test]
     fn data_is_compared_by_place() {
-        check(("a.yaml", "b: 1\na: {x: 1.0, y: old, gone: true}\n"), ("b.json", r#"{"a": {"y": "new", "x": 1, "more": [1]}, "b": 1}"#), expect![[r#"
+        check(
+            ("a.yaml", "b: 1\na: {x: 1.0, y: old, gone: true}\n"),
+            ("b.json", r#"{"a": {"y": "new", "x": 1, "more": [1]}, "b": 1}"#),
+            expect![[r#"
             "structured" false 3
             "a.y" "changed" "old" -> "new"
             "a.gone" "removed" true -> null
             "a.more.0" "added" null -> 1
-        "#]]);
-        check(("a.env", "PORT=80\nX=1\n"), ("b.toml", "PORT = 80\nX = 2\n"), expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.env", "PORT=80\nX=1\n"),
+            ("b.toml", "PORT = 80\nX = 2\n"),
+            expect![[r#"
             "structured" false 1
             "X" "changed" "1" -> 2
-        "#]]);
-        check(("a.ini", "[a]\nx=1\n"), ("b.ini", "; note\n[a]\n x = 1\n"), expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.ini", "[a]\nx=1\n"),
+            ("b.ini", "; note\n[a]\n x = 1\n"),
+            expect![[r#"
             "structured" true 0
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn texts_are_compared_by_line() {
-        check(("a.txt", "one\ntwo\nthree\nfour\n"), ("b.txt", "one\nTWO\nfour\nfive\n"), expect![[r#"
+        check(
+            ("a.txt", "one\ntwo\nthree\nfour\n"),
+            ("b.txt", "one\nTWO\nfour\nfive\n"),
+            expect![[r#"
             "text" false 3
             "2" "changed" "two" -> "TWO"
             "3" "removed" "three" -> null
             "4" "added" null -> "five"
-        "#]]);
-        check(("a.json", "{"), ("b.json", "{}"), expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.json", "{"),
+            ("b.json", "{}"),
+            expect![[r#"
             "text" false 1
             "1" "changed" "{" -> "{}"
-        "#]]);
-        check(("a.txt", ""), ("b.txt", "x\n"), expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.txt", ""),
+            ("b.txt", "x\n"),
+            expect![[r#"
             "text" false 1
             "1" "added" null -> "x"
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 use super::table::sort;
 use crate::args::{parse, rows_schema};
+use crate::data::DataError;
+use crate::data::markdown;
 use crate::data::records::{Row, Table, is_blank_cell};
+use crate::data::template::{self, Piece};
 use crate::data::text::short;
 use crate::error::arguments;
 use crate::tool::{Tool, object, spec};
@@ -19,8 +22,6 @@ const SUBJECTS: [&str; 14] = [
 ];
 /// Entries of a year beyond which a timeline has months too.
 const MONTHS_FROM: usize = 12;
-/// Widest cell that the cells below it are aligned to.
-const ALIGN_MAX: usize = 60;
 
 /// The tool.
 pub(crate) struct Compose;
@@ -112,7 +113,9 @@ pub(crate) fn shown(value: &Value) -> String {
 /// The whole document.
 pub(crate) fn render(args: &Args) -> Result<String, ToolError> {
     let mut blocks: Vec<String> = Vec::new();
-    let paragraph = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let paragraph = |text: &Option<String>| {
+        text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
     if let Some(title) = &args.title {
         blocks.push(format!("# {}", shown(&title.as_str().into())));
     }
@@ -135,7 +138,9 @@ fn totals(args: &Args) -> Option<String> {
     let label = args.total_label.as_deref().unwrap_or("Total");
     let lines: Vec<String> = totals
         .iter()
-        .map(|(name, value)| format!("**{label} {}: {}**", shown(&name.as_str().into()), shown(value)))
+        .map(|(name, value)| {
+            format!("**{label} {}: {}**", shown(&name.as_str().into()), shown(value))
+        })
         .collect();
     // Two blanks at the end of a line keep the next one apart.
     Some(lines.join("  \n"))
@@ -147,43 +152,6 @@ struct Document<'a> {
     table: Table,
     group: Option<usize>,
     columns: Vec<usize>,
-}
-
-/// The fields that a template names.
-pub(crate) fn template_fields(template: &str) -> Result<Vec<&str>, ToolError> {
-    Ok(pieces(template)?
-        .into_iter()
-        .filter_map(|piece| match piece {
-            Piece::Field(name) => Some(name),
-            Piece::Text(_) => None,
-        })
-        .collect())
-}
-
-enum Piece<'t> {
-    Text(&'t str),
-    Field(&'t str),
-}
-
-fn pieces(template: &str) -> Result<Vec<Piece<'_>>, ToolError> {
-    let mut found = Vec::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        found.push(Piece::Text(&rest[..at]));
-        let after = &rest[at + 1..];
-        if let Some(after) = after.strip_prefix('{') {
-            found.push(Piece::Text("{"));
-            rest = after;
-            continue;
-        }
-        let Some(end) = after.find('}') else {
-            return Err(arguments("line: a bracket { is opened and not closed; write {{ for a bracket"));
-        };
-        found.push(Piece::Field(after[..end].trim()));
-        rest = &after[end + 1..];
-    }
-    found.push(Piece::Text(rest));
-    Ok(found)
 }
 
 impl<'a> Document<'a> {
@@ -215,7 +183,7 @@ impl<'a> Document<'a> {
                 .map(|name| column(&table, "columns", name))
                 .collect::<Result<_, _>>()?,
         };
-        for name in template_fields(args.line.as_deref().unwrap_or_default())? {
+        for name in template::fields(args.line.as_deref().unwrap_or_default()).map_err(line_error)? {
             column(&table, "line", name)?;
         }
         Ok(Self { args, table, group, columns })
@@ -242,7 +210,9 @@ impl<'a> Document<'a> {
     fn body(&self, rows: &[&Row]) -> Result<String, ToolError> {
         match self.args.style {
             Style::Table => Ok(self.markdown_table(rows)),
-            _ => Ok(rows.iter().map(|row| self.item(row)).collect::<Result<Vec<_>, _>>()?.join("\n")),
+            _ => {
+                Ok(rows.iter().map(|row| self.item(row)).collect::<Result<Vec<_>, _>>()?.join("\n"))
+            }
         }
     }
 
@@ -272,11 +242,14 @@ impl<'a> Document<'a> {
 
     fn fill(&self, template: &str, row: &Row) -> Result<String, ToolError> {
         let mut text = String::new();
-        for piece in pieces(template)? {
+        for piece in template::pieces(template).map_err(line_error)? {
             match piece {
                 Piece::Text(piece) => text.push_str(piece),
                 Piece::Field(name) => {
-                    let at = self.table.column(name).map_err(|error| arguments(format!("line: {error}")))?;
+                    let at = self
+                        .table
+                        .column(name)
+                        .map_err(|error| arguments(format!("line: {error}")))?;
                     text.push_str(&row.cells.get(at).map(shown).unwrap_or_default());
                 }
             }
@@ -303,20 +276,25 @@ impl<'a> Document<'a> {
         let filled = |at: usize| row.cells.get(at).map(shown).filter(|text| !text.is_empty());
         let subject = SUBJECTS
             .iter()
-            .find_map(|wanted| rest.iter().copied().find(|at| name(*at) == *wanted && filled(*at).is_some()))
+            .find_map(|wanted| {
+                rest.iter().copied().find(|at| name(*at) == *wanted && filled(*at).is_some())
+            })
             .or_else(|| rest.iter().copied().find(|at| filled(*at).is_some()));
         let mut text = subject.and_then(filled).unwrap_or_default();
         let details: Vec<String> = rest
             .iter()
             .filter(|at| Some(**at) != subject)
-            .filter_map(|at| filled(*at).map(|value| match (name(*at), is_tasks) {
-                ("due", _) => format!("due {value}"),
-                ("person", true) => value,
-                (name, _) => format!("{}: {value}", shown(&name.into())),
-            }))
+            .filter_map(|at| {
+                filled(*at).map(|value| match (name(*at), is_tasks) {
+                    ("due", _) => format!("due {value}"),
+                    ("person", true) => value,
+                    (name, _) => format!("{}: {value}", shown(&name.into())),
+                })
+            })
             .chain(place.and_then(|(file, line)| {
                 let (file, line) = (filled(file), filled(line));
-                let both = file.as_ref().zip(line.as_ref()).map(|(file, line)| format!("{file}:{line}"));
+                let both =
+                    file.as_ref().zip(line.as_ref()).map(|(file, line)| format!("{file}:{line}"));
                 both.or(file).or(line)
             }))
             .collect();
@@ -331,35 +309,21 @@ impl<'a> Document<'a> {
         let columns: Vec<usize> =
             self.columns.iter().copied().filter(|at| Some(*at) != self.group).collect();
         let columns = if columns.is_empty() { self.columns.clone() } else { columns };
-        let cell = |text: &str| text.replace('|', "\\|");
         let header: Vec<String> = columns
             .iter()
             .map(|at| cell(&shown(&self.table.columns.get(*at).map_or("", String::as_str).into())))
             .collect();
         let body: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| columns.iter().map(|at| cell(&row.cells.get(*at).map(shown).unwrap_or_default())).collect())
+            .map(|row| {
+                columns
+                    .iter()
+                    .map(|at| cell(&row.cells.get(*at).map(shown).unwrap_or_default()))
+                    .collect()
+            })
             .collect();
         let right: Vec<bool> = columns.iter().map(|at| self.is_numeric(*at)).collect();
-        let width = |i: usize| {
-            let widest = std::iter::once(&header).chain(&body).filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max();
-            widest.unwrap_or(0).clamp(3, ALIGN_MAX)
-        };
-        let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-        let line = |cells: &[String]| {
-            let padded = cells.iter().zip(&widths).zip(&right).map(|((cell, width), right)| {
-                if *right { format!(" {cell:>width$} |") } else { format!(" {cell:<width$} |") }
-            });
-            format!("|{}", padded.collect::<String>())
-        };
-        let rule: String = widths
-            .iter()
-            .zip(&right)
-            .map(|(width, right)| if *right { format!(" {}: |", "-".repeat(width - 1)) } else { format!(" {} |", "-".repeat(*width)) })
-            .collect();
-        let mut lines = vec![line(&header), format!("|{rule}")];
-        lines.extend(body.iter().map(|row| line(row)));
-        lines.join("\n")
+        markdown::table(&header, &body, &right)
     }
 
     fn is_numeric(&self, column: usize) -> bool {
@@ -375,19 +339,27 @@ impl<'a> Document<'a> {
         let reading = self.table.reading(at);
         let day = |row: &Row| row.cells.get(at).and_then(|cell| reading.date(cell));
         let mut blocks = Vec::new();
-        for (year, rows) in runs(rows, |row| day(row).map_or(String::new(), |day| format!("{:04}", day.year()))) {
+        for (year, rows) in
+            runs(rows, |row| day(row).map_or(String::new(), |day| format!("{:04}", day.year())))
+        {
             blocks.push(format!("## {}", if year.is_empty() { self.ungrouped() } else { &year }));
             if year.is_empty() || rows.len() <= MONTHS_FROM {
                 blocks.push(self.body(&rows)?);
                 continue;
             }
-            for (month, rows) in runs(&rows, |row| day(row).map_or(String::new(), |day| format!("{year}-{:02}", day.month()))) {
+            for (month, rows) in runs(&rows, |row| {
+                day(row).map_or(String::new(), |day| format!("{year}-{:02}", day.month()))
+            }) {
                 blocks.push(format!("### {month}"));
                 blocks.push(self.body(&rows)?);
             }
         }
         Ok(blocks)
     }
+}
+
+fn line_error(error: DataError) -> ToolError {
+    arguments(format!("line: {error}"))
 }
 
 fn shown_group(row: &Row, group: usize) -> String {
@@ -433,7 +405,9 @@ mod tests {
 
     #[test]
     fn lists() {
-        check(json!({"rows": tasks(), "title": "Tasks", "intro": "All of them.", "style": "tasks"}), expect![[r#"
+        check(
+            json!({"rows": tasks(), "title": "Tasks", "intro": "All of them.", "style": "tasks"}),
+            expect![[r#"
             # Tasks
 
             All of them.
@@ -449,28 +423,40 @@ mod tests {
             ## Other
 
             - [ ] call (b.md:3)
-        "#]]);
-        check(json!({"rows": tasks(), "line": "{text} ({due}) {{{file}:{line}", "sort_by": "text", "descending": true}), expect![[r#"
+        "#]],
+        );
+        check(
+            json!({"rows": tasks(), "line": "{text} ({due}) {{{file}:{line}", "sort_by": "text", "descending": true}),
+            expect![[r#"
             - send (2025-03-01) {a.md:1
             - paint {a.md:2
             - call {b.md:3
-        "#]]);
-        check(json!({"rows": [{"quote": "a\nb", "n": 1, "ok": true, "none": null}]}), expect![[r#"
+        "#]],
+        );
+        check(
+            json!({"rows": [{"quote": "a\nb", "n": 1, "ok": true, "none": null}]}),
+            expect![[r#"
             - a b (n: 1, ok: yes)
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn tables() {
-        check(json!({"rows": [{"who": "a|b", "sum": 1.5}, {"who": "Jürgen", "sum": "1200"}], "style": "table", "totals": {"sum": "1201.50"}}), expect![[r#"
+        check(
+            json!({"rows": [{"who": "a|b", "sum": 1.5}, {"who": "Jürgen", "sum": "1200"}], "style": "table", "totals": {"sum": "1201.50"}}),
+            expect![[r#"
             | who    |  sum |
             | ------ | ---: |
             | a\|b   |  1.5 |
             | Jürgen | 1200 |
 
             **Total sum: 1201.50**
-        "#]]);
-        check(json!({"rows": [{"g": "x", "a": 1}, {"g": "", "a": 2}], "style": "table", "group_by": "g", "ungrouped": "Sonstiges"}), expect![[r#"
+        "#]],
+        );
+        check(
+            json!({"rows": [{"g": "x", "a": 1}, {"g": "", "a": 2}], "style": "table", "group_by": "g", "ungrouped": "Sonstiges"}),
+            expect![[r#"
             ## x
 
             |   a |
@@ -482,16 +468,19 @@ mod tests {
             |   a |
             | --: |
             |   2 |
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn timelines() {
-        check(json!({"rows": [
+        check(
+            json!({"rows": [
             {"file": "a.md", "line": 2, "date": "2025-03-01", "text": "later"},
             {"file": "a.md", "line": 1, "date": "2024-12-31", "text": "first"},
             {"file": "a.md", "line": 3, "date": "", "text": "undated"},
-        ], "style": "timeline", "title": "Timeline"}), expect![[r#"
+        ], "style": "timeline", "title": "Timeline"}),
+            expect![[r#"
             # Timeline
 
             ## 2024
@@ -505,27 +494,40 @@ mod tests {
             ## Other
 
             - undated (a.md:3)
-        "#]]);
-        let many: Vec<Value> = (1..=13).map(|day| json!({"date": format!("2025-{:02}-01", 1 + day % 2), "text": day})).collect();
-        let text = Desk::new(&[]).verified("compose", json!({"rows": many, "style": "timeline"})).output;
+        "#]],
+        );
+        let many: Vec<Value> = (1..=13)
+            .map(|day| json!({"date": format!("2025-{:02}-01", 1 + day % 2), "text": day}))
+            .collect();
+        let text =
+            Desk::new(&[]).verified("compose", json!({"rows": many, "style": "timeline"})).output;
         assert!(text["text"].as_str().unwrap().contains("### 2025-02\n\n- **2025-02-01** 1\n"));
     }
 
     #[test]
     fn nothing_and_texts() {
-        check(json!({"rows": [], "title": "T"}), expect![[r#"
+        check(
+            json!({"rows": [], "title": "T"}),
+            expect![[r#"
             # T
 
             Nothing was found.
-        "#]]);
-        check(json!({"rows": [], "empty": "Keine."}), expect![[r#"
+        "#]],
+        );
+        check(
+            json!({"rows": [], "empty": "Keine."}),
+            expect![[r#"
             Keine.
-        "#]]);
-        check(json!({"text": "hello\n\n", "title": "T"}), expect![[r#"
+        "#]],
+        );
+        check(
+            json!({"text": "hello\n\n", "title": "T"}),
+            expect![[r#"
             # T
 
             hello
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

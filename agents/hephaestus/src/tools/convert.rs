@@ -91,11 +91,7 @@ impl Tool for Convert {
 }
 
 /// The value that shall stand in the file.
-pub(crate) fn wanted(
-    args: &Args,
-    to: Format,
-    workspace: &Workspace,
-) -> Result<Value, ToolError> {
+pub(crate) fn wanted(args: &Args, to: Format, workspace: &Workspace) -> Result<Value, ToolError> {
     let value = match (&args.from, &args.value) {
         (Some(path), None) => source::value(workspace, path)?,
         (None, Some(value)) => value.clone(),
@@ -150,7 +146,10 @@ fn survives(format: Format, value: &Value, back: &Value) -> Result<(), ToolError
         None if wanted.len() == found.len() => Ok(()),
         _ => {
             let at = differ.map_or("the end", |((at, _), _)| at.as_str());
-            Err(malformed(format!("the data cannot be said in {} without loss: {at}", format.as_str())))
+            Err(malformed(format!(
+                "the data cannot be said in {} without loss: {at}",
+                format.as_str()
+            )))
         }
     }
 }
@@ -170,7 +169,10 @@ mod tests {
 
     #[test]
     fn tables() {
-        check(("a.csv", "\u{feff}Name;Betrag;PLZ\r\nJürgen;1,50;01234\r\n\"a;b\";;80331\r\n"), "out/a.json", expect![[r#"
+        check(
+            ("a.csv", "\u{feff}Name;Betrag;PLZ\r\nJürgen;1,50;01234\r\n\"a;b\";;80331\r\n"),
+            "out/a.json",
+            expect![[r#"
             {"path":"out/a.json","format":"json","rows":2,"bytes":141}
             [
               {
@@ -184,8 +186,12 @@ mod tests {
                 "PLZ": "80331"
               }
             ]
-        "#]]);
-        check(("a.csv", "name,n\nx,1\ny,\n"), "a.toml", expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.csv", "name,n\nx,1\ny,\n"),
+            "a.toml",
+            expect![[r#"
             {"path":"a.toml","format":"toml","rows":2,"bytes":47}
             [[rows]]
             name = "x"
@@ -193,24 +199,33 @@ mod tests {
 
             [[rows]]
             name = "y"
-        "#]]);
-        check(("a.toml", "[[rows]]\nname = \"x\"\nn = 1.5\n"), "a.tsv", expect![[r#"
+        "#]],
+        );
+        check(
+            ("a.toml", "[[rows]]\nname = \"x\"\nn = 1.5\n"),
+            "a.tsv",
+            expect![[r#"
             {"path":"a.tsv","format":"tsv","rows":1,"bytes":13}
             name	n
             x	1.5
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn structures() {
-        check(("a.yaml", "# c\nserver:\n  port: 8080\n  tags: [a, b]\nname: x\n"), "a.toml", expect![[r#"
+        check(
+            ("a.yaml", "# c\nserver:\n  port: 8080\n  tags: [a, b]\nname: x\n"),
+            "a.toml",
+            expect![[r#"
             {"path":"a.toml","format":"toml","rows":null,"bytes":51}
             name = "x"
 
             [server]
             port = 8080
             tags = ["a", "b"]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -224,17 +239,29 @@ mod tests {
 
     #[test]
     fn errors_say_what_and_where() {
-        let desk = Desk::new(&[("a.json", r#"{"a": [1, null]}"#), ("b.json", r#"[{"a": [1]}]"#), ("c.csv", "")]);
+        let desk = Desk::new(&[
+            ("a.json", r#"{"a": [1, null]}"#),
+            ("b.json", r#"[{"a": [1]}]"#),
+            ("c.csv", ""),
+        ]);
         let check = |args: Value, code: ErrorCode, text: &str| {
             let error = desk.prepare("convert", args).unwrap_err();
             assert_eq!(error.code, code);
             assert!(error.to_string().contains(text), "{error}");
         };
-        check(json!({"from": "a.json", "to": "a.toml"}), ErrorCode::Malformed, "at a.1: TOML has no way to say null");
+        check(
+            json!({"from": "a.json", "to": "a.toml"}),
+            ErrorCode::Malformed,
+            "at a.1: TOML has no way to say null",
+        );
         check(json!({"from": "b.json", "to": "b.csv"}), ErrorCode::Malformed, "at 0.a: a cell");
         check(json!({"from": "c.csv", "to": "c.json"}), ErrorCode::Malformed, "it is empty");
         check(json!({"from": "a.json", "to": "a.txt"}), ErrorCode::Arguments, "a.txt");
         check(json!({"from": "a.json", "to": "./a.json"}), ErrorCode::Arguments, "over itself");
-        check(json!({"from": "a.json", "to": "a.ini"}), ErrorCode::Malformed, "are read, not written");
+        check(
+            json!({"from": "a.json", "to": "a.ini"}),
+            ErrorCode::Malformed,
+            "are read, not written",
+        );
     }
 }

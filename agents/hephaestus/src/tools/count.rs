@@ -215,25 +215,41 @@ mod tests {
             ("n.md", "# Tïtle\n\nzwei  wörter\n"),
         ]);
         desk.put("z.bin", b"\0\n\n");
-        check(&desk, "file", expect![[r#"
+        check(
+            &desk,
+            "file",
+            expect![[r#"
             {"file":"a.rs","language":"Rust","lines":3,"words":7,"bytes":21,"code":1,"comments":1,"blank":1}
             {"file":"n.md","language":"Markdown","lines":3,"words":4,"bytes":24,"code":2,"comments":0,"blank":1}
             {"file":"src/b.py","language":"Python","lines":3,"words":5,"bytes":14,"code":1,"comments":1,"blank":1}
             {"file":"src/c.rs","language":"Rust","lines":1,"words":1,"bytes":1,"code":1,"comments":0,"blank":0}
             {"file":"z.bin","language":"binary","lines":0,"words":0,"bytes":3,"code":0,"comments":0,"blank":0}
-            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]]);
-        check(&desk, "language", expect![[r#"
+            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]],
+        );
+        check(
+            &desk,
+            "language",
+            expect![[r#"
             {"language":"Rust","files":2,"lines":4,"words":8,"bytes":22,"code":2,"comments":1,"blank":1}
             {"language":"Markdown","files":1,"lines":3,"words":4,"bytes":24,"code":2,"comments":0,"blank":1}
             {"language":"Python","files":1,"lines":3,"words":5,"bytes":14,"code":1,"comments":1,"blank":1}
             {"language":"binary","files":1,"lines":0,"words":0,"bytes":3,"code":0,"comments":0,"blank":0}
-            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]]);
-        check(&desk, "folder", expect![[r#"
+            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]],
+        );
+        check(
+            &desk,
+            "folder",
+            expect![[r#"
             {"folder":".","files":3,"lines":6,"words":11,"bytes":48,"code":3,"comments":1,"blank":2}
             {"folder":"src","files":2,"lines":4,"words":6,"bytes":15,"code":2,"comments":1,"blank":1}
-            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]]);
-        check(&desk, "all", expect![[r#"
+            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]],
+        );
+        check(
+            &desk,
+            "all",
+            expect![[r#"
             {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}
-            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]]);
+            {"files":5,"lines":10,"words":17,"bytes":63,"code":5,"comments":2,"blank":3}"#]],
+        );
     }
 }

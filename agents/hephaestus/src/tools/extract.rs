@@ -4,7 +4,7 @@
 use super::list::with_skipped;
 use crate::args::{Files, parse};
 use crate::data::links::{self, Kind};
-use crate::data::markdown::{self, Markup};
+use crate::data::markdown::{self, Markup, item_text};
 use crate::data::words::{WORDS, alternatives};
 use crate::data::{code, date, failures, language, owner, tasks, text};
 use crate::error::{arguments, too_large};
@@ -154,7 +154,9 @@ impl Found<'_> {
                 .as_object()
                 .into_iter()
                 .flatten()
-                .map(|(key, value)| key.len() as u64 + 8 + value.as_str().map_or(4, str::len) as u64)
+                .map(|(key, value)| {
+                    key.len() as u64 + 8 + value.as_str().map_or(4, str::len) as u64
+                })
                 .sum();
             self.room = self.room.checked_sub(size).ok_or_else(too_many)?;
             self.rows.push(row);
@@ -310,7 +312,7 @@ fn dates(file: &str, text: &str) -> (Vec<Value>, u64) {
 #[expect(clippy::expect_used, reason = "a pattern of escaped words, used by a test")]
 static EMPTIED: LazyLock<Regex> = LazyLock::new(|| {
     let due = alternatives(WORDS.due.iter().map(String::as_str));
-    Regex::new(&format!(r"(?i)\s*[(\[]\s*(?:{due})?\s*:?\s*[)\]]|\*\*\s*\*\*"))
+    Regex::new(&format!(r"(?i)\s*[(\[]\s*(?:{due})?\s*:?\s*[)\]]|\*{{1,3}}\s\*{{1,3}}"))
         .expect("a sound pattern")
 });
 
@@ -320,13 +322,14 @@ fn around(before: &str, after: &str) -> String {
         Some(time) if time.starts_with(|c: char| c.is_ascii_digit()) => time,
         _ => after,
     };
-    let joined = format!("{before} {after}").replace("()", " ").replace("[]", " ");
-    let words: Vec<&str> = joined.split_whitespace().collect();
+    let joined = format!("{before} {after}");
+    let line = joined.trim();
+    let words: Vec<&str> = item_text(line).unwrap_or(line).split_whitespace().collect();
     let text = words.join(" ").replace(" .", ".").replace(" ,", ",");
     // `(due: 2025-03-01)` leaves nothing but an announcement.
     let text = EMPTIED.replace_all(&text, "");
     text.trim_matches(|c: char| {
-        c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ',' | ';' | '|' | '#' | '*' | '>' | '•')
+        c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ',' | ';' | '|' | '#' | '>' | '•')
     })
     .to_owned()
 }
@@ -335,7 +338,11 @@ fn around(before: &str, after: &str) -> String {
 fn unify_people(rows: &mut [Value]) {
     let mut spellings: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for person in rows.iter().filter_map(|row| row["person"].as_str()) {
-        *spellings.entry(person.to_lowercase()).or_default().entry(person.to_owned()).or_default() += 1;
+        *spellings
+            .entry(person.to_lowercase())
+            .or_default()
+            .entry(person.to_owned())
+            .or_default() += 1;
     }
     for row in rows {
         let Some(person) = row["person"].as_str() else { continue };
@@ -412,25 +419,39 @@ mod tests {
             ("b.md", "- [ ] call @anna\n"),
             ("c.rs", "// TODO: not here\n"),
         ];
-        check(&notes, json!({"files": ".", "what": "tasks", "open_only": true}), expect![[r#"
+        check(
+            &notes,
+            json!({"files": ".", "what": "tasks", "open_only": true}),
+            expect![[r#"
             {"file":"a.md","line":1,"text":"send","person":"Anna","due":"2025-03-01","done":false}
             {"file":"b.md","line":1,"text":"call","person":"Anna","due":"","done":false}
-        "#]]);
-        check(&notes, json!({"files": "a.md", "what": "tasks"}), expect![[r#"
+        "#]],
+        );
+        check(
+            &notes,
+            json!({"files": "a.md", "what": "tasks"}),
+            expect![[r#"
             {"file":"a.md","line":1,"text":"send","person":"Anna","due":"2025-03-01","done":false}
             {"file":"a.md","line":2,"text":"paint","person":"bob","due":"","done":true}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn links_say_what_is_broken() {
         let files = [
-            ("docs/a.md", "[x](b.md#p) [y](no.md) [z](../my%20file.md) [[Page]] [[None]] [w](https://x.org) [up](../../out.md)\n"),
+            (
+                "docs/a.md",
+                "[x](b.md#p) [y](no.md) [z](../my%20file.md) [[Page]] [[None]] [w](https://x.org) [up](../../out.md)\n",
+            ),
             ("docs/b.md", ""),
             ("my file.md", ""),
             ("notes/page.md", ""),
         ];
-        check(&files, json!({"files": "docs", "what": "links"}), expect![[r##"
+        check(
+            &files,
+            json!({"files": "docs", "what": "links"}),
+            expect![[r##"
             {"file":"docs/a.md","line":1,"text":"x","target":"b.md#p","kind":"relative","exists":true}
             {"file":"docs/a.md","line":1,"text":"y","target":"no.md","kind":"relative","exists":false}
             {"file":"docs/a.md","line":1,"text":"z","target":"../my%20file.md","kind":"relative","exists":true}
@@ -438,46 +459,90 @@ mod tests {
             {"file":"docs/a.md","line":1,"text":"None","target":"None","kind":"relative","exists":false}
             {"file":"docs/a.md","line":1,"text":"w","target":"https://x.org","kind":"web","exists":null}
             {"file":"docs/a.md","line":1,"text":"up","target":"../../out.md","kind":"relative","exists":null}
-        "##]]);
+        "##]],
+        );
     }
 
     #[test]
     fn comments_of_a_kind() {
         let files = [
-            ("a.rs", "fn a() {} // TODO(anna): first\nlet s = \"// TODO no\";\n/* FIXME second */\n// todo no, methodTODO no\n// see NOTE\n"),
+            (
+                "a.rs",
+                "fn a() {} // TODO(anna): first\nlet s = \"// TODO no\";\n/* FIXME second */\n// todo no, methodTODO no\n// see NOTE\n",
+            ),
             ("b.py", "# TODO third  \nx = 1  # HACK: fourth\n"),
         ];
-        check(&files, json!({"files": ".", "what": "comments"}), expect![[r#"
+        check(
+            &files,
+            json!({"files": ".", "what": "comments"}),
+            expect![[r#"
             {"file":"a.rs","line":1,"kind":"TODO","text":"first","person":"anna"}
             {"file":"a.rs","line":3,"kind":"FIXME","text":"second","person":""}
             {"file":"a.rs","line":5,"kind":"NOTE","text":"see NOTE","person":""}
             {"file":"b.py","line":1,"kind":"TODO","text":"third","person":""}
             {"file":"b.py","line":2,"kind":"HACK","text":"fourth","person":""}
-        "#]]);
-        check(&files, json!({"files": "*.py", "what": "comments", "kinds": ["todo"]}), expect![[r#"
+        "#]],
+        );
+        check(
+            &files,
+            json!({"files": "*.py", "what": "comments", "kinds": ["todo"]}),
+            expect![[r#"
             {"file":"b.py","line":1,"kind":"TODO","text":"third","person":""}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn dates_addresses_headings_failures() {
-        let files = [
-            ("a.txt", "# Plan\n- 2025-03-01: start (14/3/2025)\nmail a.b@x.org, git@host.de:p, i@2x.png\n5.3.2025 T\n"),
-        ];
-        check(&files, json!({"files": "a.txt", "what": "dates"}), expect![[r#"
+        let files = [(
+            "a.txt",
+            "# Plan\n- 2025-03-01: start (14/3/2025)\nmail a.b@x.org, git@host.de:p, i@2x.png\n5.3.2025 T\n",
+        )];
+        check(
+            &files,
+            json!({"files": "a.txt", "what": "dates"}),
+            expect![[r#"
             {"file":"a.txt","line":2,"date":"2025-03-01","text":"start (14/3/2025)"}
             {"file":"a.txt","line":2,"date":"2025-03-14","text":"2025-03-01: start"}
             {"file":"a.txt","line":4,"date":"2025-03-05","text":"T"}
-        "#]]);
-        check(&files, json!({"files": "a.txt", "what": "addresses"}), expect![[r#"
+        "#]],
+        );
+        check(
+            &files,
+            json!({"files": "a.txt", "what": "addresses"}),
+            expect![[r#"
             {"file":"a.txt","line":3,"address":"a.b@x.org"}
-        "#]]);
-        check(&files, json!({"files": "a.txt", "what": "headings"}), expect![[r#"
+        "#]],
+        );
+        check(
+            &files,
+            json!({"files": "a.txt", "what": "headings"}),
+            expect![[r#"
             {"file":"a.txt","line":1,"level":1,"text":"Plan"}
-        "#]]);
-        check(&[], json!({"text": "--- FAIL: TestA (0s)\n    why\n", "what": "failures"}), expect![[r#"
+        "#]],
+        );
+        check(
+            &[],
+            json!({"text": "--- FAIL: TestA (0s)\n    why\n", "what": "failures"}),
+            expect![[r#"
             {"line":1,"test":"TestA","message":"why"}
-        "#]]);
+        "#]],
+        );
+    }
+
+    #[test]
+    fn dates_leave_a_readable_text() {
+        let check = |line: &str, expect: &str| {
+            let (rows, _) = super::dates("a.md", line);
+            assert_eq!(rows[0]["text"], expect, "{line:?}");
+        };
+        check("- **2025-03-01**: kick-off", "kick-off");
+        check("* *2025-03-01* kick-off", "kick-off");
+        check("## 2025-03-01 — Kick-off", "Kick-off");
+        check("- [ ] **Anna** – send (due: 2025-03-01)", "**Anna** – send");
+        check("2025-03-01T10:30 call", "10:30 call");
+        check("2025-03-01,Food,12.50", "Food,12.50");
+        check("We met on 3 March 2025.", "We met on.");
     }
 
     #[test]
@@ -497,35 +562,9 @@ mod tests {
     fn files_or_text_is_needed() {
         let desk = Desk::new(&[]);
         assert!(desk.prepare("extract", json!({"what": "tasks"})).is_err());
-        assert!(desk.prepare("extract", json!({"what": "tasks", "files": ".", "text": ""})).is_err());
+        assert!(
+            desk.prepare("extract", json!({"what": "tasks", "files": ".", "text": ""})).is_err()
+        );
         assert!(desk.prepare("extract", json!({"what": "tasks", "files": "no.md"})).is_err());
-    }
-}
-#[cfg(test)]
-mod scratch {
-    use crate::testing::Desk;
-    use serde_json::{Value, json};
-    #[test]
-    #[ignore]
-    fn scratch() {
-        let desk = Desk::new(&[]);
-        let out = std::process::Command::new("cp").args(["-r", "/tmp/scratch/.", desk.path().to_str().unwrap()]).status().unwrap();
-        assert!(out.success());
-        let jobs: Value = serde_json::from_str(&std::fs::read_to_string("/tmp/jobs.json").unwrap()).unwrap();
-        for job in jobs.as_array().unwrap() {
-            let (tool, args) = (job[0].as_str().unwrap(), job[1].clone());
-            println!("== {tool} {args}");
-            match desk.prepare(tool, args.clone()) {
-                Err(error) => println!("ERROR {error}"),
-                Ok(prepared) => {
-                    for row in prepared.output["rows"].as_array().into_iter().flatten() { println!("{row}"); }
-                    let mut rest = prepared.output.clone(); rest["rows"] = json!(null); println!("{rest}");
-                    if let Some(t) = prepared.output["text"].as_str() { println!("{t}"); }
-                    let subject = desk.done(tool, args);
-                    for c in &subject.changes { if let charter::effect::Change::Write{bytes,..} = &c.change { println!("{}", String::from_utf8_lossy(bytes)); } }
-                    for v in desk.check(&subject) { println!("{:?} {}", v.outcome, v.evidence); }
-                }
-            }
-        }
     }
 }

@@ -71,7 +71,9 @@ impl Tool for Hash {
         let mut copies: Vec<(u64, Digest, u64, Vec<&str>)> = groups
             .into_iter()
             .filter(|((_, bytes), files)| *bytes > 0 && files.len() > 1)
-            .map(|((sha256, bytes), files)| (bytes * (files.len() as u64 - 1), sha256, bytes, files))
+            .map(|((sha256, bytes), files)| {
+                (bytes * (files.len() as u64 - 1), sha256, bytes, files)
+            })
             .collect();
         copies.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.3.cmp(&right.3)));
         let wasted: u64 = copies.iter().map(|(wasted, ..)| wasted).sum();
@@ -102,12 +104,23 @@ mod tests {
 
     #[test]
     fn copies_are_grouped() {
-        let desk = Desk::new(&[("a", "same"), ("b/c", "same"), ("d", "other"), ("e", ""), ("f", ""), ("g", "xxxxxxxxx"), ("h", "xxxxxxxxx")]);
+        let desk = Desk::new(&[
+            ("a", "same"),
+            ("b/c", "same"),
+            ("d", "other"),
+            ("e", ""),
+            ("f", ""),
+            ("g", "xxxxxxxxx"),
+            ("h", "xxxxxxxxx"),
+        ]);
         let output = desk.verified("hash", json!({"files": ".", "duplicates": true})).output;
         assert_eq!(output["rows"][0]["files"], json!(["g", "h"]));
         assert_eq!(output["rows"][1]["files"], json!(["a", "b/c"]));
         assert_eq!(output["rows"][1]["copies"], 2);
-        assert_eq!((&output["count"], &output["files"], &output["wasted_bytes"]), (&json!(2), &json!(7), &json!(13)));
+        assert_eq!(
+            (&output["count"], &output["files"], &output["wasted_bytes"]),
+            (&json!(2), &json!(7), &json!(13))
+        );
     }
 
     #[test]

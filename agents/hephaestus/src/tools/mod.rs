@@ -20,9 +20,11 @@ pub(crate) mod table;
 pub(crate) mod unpack;
 pub(crate) mod write;
 
+use crate::sandbox::Sandbox;
 use crate::tool::Tool;
+use std::sync::Arc;
 
-/// All tools of this installation.
+/// All tools that need nothing but a workspace.
 pub fn all() -> Vec<Box<dyn Tool>> {
     vec![
         Box::new(compare::Compare),
@@ -43,4 +45,11 @@ pub fn all() -> Vec<Box<dyn Tool>> {
         Box::new(unpack::Unpack),
         Box::new(write::Write),
     ]
+}
+
+/// All tools, and `run` with the sandbox that contains its programs.
+pub fn with_sandbox(sandbox: Arc<Sandbox>) -> Vec<Box<dyn Tool>> {
+    let mut tools = all();
+    tools.push(Box::new(run::Run::new(sandbox)));
+    tools
 }

@@ -63,13 +63,20 @@ pub(crate) fn find(args: &Args, workspace: &Workspace) -> Result<Found, ToolErro
     let root = paths::normal(&args.path)?;
     match workspace.meta(&root)?.map(|meta| meta.kind) {
         Some(Kind::Folder) => {}
-        Some(_) => return Err(arguments(format!("{root:?} is no folder")).hint("name the project's folder")),
-        None => return Err(ToolError::new(ErrorCode::NotFound, format!("there is no folder {root:?}"))),
+        Some(_) => {
+            return Err(
+                arguments(format!("{root:?} is no folder")).hint("name the project's folder")
+            );
+        }
+        None => {
+            return Err(ToolError::new(ErrorCode::NotFound, format!("there is no folder {root:?}")));
+        }
     }
     if let Some(found) = at(&root, workspace)? {
         return Ok(found);
     }
-    let pattern = if root == "." { "*".to_owned() } else { format!("{}/*", globset::escape(&root)) };
+    let pattern =
+        if root == "." { "*".to_owned() } else { format!("{}/*", globset::escape(&root)) };
     let folders = workspace.walk(&Files::one(pattern))?.folders;
     let mut below = Vec::new();
     for folder in folders.iter().filter(|folder| paths::split(&folder.path).0 == root) {
@@ -101,7 +108,9 @@ fn at(root: &str, workspace: &Workspace) -> Result<Option<Found>, ToolError> {
         return found("cargo", "Cargo.toml", words(&["cargo", "test", "--offline"]));
     }
     if has("package.json")? {
-        if let Some(command) = npm(&source::value(workspace, &paths::join(root, "package.json"))?, root, workspace)? {
+        if let Some(command) =
+            npm(&source::value(workspace, &paths::join(root, "package.json"))?, root, workspace)?
+        {
             return found("npm", "package.json", command);
         }
     }
@@ -127,7 +136,9 @@ fn at(root: &str, workspace: &Workspace) -> Result<Option<Found>, ToolError> {
             let rule = |target: &str| {
                 text.lines().any(|line| {
                     line.split_once(':').is_some_and(|(targets, rest)| {
-                        !line.starts_with(['\t', '#']) && !rest.starts_with('=') && targets.split_whitespace().any(|name| name == target)
+                        !line.starts_with(['\t', '#'])
+                            && !rest.starts_with('=')
+                            && targets.split_whitespace().any(|name| name == target)
                     })
                 })
             };
@@ -141,8 +152,13 @@ fn at(root: &str, workspace: &Workspace) -> Result<Option<Found>, ToolError> {
 
 /// The test script of a package, or node's own runner where tests need nothing
 /// else.
-fn npm(package: &Value, root: &str, workspace: &Workspace) -> Result<Option<Vec<String>>, ToolError> {
-    let script = package.get("scripts").and_then(|scripts| scripts.get("test")).and_then(Value::as_str);
+fn npm(
+    package: &Value,
+    root: &str,
+    workspace: &Workspace,
+) -> Result<Option<Vec<String>>, ToolError> {
+    let script =
+        package.get("scripts").and_then(|scripts| scripts.get("test")).and_then(Value::as_str);
     // What `npm init` writes when there are no tests.
     let script = script.filter(|script| !script.contains("no test specified"));
     if let Some(script) = script {
@@ -151,7 +167,8 @@ fn npm(package: &Value, root: &str, workspace: &Workspace) -> Result<Option<Vec<
             && script.chars().all(|c| c.is_ascii_alphanumeric() || " -_./=:".contains(c));
         return Ok(Some(if plain { words } else { self::words(&["npm", "test"]) }));
     }
-    let tests = workspace.walk(&Files::one(paths::join(&escape(root), "**/*.test.{js,mjs,cjs}")))?;
+    let tests =
+        workspace.walk(&Files::one(paths::join(&escape(root), "**/*.test.{js,mjs,cjs}")))?;
     Ok((!tests.files.is_empty()).then(|| self::words(&["node", "--test"])))
 }
 
@@ -166,7 +183,16 @@ fn python(
 ) -> Result<Option<(String, Vec<String>)>, ToolError> {
     let mut marker = None;
     let mut pytest = false;
-    for name in ["pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "requirements.txt", "requirements-dev.txt", "pytest.ini", "conftest.py"] {
+    for name in [
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "tox.ini",
+        "requirements.txt",
+        "requirements-dev.txt",
+        "pytest.ini",
+        "conftest.py",
+    ] {
         if !has(name)? {
             continue;
         }
@@ -175,19 +201,26 @@ fn python(
         }
         let path = paths::join(root, name);
         if let Content::Text(text) | Content::Lossy(text) = source::content(workspace, &path)? {
-            pytest |= name.starts_with("pytest") || name == "conftest.py" || text.contains("pytest");
+            pytest |=
+                name.starts_with("pytest") || name == "conftest.py" || text.contains("pytest");
         }
     }
-    let tests = workspace.walk(&Files::one(paths::join(&escape(root), "**/{test_*,*_test}.py")))?.files;
+    let tests =
+        workspace.walk(&Files::one(paths::join(&escape(root), "**/{test_*,*_test}.py")))?.files;
     let inside = |path: &str| match root {
         "." => path.to_owned(),
-        root => path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path).to_owned(),
+        root => path
+            .strip_prefix(root)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or(path)
+            .to_owned(),
     };
     let mut folder = None;
     for file in &tests {
         let path = inside(&file.path);
         marker.get_or_insert_with(|| path.clone());
-        if let Content::Text(text) | Content::Lossy(text) = source::content(workspace, &file.path)? {
+        if let Content::Text(text) | Content::Lossy(text) = source::content(workspace, &file.path)?
+        {
             pytest |= text.contains("import pytest") || !text.contains("unittest");
         }
         folder.get_or_insert_with(|| paths::split(&path).0.to_owned());
@@ -213,28 +246,79 @@ mod tests {
 
     fn check(files: &[(&str, &str)], args: Value, kind: &str, root: &str, command: &str) {
         let output = Desk::new(files).verified("project", args).output;
-        let words: Vec<&str> = output["test_command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        assert_eq!((output["kind"].as_str(), output["root"].as_str(), words.join(" ").as_str()), (Some(kind), Some(root), command));
+        let words: Vec<&str> =
+            output["test_command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(
+            (output["kind"].as_str(), output["root"].as_str(), words.join(" ").as_str()),
+            (Some(kind), Some(root), command)
+        );
     }
 
     #[test]
     fn kinds_are_told_by_their_files() {
         check(&[("Cargo.toml", "")], json!({}), "cargo", ".", "cargo test --offline");
         check(&[("app/go.mod", ""), ("notes/a.md", "")], json!({}), "go", "app", "go test ./...");
-        check(&[("package.json", r#"{"scripts": {"test": "jest --ci"}}"#)], json!({}), "npm", ".", "npm test");
-        check(&[("package.json", r#"{"scripts": {"test": "node --test tests/"}}"#)], json!({}), "npm", ".", "node --test tests/");
-        check(&[("p/package.json", "{}"), ("p/a.test.js", "")], json!({"path": "p"}), "npm", "p", "node --test");
-        check(&[("Makefile", "CC := gcc\nall: x\n\ttrue\ntest: all\n\ttrue\n")], json!({}), "make", ".", "make test");
-        check(&[("pyproject.toml", "[tool.pytest.ini_options]\n"), ("tests/test_a.py", "")], json!({}), "python", ".", "python3 -m pytest");
-        check(&[("tests/test_a.py", "import unittest\n")], json!({}), "python", ".", "python3 -m unittest discover -v -s tests");
-        check(&[("test_a.py", "import unittest\n")], json!({}), "python", ".", "python3 -m unittest discover -v");
+        check(
+            &[("package.json", r#"{"scripts": {"test": "jest --ci"}}"#)],
+            json!({}),
+            "npm",
+            ".",
+            "npm test",
+        );
+        check(
+            &[("package.json", r#"{"scripts": {"test": "node --test tests/"}}"#)],
+            json!({}),
+            "npm",
+            ".",
+            "node --test tests/",
+        );
+        check(
+            &[("p/package.json", "{}"), ("p/a.test.js", "")],
+            json!({"path": "p"}),
+            "npm",
+            "p",
+            "node --test",
+        );
+        check(
+            &[("Makefile", "CC := gcc\nall: x\n\ttrue\ntest: all\n\ttrue\n")],
+            json!({}),
+            "make",
+            ".",
+            "make test",
+        );
+        check(
+            &[("pyproject.toml", "[tool.pytest.ini_options]\n"), ("tests/test_a.py", "")],
+            json!({}),
+            "python",
+            ".",
+            "python3 -m pytest",
+        );
+        check(
+            &[("tests/test_a.py", "import unittest\n")],
+            json!({}),
+            "python",
+            ".",
+            "python3 -m unittest discover -v -s tests",
+        );
+        check(
+            &[("test_a.py", "import unittest\n")],
+            json!({}),
+            "python",
+            ".",
+            "python3 -m unittest discover -v",
+        );
     }
 
     #[test]
     fn nothing_or_too_much_is_an_error() {
-        let code = |files: &[(&str, &str)], args: Value| Desk::new(files).prepare("project", args).unwrap_err().code;
+        let code = |files: &[(&str, &str)], args: Value| {
+            Desk::new(files).prepare("project", args).unwrap_err().code
+        };
         assert_eq!(code(&[("a.md", "")], json!({})), ErrorCode::NotFound);
-        assert_eq!(code(&[("a/go.mod", ""), ("b/Cargo.toml", "")], json!({})), ErrorCode::Arguments);
+        assert_eq!(
+            code(&[("a/go.mod", ""), ("b/Cargo.toml", "")], json!({})),
+            ErrorCode::Arguments
+        );
         assert_eq!(code(&[], json!({"path": "none"})), ErrorCode::NotFound);
     }
 }

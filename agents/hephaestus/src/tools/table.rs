@@ -1,10 +1,10 @@
 //! `table`: filter, group, total, sort the rows of a table, with exact decimals.
 
 use crate::args::{parse, path_schema, rows_schema};
+use crate::data::DataError;
 use crate::data::number;
 use crate::data::records::{Reading, Row, Table, cell_text, is_blank_cell};
 use crate::data::text::short;
-use crate::data::DataError;
 use crate::error::{arguments, malformed};
 use crate::source;
 use crate::tool::{Tool, object, spec};
@@ -163,11 +163,7 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         .collect::<Result<Vec<_>, ToolError>>()?;
 
     let mut shown = if groups.is_empty() {
-        Table {
-            columns: table.columns.clone(),
-            rows: typed(table, &selected),
-            point: table.point,
-        }
+        Table { columns: table.columns.clone(), rows: typed(table, &selected), point: table.point }
     } else {
         grouped(table, &selected, &groups, &totals, &averages)?
     };
@@ -267,7 +263,9 @@ impl Test {
         };
         match condition.is {
             Is::Before | Is::After if date.is_none() => refuse("date; write it as 2025-01-31"),
-            Is::Less | Is::AtMost | Is::Greater | Is::AtLeast if number.is_none() && date.is_none() => {
+            Is::Less | Is::AtMost | Is::Greater | Is::AtLeast
+                if number.is_none() && date.is_none() =>
+            {
                 refuse("number and no date")
             }
             is => Ok(Self { at, is, reading, text, number, date }),
@@ -284,9 +282,8 @@ impl Test {
             Some(self.reading.number(cell)?.cmp(&self.number?))
         };
         let text = || cell_text(cell).trim().to_lowercase();
-        let equal = || {
-            order().map_or_else(|| text() == self.text, |order| order == Ordering::Equal)
-        };
+        let equal =
+            || order().map_or_else(|| text() == self.text, |order| order == Ordering::Equal);
         match self.is {
             Is::Equal => equal(),
             Is::NotEqual => !equal(),
@@ -327,11 +324,18 @@ fn sum(table: &Table, column: usize, rows: &[&Row]) -> Result<Sum, ToolError> {
         }
         let Some(value) = reading.number(cell) else {
             let found = short(&cell_text(cell));
-            return Err(malformed(format!("line {}: {found:?} in the column {} is no number", row.at, name()))
-                .hint("correct the cell, or leave such rows out with a condition"));
+            return Err(malformed(format!(
+                "line {}: {found:?} in the column {} is no number",
+                row.at,
+                name()
+            ))
+            .hint("correct the cell, or leave such rows out with a condition"));
         };
         total.sum = total.sum.checked_add(value).ok_or_else(|| {
-            malformed(format!("the column {} adds up to more digits than can be kept exactly", name()))
+            malformed(format!(
+                "the column {} adds up to more digits than can be kept exactly",
+                name()
+            ))
         })?;
         total.cells += 1;
         total.scale = total.scale.max(value.scale());
@@ -373,7 +377,10 @@ fn grouped(
     for at in totals {
         let name = table.name(*at);
         if taken(&columns, &name) {
-            return Err(arguments(format!("{:?} is totalled and grouped by, or named twice", short(&name))));
+            return Err(arguments(format!(
+                "{:?} is totalled and grouped by, or named twice",
+                short(&name)
+            )));
         }
         columns.push(name);
     }
@@ -445,8 +452,12 @@ mod tests {
         let desk = Desk::new(&[file]);
         args["from"] = file.0.into();
         let subject = desk.verified("table", args);
-        let mut shown: String =
-            subject.output["rows"].as_array().unwrap().iter().map(|row| format!("{row}\n")).collect();
+        let mut shown: String = subject.output["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| format!("{row}\n"))
+            .collect();
         shown.push_str(&format!(
             "{} {} {}",
             subject.output["count"], subject.output["selected"], subject.output["totals"]
@@ -460,56 +471,96 @@ mod tests {
     #[test]
     fn rows_are_filtered_and_totalled() {
         let file = ("a.csv", EXPENSES);
-        check(file, json!({"where": [{"column": "category", "is": "=", "value": "FOOD"}], "total": ["amount"]}), expect![[r#"
+        check(
+            file,
+            json!({"where": [{"column": "category", "is": "=", "value": "FOOD"}], "total": ["amount"]}),
+            expect![[r#"
             {"Date":"01.03.2025","Category":"Food","Amount":"1.234,50 €","Note":""}
             {"Date":"14.03.2025","Category":"food ","Amount":"12,00 €","Note":"x"}
             {"Date":"03.04.2025","Category":"Food","Amount":"(4,50)","Note":""}
-            3 3 {"Amount":"1242.00"}"#]]);
-        check(file, json!({"where": [{"column": "Date", "is": "before", "value": "2025-04-01"}, {"column": "Amount", "is": ">", "value": 12}], "columns": ["Amount", "Date"]}), expect![[r#"
+            3 3 {"Amount":"1242.00"}"#]],
+        );
+        check(
+            file,
+            json!({"where": [{"column": "Date", "is": "before", "value": "2025-04-01"}, {"column": "Amount", "is": ">", "value": 12}], "columns": ["Amount", "Date"]}),
+            expect![[r#"
             {"Amount":"1.234,50 €","Date":"01.03.2025"}
-            1 1 {}"#]]);
-        check(file, json!({"where": [{"column": "Amount", "is": ">=", "value": "-5"}, {"column": "Note", "is": "!=", "value": "x"}], "columns": ["Amount"]}), expect![[r#"
+            1 1 {}"#]],
+        );
+        check(
+            file,
+            json!({"where": [{"column": "Amount", "is": ">=", "value": "-5"}, {"column": "Note", "is": "!=", "value": "x"}], "columns": ["Amount"]}),
+            expect![[r#"
             {"Amount":"1.234,50 €"}
             {"Amount":"(4,50)"}
-            2 2 {}"#]]);
+            2 2 {}"#]],
+        );
     }
 
     #[test]
     fn groups_are_totalled_and_sorted() {
         let file = ("a.csv", "who,what,amount\nBob,a,0.10\nAnna,b,0.20\nBob,c,1.00\n,d,5\n");
-        check(file, json!({"group_by": ["who"], "total": ["amount"], "average": ["amount"]}), expect![[r#"
+        check(
+            file,
+            json!({"group_by": ["who"], "total": ["amount"], "average": ["amount"]}),
+            expect![[r#"
             {"who":"Anna","count":1,"amount":0.2,"average amount":0.2}
             {"who":"Bob","count":2,"amount":1.1,"average amount":0.55}
             {"who":"","count":1,"amount":5,"average amount":5}
-            3 4 {"amount":"6.30"} {"amount":"1.58"}"#]]);
-        check(file, json!({"group_by": ["who"], "total": ["amount"], "sort_by": "amount", "descending": true, "limit": 1}), expect![[r#"
+            3 4 {"amount":"6.30"} {"amount":"1.58"}"#]],
+        );
+        check(
+            file,
+            json!({"group_by": ["who"], "total": ["amount"], "sort_by": "amount", "descending": true, "limit": 1}),
+            expect![[r#"
             {"who":"","count":1,"amount":5}
-            1 4 {"amount":"6.30"}"#]]);
-        check(file, json!({"sort_by": "amount", "columns": ["what", "amount"]}), expect![[r#"
+            1 4 {"amount":"6.30"}"#]],
+        );
+        check(
+            file,
+            json!({"sort_by": "amount", "columns": ["what", "amount"]}),
+            expect![[r#"
             {"what":"a","amount":0.1}
             {"what":"b","amount":0.2}
             {"what":"c","amount":1.0}
             {"what":"d","amount":5}
-            4 4 {}"#]]);
+            4 4 {}"#]],
+        );
     }
 
     #[test]
     fn other_formats_hold_tables_too() {
-        check(("a.json", r#"[{"n": 0.1, "d": "2025-03-02"}, {"n": 0.2, "d": "2024-01-01"}]"#), json!({"total": ["n"], "sort_by": "d"}), expect![[r#"
+        check(
+            ("a.json", r#"[{"n": 0.1, "d": "2025-03-02"}, {"n": 0.2, "d": "2024-01-01"}]"#),
+            json!({"total": ["n"], "sort_by": "d"}),
+            expect![[r#"
             {"n":0.2,"d":"2024-01-01"}
             {"n":0.1,"d":"2025-03-02"}
-            2 2 {"n":"0.3"}"#]]);
-        check(("a.toml", "[[item]]\nn = 1\n[[item]]\nn = 2\n"), json!({"where": [{"column": "n", "is": "<=", "value": 1}]}), expect![[r#"
+            2 2 {"n":"0.3"}"#]],
+        );
+        check(
+            ("a.toml", "[[item]]\nn = 1\n[[item]]\nn = 2\n"),
+            json!({"where": [{"column": "n", "is": "<=", "value": 1}]}),
+            expect![[r#"
             {"n":1}
-            1 1 {}"#]]);
-        check(("a.yaml", "- {n: a b}\n- {n: b}\n"), json!({"where": [{"column": "n", "is": "contains", "value": "B"}, {"column": "n", "is": "starts", "value": "a"}]}), expect![[r#"
+            1 1 {}"#]],
+        );
+        check(
+            ("a.yaml", "- {n: a b}\n- {n: b}\n"),
+            json!({"where": [{"column": "n", "is": "contains", "value": "B"}, {"column": "n", "is": "starts", "value": "a"}]}),
+            expect![[r#"
             {"n":"a b"}
-            1 1 {}"#]]);
+            1 1 {}"#]],
+        );
     }
 
     #[test]
     fn errors_say_what_and_where() {
-        let desk = Desk::new(&[("a.csv", EXPENSES), ("b.csv", "a,b\n1,2\n3\n"), ("c.csv", "a\n1\nmany\n")]);
+        let desk = Desk::new(&[
+            ("a.csv", EXPENSES),
+            ("b.csv", "a,b\n1,2\n3\n"),
+            ("c.csv", "a\n1\nmany\n"),
+        ]);
         let error = |args: Value| desk.prepare("table", args).unwrap_err();
         assert_eq!(error(json!({"from": "a.csv", "total": ["price"]})).code, ErrorCode::NotFound);
         assert_eq!(error(json!({"from": "b.csv"})).code, ErrorCode::Malformed);
@@ -521,7 +572,10 @@ mod tests {
         assert_eq!(error(json!({"from": "a.csv", "where": [{"column": "Amount", "is": ">", "value": "much"}]})).code, ErrorCode::Arguments);
         assert_eq!(error(json!({})).code, ErrorCode::Arguments);
         let unclear = Desk::new(&[("d.csv", "d\n3/4/2025\n5/6/2025\n")]);
-        for args in [json!({"sort_by": "d"}), json!({"where": [{"column": "d", "is": "before", "value": "2025-05-01"}]})] {
+        for args in [
+            json!({"sort_by": "d"}),
+            json!({"where": [{"column": "d", "is": "before", "value": "2025-05-01"}]}),
+        ] {
             let mut args = args;
             args["from"] = "d.csv".into();
             let error = unclear.prepare("table", args).unwrap_err().to_string();

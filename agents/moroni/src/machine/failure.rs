@@ -55,8 +55,7 @@ pub fn after(
 /// Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS
 /// Architecture Blog, 2015): between 1 ms and the doubled wait.
 pub fn backoff_ms(failures: u32, jitter: u32) -> u64 {
-    let ceiling =
-        BACKOFF_FIRST_MS.saturating_mul(1 << failures.min(20)).clamp(1, BACKOFF_MAX_MS);
+    let ceiling = BACKOFF_FIRST_MS.saturating_mul(1 << failures.min(20)).clamp(1, BACKOFF_MAX_MS);
     1 + u64::from(jitter) % ceiling
 }
 
@@ -100,6 +99,7 @@ pub(crate) mod tests {
             dead: 0,
             active: 1,
             replans: 0,
+            token_floor: 0,
             budget: Budget::default(),
             spent: Usage::default(),
             cancelled: false,

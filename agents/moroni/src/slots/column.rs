@@ -11,9 +11,25 @@ use serde_json::Value;
 
 /// Concepts that name what stands in a column. A verb such as "total" is none.
 const NOUNS: [&str; 19] = [
-    "amount", "category", "customer", "country", "city", "price", "quantity", "name", "status",
-    "project", "product", "department", "month", "year", "vendor", "payment", "region",
-    "expense", "order",
+    "amount",
+    "category",
+    "customer",
+    "country",
+    "city",
+    "price",
+    "quantity",
+    "name",
+    "status",
+    "project",
+    "product",
+    "department",
+    "month",
+    "year",
+    "vendor",
+    "payment",
+    "region",
+    "expense",
+    "order",
 ];
 
 impl Fill<'_, '_> {
@@ -28,7 +44,9 @@ impl Fill<'_, '_> {
         }
         let mut columns: Vec<Value> = Vec::new();
         for (at, length, column) in found {
-            if !columns.iter().any(|c| c.as_str() == Some(&column)) && (slot.many || columns.is_empty()) {
+            if !columns.iter().any(|c| c.as_str() == Some(&column))
+                && (slot.many || columns.is_empty())
+            {
                 self.mark(at..at + length, Use::Value);
                 columns.push(Value::String(column));
             }
@@ -116,9 +134,9 @@ impl Fill<'_, '_> {
         let mut loose = Vec::new();
         let mut at = self.range.start;
         while at < self.range.end {
-            let spoken = self.column_at(entry, at).filter(|(column, _, _)| {
-                self.suits(slot, column) && self.used[at] < Use::Value
-            });
+            let spoken = self
+                .column_at(entry, at)
+                .filter(|(column, _, _)| self.suits(slot, column) && self.used[at] < Use::Value);
             match spoken {
                 Some((column, length, direct)) => {
                     let list = if direct { &mut found } else { &mut loose };
@@ -154,9 +172,8 @@ impl Fill<'_, '_> {
                 .map(|t| t.text.clone())
                 .collect();
             let Some((nearness, length)) = self.spells(&words, at) else { continue };
-            let better = best.is_none_or(|(_, longest, nearest)| {
-                (nearness, length) > (nearest, longest)
-            });
+            let better =
+                best.is_none_or(|(_, longest, nearest)| (nearness, length) > (nearest, longest));
             if better {
                 best = Some((column, length, nearness));
             }

@@ -11,11 +11,10 @@ use charter::survey::{Column, Entry};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-/// A comparison in words, and the pieces that it takes.
+/// A comparison in words, and where it begins.
 struct Comparison {
     is: String,
     from: usize,
-    to: usize,
 }
 
 impl Fill<'_, '_> {
@@ -44,15 +43,21 @@ impl Fill<'_, '_> {
                     "==" => "=",
                     other => other,
                 };
-                return Some(Comparison { is: is.to_owned(), from: start, to: end });
+                return Some(Comparison { is: is.to_owned(), from: start });
             }
             let longest = (start.saturating_sub(3)..=start)
                 .filter(|i| *i >= self.range.start)
-                .flat_map(|i| sentence.language.compare.all(&sentence.folded, i).map(move |(is, l)| (i, is, l)))
+                .flat_map(|i| {
+                    sentence
+                        .language
+                        .compare
+                        .all(&sentence.folded, i)
+                        .map(move |(is, l)| (i, is, l))
+                })
                 .filter(|(i, _, length)| i + length == end)
                 .max_by_key(|(_, _, length)| *length);
             if let Some((from, is, _)) = longest {
-                return Some(Comparison { is: is.to_owned(), from, to: end });
+                return Some(Comparison { is: is.to_owned(), from });
             }
             if !(sentence.is_stop(start) || sentence.is_filler(start)) {
                 return None;
@@ -140,7 +145,8 @@ impl Fill<'_, '_> {
         }
         let spoken = numeric.iter().find(|column| {
             self.range.clone().any(|i| {
-                self.column_at(entry, i).is_some_and(|(c, _, direct)| direct && c.name == column.name)
+                self.column_at(entry, i)
+                    .is_some_and(|(c, _, direct)| direct && c.name == column.name)
             })
         });
         let amount = || {
@@ -184,7 +190,8 @@ impl Fill<'_, '_> {
                 (None, []) => continue,
             };
             let language = self.sentence().language;
-            let one = |is: &str, day: Date| json!({"column": column, "is": is, "value": day.to_string()});
+            let one =
+                |is: &str, day: Date| json!({"column": column, "is": is, "value": day.to_string()});
             let until = self.reading.led_by(mention.from, &language.until);
             let between = self.reading.led_by(mention.from, &language.between);
             match comparison.as_ref().map(|c| c.is.as_str()) {
@@ -213,9 +220,10 @@ impl Fill<'_, '_> {
     }
 
     fn two_days_follow(&self, at: usize) -> bool {
-        self.reading.mentions.iter().any(|m| {
-            matches!(m.what, What::Days(_)) && m.from > at && m.from <= at + 3
-        })
+        self.reading
+            .mentions
+            .iter()
+            .any(|m| matches!(m.what, What::Days(_)) && m.from > at && m.from <= at + 3)
     }
 
     /// Values that stand in the table: "from Berlin", "where category is travel".
@@ -355,7 +363,8 @@ fn is_dated(column: &Column) -> bool {
 fn is_day(text: &str) -> bool {
     let parts: Vec<&str> =
         text.get(..10).unwrap_or(text).split(['-', '.', '/']).map(str::trim).collect();
-    parts.len() == 3 && parts.iter().all(|part| {
-        (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit())
-    })
+    parts.len() == 3
+        && parts
+            .iter()
+            .all(|part| (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit()))
 }

@@ -245,7 +245,8 @@ impl Fill<'_, '_> {
             let globs: Vec<String> =
                 list.iter().filter_map(|glob| glob.as_str().map(str::to_owned)).collect();
             // A folder that is read from on purpose stays.
-            let named = written.iter().filter(|path| !globs.contains(path)).cloned().collect::<Vec<_>>();
+            let named =
+                written.iter().filter(|path| !globs.contains(path)).cloned().collect::<Vec<_>>();
             let kept = self.without(globs.clone(), &named);
             if kept != globs && !kept.is_empty() {
                 self.values.insert(name.to_owned(), Value::from(kept));

@@ -65,7 +65,11 @@ impl Fill<'_, '_> {
             let skipped = |i: usize| {
                 sentence.is_stop(i) || sentence.is_filler(i) || sentence.means(i, "folder")
             };
-            while at < self.range.end && self.is_free(at) && sentence.tokens[at].is_word() && skipped(at) {
+            while at < self.range.end
+                && self.is_free(at)
+                && sentence.tokens[at].is_word()
+                && skipped(at)
+            {
                 at += 1;
             }
             if at >= self.range.end || !self.is_free(at) {
@@ -79,9 +83,12 @@ impl Fill<'_, '_> {
                     // Pieces that were written as one word stay one.
                     at += 1;
                     while at < self.range.end
-                        && sentence.text.get(sentence.tokens[at - 1].end..sentence.tokens[at].start).is_some_and(|gap| {
-                            !gap.is_empty() && gap.chars().all(|c| matches!(c, '-' | '_' | '/'))
-                        })
+                        && sentence
+                            .text
+                            .get(sentence.tokens[at - 1].end..sentence.tokens[at].start)
+                            .is_some_and(|gap| {
+                                !gap.is_empty() && gap.chars().all(|c| matches!(c, '-' | '_' | '/'))
+                            })
                     {
                         at += 1;
                     }
@@ -96,7 +103,9 @@ impl Fill<'_, '_> {
                 m.from <= start
                     && start < m.to
                     && match &m.what {
-                        What::Path { entries, .. } => !entries.is_empty() || extension(&name).is_some(),
+                        What::Path { entries, .. } => {
+                            !entries.is_empty() || extension(&name).is_some()
+                        }
                         What::Glob(_) | What::Days(_) => true,
                         _ => false,
                     }

@@ -30,9 +30,8 @@ impl Fill<'_, '_> {
             .filter(|i| self.is_free(*i) && self.sentence().tokens[*i].is_word())
             .filter_map(|i| named(i).map(|name| (i, name)))
             .collect();
-        let cued = |i: usize| {
-            self.cued(&slot.cues, i).is_some() || self.reading.led_by(i, &language.into)
-        };
+        let cued =
+            |i: usize| self.cued(&slot.cues, i).is_some() || self.reading.led_by(i, &language.into);
         // Of two formats the one behind "to" is the wanted one, else the last.
         let chosen = places.iter().rev().find(|(i, _)| cued(*i)).or(places.last());
         let Some((at, name)) = chosen.copied() else { return Ok(None) };

@@ -281,7 +281,8 @@ impl<'a> Fill<'_, 'a> {
             }
         }
         for (name, slot) in playbook.slots.iter() {
-            let known = self.values.contains_key(name) || self.missing.iter().any(|m| m.slot == name);
+            let known =
+                self.values.contains_key(name) || self.missing.iter().any(|m| m.slot == name);
             if !known && !slot.optional {
                 let candidates = match slot.kind {
                     SlotType::Path => self.files_of_kinds(&slot.kinds),
@@ -292,9 +293,7 @@ impl<'a> Fill<'_, 'a> {
             }
         }
         let values = &self.values;
-        self.missing.retain(|missing| {
-            !values.contains_key(&missing.slot)
-        });
+        self.missing.retain(|missing| !values.contains_key(&missing.slot));
     }
 
     /// Where a phrase of a rule stands.
@@ -339,8 +338,7 @@ impl<'a> Fill<'_, 'a> {
 /// Whether a path has one of the extensions.
 fn fits(path: &str, extensions: &[String]) -> bool {
     crate::reading::extension(path).is_some_and(|own| extensions.contains(&own))
-        || extensions.iter().any(|ext| {
-            crate::reading::name(path).strip_prefix('.').is_some_and(|rest| rest == ext)
-        })
+        || extensions
+            .iter()
+            .any(|ext| crate::reading::name(path).strip_prefix('.').is_some_and(|rest| rest == ext))
 }
-

@@ -60,14 +60,19 @@ impl Fill<'_, '_> {
         let into = self.reading.led_by(mention.from, &language.into);
         let at = self.reading.led_by(mention.from, &language.at);
         let writes = self.write_before(mention.from);
-        let reads = self.playbook.slots.iter().any(|(_, other)| {
-            matches!(other.kind, SlotType::Path | SlotType::Files)
-        });
+        let reads = self
+            .playbook
+            .slots
+            .iter()
+            .any(|(_, other)| matches!(other.kind, SlotType::Path | SlotType::Files));
         let earlier = nth > 0
             || self.reading.mentions.iter().any(|m| {
                 m.to <= mention.from
                     && m.from >= self.range.start
-                    && matches!(m.what, What::Folder(_) | What::Files(_) | What::Glob(_) | What::Path { .. })
+                    && matches!(
+                        m.what,
+                        What::Folder(_) | What::Files(_) | What::Glob(_) | What::Path { .. }
+                    )
             });
         match (entries.is_empty(), into, at) {
             (_, true, false) => 4,
@@ -77,7 +82,11 @@ impl Fill<'_, '_> {
             // "a.json en b.json" a second time: both exist, the later one is written.
             (false, true, true) if nth > 0 && nth + 1 == files && self.paths_read() <= nth => 2,
             // "b.json out of a.yaml": one exists, the other does not.
-            (true, _, false) if self.paths_read() > 0 && self.others_there(mention) >= self.paths_read() => 1,
+            (true, _, false)
+                if self.paths_read() > 0 && self.others_there(mention) >= self.paths_read() =>
+            {
+                1
+            }
             _ => 0,
         }
     }

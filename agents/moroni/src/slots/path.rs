@@ -177,7 +177,9 @@ impl Fill<'_, '_> {
         let sentence = self.sentence();
         let noun = |i: usize| {
             self.range.contains(&i)
-                && ["file", "table", "document", "note", "config"].iter().any(|c| sentence.means(i, c))
+                && ["file", "table", "document", "note", "config"]
+                    .iter()
+                    .any(|c| sentence.means(i, c))
         };
         let beside = noun(to) || from.checked_sub(1).is_some_and(noun);
         beside

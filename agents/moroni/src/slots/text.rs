@@ -52,11 +52,8 @@ impl Fill<'_, '_> {
             let mut end = cue.end;
             while end < self.range.end && self.is_free(end) {
                 let token = &sentence.tokens[end];
-                let place = self
-                    .reading
-                    .mentions
-                    .iter()
-                    .any(|m| self.leads_to_place(end, m.from, &m.what));
+                let place =
+                    self.reading.mentions.iter().any(|m| self.leads_to_place(end, m.from, &m.what));
                 let inside = end > cue.end;
                 let next = inside && self.next_clause(end);
                 if token.kind == Kind::Mark && token.text != "&" || inside && place || next {
@@ -99,9 +96,10 @@ impl Fill<'_, '_> {
             ["find", "show", "collect", "write", "convert", "count", "move", "delete"];
         let verb = |at: usize| VERBS.iter().any(|verb| sentence.means(at, verb));
         let quoting = |at: usize| {
-            sentence.folded.get(at).is_some_and(|_| {
-                self.index.knows(self.probe, at, self.p) && !sentence.is_stop(at)
-            })
+            sentence
+                .folded
+                .get(at)
+                .is_some_and(|_| self.index.knows(self.probe, at, self.p) && !sentence.is_stop(at))
         };
         (i + length..self.range.end).take(2).any(|at| verb(at) || quoting(at))
     }

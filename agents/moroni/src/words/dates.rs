@@ -94,12 +94,8 @@ pub fn spans(sentence: &Sentence<'_>, today: Date) -> Vec<Span> {
 fn span_at(sentence: &Sentence<'_>, i: usize, today: Date) -> Option<Span> {
     let language = sentence.language;
     let token = sentence.tokens.get(i)?;
-    let make = |(start, end): (Date, Date), length: usize| Span {
-        start,
-        end,
-        from: i,
-        to: i + length,
-    };
+    let make =
+        |(start, end): (Date, Date), length: usize| Span { start, end, from: i, to: i + length };
     if token.kind == Kind::Date {
         return digits(&token.text, language.code == "en").map(|days| make(days, 1));
     }
@@ -118,7 +114,11 @@ fn span_at(sentence: &Sentence<'_>, i: usize, today: Date) -> Option<Span> {
     };
     // Marks and small words inside a date: "3. März", "le 3 mars", "3 de marzo de 2025".
     let skip = |mut i: usize| {
-        while sentence.tokens.get(i).is_some_and(|t| matches!(t.text.as_str(), "." | "," | "de" | "of" | "di" | "del")) {
+        while sentence
+            .tokens
+            .get(i)
+            .is_some_and(|t| matches!(t.text.as_str(), "." | "," | "de" | "of" | "di" | "del"))
+        {
             i += 1;
         }
         i
@@ -162,9 +162,11 @@ fn preposition_before(sentence: &Sentence<'_>, i: usize) -> bool {
     let language = sentence.language;
     (1..=3).any(|back| {
         i.checked_sub(back).is_some_and(|at| {
-            let ends_here = |length: usize| at + length == i || {
-                // "im Jahr 2024": a word for the span itself may stand between.
-                at + length + 1 == i && sentence.means(i - 1, "year")
+            let ends_here = |length: usize| {
+                at + length == i || {
+                    // "im Jahr 2024": a word for the span itself may stand between.
+                    at + length + 1 == i && sentence.means(i - 1, "year")
+                }
             };
             let lists = [&language.at, &language.per, &language.between, &language.until];
             lists.iter().any(|list| list.all(&sentence.folded, at).any(|(_, l)| ends_here(l)))

@@ -119,7 +119,10 @@ impl<'l> Sentence<'l> {
         let capital = letters.next().is_some_and(char::is_uppercase)
             && letters.next().is_some_and(char::is_lowercase);
         let begins = i == 0
-            || self.tokens.get(i - 1).is_some_and(|t| matches!(t.text.as_str(), "." | "!" | "?" | ":"));
+            || self
+                .tokens
+                .get(i - 1)
+                .is_some_and(|t| matches!(t.text.as_str(), "." | "!" | "?" | ":"));
         capital && !begins && self.language.code != "de"
     }
 
@@ -148,8 +151,12 @@ fn guess<'l>(lexicon: &'l Lexicon, tokens: &[Token]) -> Option<&'l Language> {
         let mut score = 0.0;
         for (i, token) in words.iter().enumerate() {
             if language.stop.contains(&token.folded) {
-                // One letter is a function word in too many languages to tell much.
-                score += if token.folded.len() > 1 { 1.0 } else { 0.4 };
+                // What many languages have tells little.
+                let others = lexicon.languages.iter().filter(|l| l.stop.contains(&token.folded));
+                score += 0.3 + 1.0 / others.count().max(1) as f32;
+            }
+            if language.months.contains_key(&token.folded) {
+                score += 0.8;
             }
             if language.concepts.longest(&stems, i).is_some()
                 || language.kinds.longest(&stems, i).is_some()

@@ -128,7 +128,7 @@ fn is_path(chunk: &str, known: &dyn Fn(&str) -> bool) -> bool {
             let same_case =
                 !ext.chars().any(char::is_lowercase) || !ext.chars().any(char::is_uppercase);
             good && same_case
-                && (stem.is_empty() && ext.len() >= 2 || letters(stem) >= 2 || stem.contains('_'))
+                && (ext.len() >= 2 || letters(stem) >= 2 || stem.contains('_'))
                 && !stem.ends_with('.')
         }
         None => false,

@@ -97,7 +97,12 @@ fn entry(path: &str, folder: bool, columns: Vec<Column>) -> Entry {
 }
 
 /// Plans a wish.
-pub(crate) fn planned(library: &Library, specs: &[ToolSpec], survey: &Survey, words: &str) -> Planned {
+pub(crate) fn planned(
+    library: &Library,
+    specs: &[ToolSpec],
+    survey: &Survey,
+    words: &str,
+) -> Planned {
     plan(&Request {
         words,
         survey,

@@ -282,6 +282,12 @@ impl Stage {
     /// Everything that happened to a mission.
     pub fn record(&self, mission: &MissionId) -> Result<Record, BenchError> {
         let mut record = Record::default();
+        self.follow(mission, &mut record)?;
+        Ok(record)
+    }
+
+    /// Adds what happened to a mission since the last look.
+    pub fn follow(&self, mission: &MissionId, record: &mut Record) -> Result<(), BenchError> {
         for _ in 0..PAGES_MAX {
             let (after, limit) = (record.last_seq().to_string(), PAGE.to_string());
             let arguments =
@@ -294,7 +300,7 @@ impl Stage {
             let last = page.len() < PAGE as usize;
             record.extend(page);
             if last {
-                return Ok(record);
+                return Ok(());
             }
         }
         Err(BenchError::Wrong(format!("the record of {mission} has no end")))

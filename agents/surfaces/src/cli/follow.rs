@@ -8,7 +8,6 @@ use alma::{Alma, Error, operations};
 use charter::approval::{Answer, ApprovalState, Question};
 use charter::digest::Digest;
 use charter::ids::{ApprovalId, MissionId, Principal};
-use charter::ports::Ledger;
 use charter::rows::{MissionState, StepState};
 use console::Term;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ pub mod route;
 pub mod show;
 pub mod tree;
 
-use alma::{Alma, Error, operations};
+use alma::{Alma, Error};
 use args::{Cli, Command, MissionCommand};
 use charter::ids::Principal;
 use exit::Exit;
@@ -163,6 +163,7 @@ pub fn reached() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alma::operations;
     use std::collections::BTreeSet;
 
     #[test]

@@ -1,0 +1,203 @@
+//! Two workers on one data folder, one of which is killed again and again at
+//! drawn moments, while missions go on. Used by the bench and by the tests.
+
+use super::child::{BenchError, Stage, Worker, pause};
+use super::measure::Seed;
+use super::record::{Phase, Record};
+use charter::approval::Question;
+use charter::digest::Digest;
+use charter::event::DeathCause;
+use charter::ids::{MissionId, StepKey};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longest time between two kills, in milliseconds.
+const MOMENT_MS: u64 = 240;
+/// Pause between two looks at missions that end by themselves.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long the last mission may take once nobody is killed any more.
+const SETTLE: Duration = Duration::from_secs(180);
+
+/// What is worked on while workers die.
+pub trait Field {
+    /// Puts in place what mission `number` (from 1) works on. Gives its mission
+    /// file and its workspace.
+    fn prepare(&mut self, number: u32) -> Result<(Value, PathBuf), BenchError>;
+
+    /// Whether the target shows that this effect of mission `number` happened.
+    fn happened(&self, number: u32, step: &StepKey, key: &Digest) -> bool;
+}
+
+/// One mission that was worked on.
+#[derive(Debug)]
+pub struct Mission {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its name.
+    pub id: MissionId,
+    /// What happened to it.
+    pub record: Record,
+}
+
+/// What was killed.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Kills.
+    pub kills: u32,
+    /// Kills of the process that held the data folder.
+    pub owners: u32,
+    /// Kills by how far the victim had come. The rest had nothing to do.
+    pub by_phase: BTreeMap<Phase, u32>,
+    /// Steps that lost three workers and were sent round again.
+    pub requeued: u32,
+}
+
+impl Tally {
+    /// Kills in the phase that was hit least.
+    pub fn least(&self) -> u32 {
+        Phase::ALL.iter().map(|phase| self.by_phase.get(phase).copied().unwrap_or(0)).min().unwrap_or(0)
+    }
+}
+
+/// Missions under way, and workers that do not live long.
+pub struct Killing<'s, F> {
+    stage: &'s Stage,
+    field: F,
+    seed: Seed,
+    workers: [Worker; 2],
+    current: Option<Mission>,
+    ended: Vec<Mission>,
+    /// What was killed so far.
+    pub tally: Tally,
+}
+
+impl<'s, F: Field> Killing<'s, F> {
+    /// Starts two workers of one step each.
+    pub fn begin(stage: &'s Stage, field: F, seed: u64) -> Result<Self, BenchError> {
+        let mut first = stage.worker(Some(1))?;
+        first.begun()?;
+        let mut second = stage.worker(Some(1))?;
+        second.begun()?;
+        Ok(Self {
+            stage,
+            field,
+            seed: Seed::new(seed),
+            workers: [first, second],
+            current: None,
+            ended: Vec::new(),
+            tally: Tally::default(),
+        })
+    }
+
+    /// What is worked on.
+    pub fn field(&self) -> &F {
+        &self.field
+    }
+
+    /// Kills one of the workers at a drawn moment, looks how far it had come,
+    /// answers what is asked, and starts another in its place.
+    pub fn kill(&mut self) -> Result<Option<Phase>, BenchError> {
+        let mut mission = self.mission()?;
+        let moment = Duration::from_millis(self.seed.below(MOMENT_MS));
+        let victim = self.seed.below(2);
+        let [first, second] = &mut self.workers;
+        let (victim, other) = if victim == 0 { (first, second) } else { (second, first) };
+        pause(moment)?;
+        let was_owner = self.stage.owner() == Some(victim.pid());
+        victim.kill()?;
+        let until = victim.until.unwrap_or(victim.since);
+        self.stage.follow(&mission.id, &mut mission.record)?;
+        let (field, number) = (&self.field, mission.number);
+        let phase = mission
+            .record
+            .phase(victim.since, until, &|step, key| field.happened(number, step, key));
+        self.tally.kills += 1;
+        self.tally.owners += u32::from(was_owner);
+        if let Some(phase) = phase {
+            *self.tally.by_phase.entry(phase).or_default() += 1;
+        }
+        // Never two that start at the same time: claims are told apart by when
+        // their workers were started.
+        other.begun()?;
+        *victim = self.stage.worker(Some(1))?;
+        self.care(&mission)?;
+        self.put_back(mission);
+        Ok(phase)
+    }
+
+    /// Lets the last mission end. Gives all of them.
+    pub fn settle(mut self) -> Result<(Vec<Mission>, Tally, F), BenchError> {
+        let began = Instant::now();
+        while let Some(mut mission) = self.current.take() {
+            if began.elapsed() > SETTLE {
+                // It is lost; whoever counts sees that it has not ended.
+                self.ended.push(mission);
+                break;
+            }
+            pause(LOOK)?;
+            self.stage.follow(&mission.id, &mut mission.record)?;
+            self.care(&mission)?;
+            self.put_back(mission);
+        }
+        Ok((self.ended, self.tally, self.field))
+    }
+
+    fn mission(&mut self) -> Result<Mission, BenchError> {
+        if let Some(mission) = self.current.take() {
+            return Ok(mission);
+        }
+        let number = u32::try_from(self.ended.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let (file, workspace) = self.field.prepare(number)?;
+        let path = self.stage.mission_file("mission", &file)?;
+        let id = self.stage.submit(&path, &workspace)?;
+        Ok(Mission { number, id, record: Record::default() })
+    }
+
+    fn put_back(&mut self, mission: Mission) {
+        if mission.record.ended().is_some() && mission.record.dead().is_empty() {
+            self.ended.push(mission);
+        } else {
+            self.current = Some(mission);
+        }
+    }
+
+    /// Answers what is asked: permissions with yes, doubts with what the target
+    /// shows. Sends steps round again that lost too many workers.
+    fn care(&mut self, mission: &Mission) -> Result<(), BenchError> {
+        for asked in mission.record.asked() {
+            let answer = match (asked.question, &asked.about) {
+                (Question::InDoubt, Some((step, key))) => {
+                    let happened = self.field.happened(mission.number, step, key);
+                    Some(if happened { "--happened" } else { "--not-happened" })
+                }
+                (Question::InDoubt, None) => {
+                    return Err(BenchError::Wrong(format!("{} is about nothing", asked.approval)));
+                }
+                (Question::Permission | Question::Part, _) => None,
+            };
+            let mut arguments = vec!["approve", asked.approval.as_str(), "--no-wait"];
+            arguments.extend(answer);
+            self.stage.json(&arguments)?;
+        }
+        for (step, cause) in mission.record.dead() {
+            match cause {
+                DeathCause::Poison => {
+                    let step = step.to_string();
+                    self.stage.json(&["dead-letters", "requeue", &step, "--no-wait"])?;
+                    self.tally.requeued += 1;
+                }
+                // It comes back with its instance.
+                _ if mission.record.dead().keys().any(|k| k.parent().as_ref() == Some(&step)) => {}
+                cause => {
+                    return Err(BenchError::Wrong(format!(
+                        "{step} died of {cause:?}; its mission is {}",
+                        mission.id
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! `alma bench`: measures the product on this machine.
+//!
+//! Every bench runs the public operations: it starts this same program as other
+//! processes, on a data folder and a workspace of their own, and reads times from
+//! what they record. Nothing is measured that a user could not do.
+//!
+//! | bench | file |
+//! |---|---|
+//! | start of the program, of a ledger with a history | [`startup`] |
+//! | a mission's own cost | [`mission`] |
+//! | throughput and wake-up time of the queue | [`queue`] |
+//! | what killed workers lose or do twice | [`kill`] |
+//!
+//! [`child`] starts and stops processes, [`record`] reads what they recorded,
+//! [`killing`] kills them, [`measure`] holds numbers and makes the document.
+
+pub mod child;
+mod kill;
+pub mod killing;
+pub mod measure;
+mod mission;
+mod queue;
+pub mod record;
+mod startup;
+
+use crate::cli::Screen;
+use crate::cli::args::BenchCommand;
+use crate::cli::exit::{Exit, chain};
+use child::{BenchError, Durability, Stage, pause};
+use measure::Figures;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often progress is shown.
+const TELL: Duration = Duration::from_secs(1);
+/// How often an end is looked for: seldom, so that looking does not disturb.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Measures, and shows what was found. The folders in which it was measured are
+/// removed, whatever happens.
+pub fn run(command: &BenchCommand, screen: &Screen) -> Exit {
+    listen();
+    match measured(command, screen) {
+        Ok(document) => {
+            if screen.json {
+                screen.document(&document);
+            } else {
+                screen.line(measure::table(&document).trim_end());
+            }
+            if document["state"] == "done" { Exit::Done } else { Exit::Failed }
+        }
+        Err(error) => {
+            let exit = match error {
+                BenchError::Stopped => Exit::Cancelled,
+                _ => Exit::Failed,
+            };
+            if screen.json {
+                screen.document(&json!({ "state": exit.state(), "error": chain(&error) }));
+            } else {
+                screen.note(&format!("alma: {}", chain(&error)));
+            }
+            exit
+        }
+    }
+}
+
+fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError> {
+    let program = std::env::current_exe()
+        .map_err(|source| BenchError::Io { operation: "find this program".to_owned(), source })?;
+    let base = base();
+    let stage = Stage::new(program, &base)?;
+    let mut progress = Progress::new(screen);
+    let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
+        BenchCommand::Startup { missions, events, runs } => {
+            ("startup", startup::run(&stage, (missions, events, runs), &mut progress)?)
+        }
+        BenchCommand::Mission { steps, runs } => {
+            ("mission", mission::run(&stage, (steps, runs), &mut progress)?)
+        }
+        BenchCommand::Queue { jobs, workers, protocol } => {
+            ("queue", queue::run(&stage, (jobs, workers, protocol), &mut progress)?)
+        }
+        BenchCommand::Kill { kills, seed } => {
+            ("kill", kill::run(&stage, (kills, seed), &mut progress)?)
+        }
+    };
+    stage.close()?;
+    Ok(figures.document(name, &base.to_string_lossy(), &durability))
+}
+
+/// Where the temporary folders go: beside the data folder, so that the same disk
+/// is measured; else where temporary files go.
+fn base() -> PathBuf {
+    let home = alma::config::home(&|name| std::env::var(name).ok()).ok();
+    let beside = home.and_then(|home| {
+        let home = std::path::absolute(home).ok()?;
+        home.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned)
+    });
+    let usable = |folder: &PathBuf| {
+        tempfile::Builder::new().prefix(".alma-bench-").tempdir_in(folder).is_ok()
+    };
+    beside.filter(usable).unwrap_or_else(std::env::temp_dir)
+}
+
+/// From now on Ctrl-C asks to stop, so that the folders are removed.
+fn listen() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            child::stop();
+        });
+    });
+}
+
+/// Says on standard error how far things are, not more than once a second.
+struct Progress<'s> {
+    screen: &'s Screen,
+    told: Instant,
+}
+
+impl<'s> Progress<'s> {
+    fn new(screen: &'s Screen) -> Self {
+        Self { screen, told: Instant::now() }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.screen.note(text);
+        self.told = Instant::now();
+    }
+
+    fn tell(&mut self, text: impl FnOnce() -> String) {
+        if self.told.elapsed() >= TELL {
+            self.say(&text());
+        }
+    }
+
+    fn wait(
+        &mut self,
+        what: &str,
+        time: Duration,
+        mut is_so: impl FnMut() -> Result<bool, BenchError>,
+    ) -> Result<(), BenchError> {
+        let began = Instant::now();
+        while !is_so()? {
+            if began.elapsed() >= time {
+                let (what, seconds) = (what.to_owned(), time.as_secs());
+                return Err(BenchError::Waited { what, seconds });
+            }
+            self.tell(|| format!("waiting for {what}"));
+            pause(LOOK)?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until no mission is under way.
+fn at_rest(stage: &Stage, progress: &mut Progress<'_>, time: Duration) -> Result<(), BenchError> {
+    progress.wait("all missions to end", time, || {
+        let document = stage.json(&["mission", "list", "--state", "running", "--limit", "1"])?;
+        Ok(document["missions"].as_array().is_none_or(Vec::is_empty))
+    })
+}
+
+/// A mission file that runs `count` trivial instances, and the table they come from.
+fn many_file(stage: &Stage, name: &str, count: u32) -> Result<PathBuf, BenchError> {
+    let rows: String = (1..=count).map(|n| format!("{n}\n")).collect();
+    let table = format!("{name}-{count}.csv");
+    let path = stage.workspace().join(&table);
+    std::fs::write(&path, format!("item\n{rows}")).map_err(|source| BenchError::Io {
+        operation: format!("write {}", path.display()),
+        source,
+    })?;
+    let mission = json!({
+        "goal": format!("{count} trivial steps"),
+        "steps": [
+            { "name": "items", "title": "Read the items", "tool": "table",
+              "args": { "from": table } },
+            { "title": "Think about each", "tool": "compose",
+              "args": { "text": "item ${item.item}" },
+              "for_each": { "items": "${items.rows}", "max_items": count } },
+        ],
+    });
+    stage.mission_file(name, &mission)
+}
