@@ -5,6 +5,7 @@ use charter::ports::Tools;
 use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
 use hephaestus::sandbox::Sandbox;
+use ledger::Durability;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -14,11 +15,11 @@ const FREE_LOW: u64 = 256 << 20;
 /// Everything that is looked at.
 pub(crate) fn all(
     home: &Path,
-    is_owner: bool,
+    owned: Option<&Durability>,
     sandbox: &Sandbox,
     tools: &Hephaestus,
 ) -> Vec<Finding> {
-    vec![folder(home), space(home), owner(is_owner), contained(sandbox), tool_count(tools)]
+    vec![folder(home), space(home), owner(owned), contained(sandbox), tool_count(tools)]
 }
 
 fn good(what: &str, detail: String) -> Finding {
@@ -76,13 +77,17 @@ fn space(home: &Path) -> Finding {
     }
 }
 
-fn owner(is_owner: bool) -> Finding {
-    let detail = if is_owner {
-        "this process holds the data folder"
-    } else {
-        "attached to the process that holds the data folder"
-    };
-    good("process", detail.to_owned())
+fn owner(owned: Option<&Durability>) -> Finding {
+    good(
+        "process",
+        match owned {
+            Some(ledger) => format!(
+                "this process holds the data folder (ledger: journal_mode={} synchronous={})",
+                ledger.journal_mode, ledger.synchronous
+            ),
+            None => "attached to the process that holds the data folder".to_owned(),
+        },
+    )
 }
 
 fn contained(sandbox: &Sandbox) -> Finding {

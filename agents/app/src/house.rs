@@ -13,7 +13,7 @@ use hephaestus::tool::Tool;
 use hephaestus::{Hephaestus, tools};
 use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
-use ledger::{SqliteLedger, keys};
+use ledger::{Durability, SqliteLedger, keys};
 use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
 use sons_of_helaman::lease::LeaseThread;
@@ -21,7 +21,7 @@ use sons_of_helaman::reconcile::reconcile;
 use sons_of_helaman::{Ports, Settings, Worker};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use surfaces::cli::exit::Exit;
 use surfaces::cli::{Needs, Screen};
@@ -38,6 +38,8 @@ const PLAYBOOKS_MAX: usize = 500;
 pub(crate) struct House {
     pub(crate) alma: Alma,
     household: Arc<Household>,
+    /// Of the ledger, once this process has opened it.
+    durability: Arc<OnceLock<Durability>>,
     stop: watch::Sender<bool>,
     office: JoinHandle<()>,
     workers: Option<JoinHandle<usize>>,
@@ -58,7 +60,8 @@ impl House {
         let tools = Arc::new(Hephaestus::with_tools(all));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let household = Household::open(home, opener(home, &clock, &entropy))
+        let durability = Arc::new(OnceLock::new());
+        let household = Household::open(home, opener(home, &clock, &entropy, &durability))
             .await
             .with_context(|| format!("could not open the data folder {}", home.display()))?;
         let ports = Ports {
@@ -95,7 +98,13 @@ impl House {
             )?),
         };
         let installation =
-            Here { home: home.to_owned(), household: Arc::clone(&household), sandbox, tools };
+            Here {
+                home: home.to_owned(),
+                household: Arc::clone(&household),
+                durability: Arc::clone(&durability),
+                sandbox,
+                tools,
+            };
         let alma = Alma {
             ports,
             playbooks: Arc::new(library(home)?),
@@ -103,7 +112,7 @@ impl House {
             home: home.to_owned(),
             installation: Arc::new(installation),
         };
-        Ok(Self { alma, household, stop, office, workers })
+        Ok(Self { alma, household, durability, stop, office, workers })
     }
 
     /// Works until interrupted; the second interruption does not wait for what is
@@ -118,7 +127,13 @@ impl House {
             _ => "is attached to the process that holds the data folder",
         };
         screen.line(&if screen.json {
-            serde_json::json!({ "state": "working", "role": role }).to_string()
+            let mut line = serde_json::json!({ "state": "working", "role": role });
+            if let Some(found) = self.durability.get() {
+                line["durability"] = serde_json::json!({
+                    "journal_mode": found.journal_mode, "synchronous": found.synchronous,
+                });
+            }
+            line.to_string()
         } else {
             format!("this worker {role} {}; stop it with Ctrl-C", self.alma.home.display())
         });
@@ -158,15 +173,19 @@ fn opener(
     home: &Path,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
+    durability: &Arc<OnceLock<Durability>>,
 ) -> ledger::household::OpenLedger {
     let (home, clock, entropy) = (home.to_owned(), Arc::clone(clock), Arc::clone(entropy));
+    let durability = Arc::clone(durability);
     Box::new(move || {
         let (home, clock, entropy) = (home.clone(), Arc::clone(&clock), Arc::clone(&entropy));
+        let durability = Arc::clone(&durability);
         Box::pin(async move {
             let key = keys::load_or_create(&home.join("ledger.key"))
                 .map_err(|error| charter::ports::LedgerError::Damaged(chain(&error)))?;
             let _ = entropy;
             let ledger = Arc::new(SqliteLedger::open(&home.join("ledger.db"), clock, key).await?);
+            durability.get_or_init(|| ledger.durability().clone());
             let closing = Arc::clone(&ledger);
             Ok(OpenedLedger::new(ledger).on_close(async move {
                 if let Err(error) = closing.close().await {
@@ -282,6 +301,7 @@ fn start_workers(
 struct Here {
     home: PathBuf,
     household: Arc<Household>,
+    durability: Arc<OnceLock<Durability>>,
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
 }
@@ -303,7 +323,7 @@ impl Installation for Here {
     }
 
     fn diagnose(&self) -> Vec<Finding> {
-        diagnose::all(&self.home, self.is_owner(), &self.sandbox, &self.tools)
+        diagnose::all(&self.home, self.durability.get(), &self.sandbox, &self.tools)
     }
 }
 

@@ -28,6 +28,16 @@ fn encode(now: Millis, random: u32) -> String {
     (0..16).rev().map(|i| ALPHABET[(value >> (i * 5)) as usize & 31] as char).collect()
 }
 
+/// The time in an id; 0 in a text that is none.
+fn decode_millis(id: &str) -> Millis {
+    let digits = id.split_once('-').map_or("", |(_, digits)| digits).bytes().take(16);
+    let value = digits.fold(0u128, |value, digit| {
+        let digit = ALPHABET.iter().position(|known| *known == digit).unwrap_or(0);
+        (value << 5) | digit as u128
+    });
+    (value >> 32) as Millis & 0xffff_ffff_ffff
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
         $(#[$doc])*
@@ -39,6 +49,11 @@ macro_rules! id {
             /// A new name from the time and four random bytes.
             pub fn new(now: Millis, entropy: &dyn Entropy) -> Self {
                 Self(format!(concat!($prefix, "-{}"), encode(now, entropy.next_u32())))
+            }
+
+            /// When it was made.
+            pub fn made_at(&self) -> Millis {
+                decode_millis(&self.0)
             }
 
             /// The text form, for instance `m-01k9…`.
@@ -263,6 +278,11 @@ mod tests {
             let mission = MissionId(format!("m-{}", encode(now, random)));
             let key = StepKey { mission, n, item };
             prop_assert_eq!(key.to_string().parse::<StepKey>(), Ok(key));
+        }
+
+        #[test]
+        fn an_id_knows_when_it_was_made(now in 0i64..1 << 48, random: u32) {
+            prop_assert_eq!(WorkerId(format!("w-{}", encode(now, random))).made_at(), now);
         }
 
         #[test]

@@ -34,6 +34,7 @@ pub mod report;
 pub(crate) mod samples;
 pub mod schema;
 pub mod slots;
+pub mod tables;
 pub mod template;
 pub mod words;
 pub mod yaml;

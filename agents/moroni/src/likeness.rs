@@ -21,7 +21,7 @@
 //! spelling: typos, parts of compounds, letter groups. Words that are values
 //! never count. Below [`THRESHOLD`] a wish is out of reach.
 
-use crate::playbook::{Allowed, Playbook};
+use crate::playbook::{Allowed, Playbook, Slot};
 use crate::words::fold::{dice, distance, fold, trigrams, typos_allowed};
 use crate::words::sentence::Sentence;
 use crate::words::token::{Kind, tokens};
@@ -77,6 +77,8 @@ struct Known {
     any: Vec<RulePhrase>,
     none: Vec<RulePhrase>,
     choices: Choices,
+    cues: BTreeMap<String, Vec<Vec<String>>>,
+    tails: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 /// Words of the choices of a playbook, by slot.
@@ -192,6 +194,8 @@ impl Index {
                 any: group(&mut index, &playbook.rules.any),
                 none: group(&mut index, &playbook.rules.none),
                 choices: index.learn_choices(playbook, lexicon),
+                cues: folded_phrases(playbook, |slot| slot.cues.as_slice()),
+                tails: folded_phrases(playbook, |slot| slot.before.as_slice()),
             };
             for phrase in known.all.iter().flatten().chain(&known.any) {
                 let RulePhrase::Words(words, text) = phrase else { continue };
@@ -314,6 +318,18 @@ impl Index {
     pub(crate) fn choices(&self, p: usize, name: &str) -> &[Vec<RulePhrase>] {
         let known = self.known.get(p).and_then(|known| known.choices.get(name));
         known.map_or(&[], Vec::as_slice)
+    }
+
+    /// Words before the value of a slot of playbook `p`, folded.
+    pub(crate) fn cues(&self, p: usize, slot: &str) -> &[Vec<String>] {
+        let cues = self.known.get(p).and_then(|known| known.cues.get(slot));
+        cues.map_or(&[], Vec::as_slice)
+    }
+
+    /// Words behind the value of a slot of playbook `p`, folded.
+    pub(crate) fn tails(&self, p: usize, slot: &str) -> &[Vec<String>] {
+        let tails = self.known.get(p).and_then(|known| known.tails.get(slot));
+        tails.map_or(&[], Vec::as_slice)
     }
 
     /// Whether playbook `p` knows piece `i` of a wish.
@@ -681,6 +697,14 @@ fn alike(probe: &Probe, example: &Example, range: &Range<usize>, used: &[Use]) -
     let theirs: f32 = matched.iter().zip(&example.weights).map(|(m, w)| m * w).sum();
     let both = total + example.total;
     if both > 0.0 { (common + theirs) / both } else { 0.0 }
+}
+
+fn folded_phrases(
+    playbook: &Playbook,
+    of: impl Fn(&Slot) -> &[String],
+) -> BTreeMap<String, Vec<Vec<String>>> {
+    let phrases = |slot| of(slot).iter().map(|phrase| words_of(phrase, &fold)).collect();
+    playbook.slots.iter().map(|(name, slot)| (name.to_owned(), phrases(slot))).collect()
 }
 
 /// What a piece of a sentence is known by.

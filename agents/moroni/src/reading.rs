@@ -1,6 +1,7 @@
 //! A wish read against a workspace: which of its words name files, folders, kinds
 //! of files, days and numbers. Playbooks are not known here.
 
+use crate::tables::Table;
 use crate::words::dates::{self, Span};
 use crate::words::fold::{distance, fold, typos_allowed};
 use crate::words::numbers;
@@ -61,6 +62,8 @@ pub struct Reading<'a> {
     pub today: Date,
     /// What words name, in order.
     pub mentions: Vec<Mention>,
+    /// The tables, with their words.
+    pub tables: Vec<Table<'a>>,
 }
 
 impl<'a> Reading<'a> {
@@ -76,7 +79,8 @@ impl<'a> Reading<'a> {
             })
         };
         let sentence = Sentence::read(lexicon, wish, &known)?;
-        let mut reading = Self { sentence, survey, today, mentions: Vec::new() };
+        let tables = Table::all(&sentence, survey);
+        let mut reading = Self { sentence, survey, today, mentions: Vec::new(), tables };
         reading.mentions = reading.find();
         Some(reading)
     }
@@ -355,6 +359,11 @@ impl<'a> Reading<'a> {
         ];
         let (kind, length) = kinds.into_iter().flatten().max_by_key(|(_, length)| *length)?;
         Some((lexicon.extensions(kind)?, length))
+    }
+
+    /// The table of a path, if its columns are known.
+    pub fn table(&self, path: &str) -> Option<&Table<'a>> {
+        self.tables.iter().find(|table| table.path == path)
     }
 
     /// The entry of a path.

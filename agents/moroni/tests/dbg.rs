@@ -4,13 +4,15 @@ use moroni::playbooks::Library;
 use moroni::reading::{Reading, What};
 #[test]
 fn dbg() {
-    let library = Library::shipped().unwrap();
+    let t = std::time::Instant::now(); let _ = moroni::words::Lexicon::shipped(); println!("lexicon {:?}", t.elapsed());
+    let t = std::time::Instant::now(); let library = Library::shipped().unwrap(); println!("library {:?}", t.elapsed());
+    let t = std::time::Instant::now(); let lex = moroni::words::Lexicon::shipped().unwrap(); let ps: Vec<_> = moroni::playbooks::SHIPPED.iter().map(|(n,t)| moroni::playbook::Playbook::parse(n,t,lex).unwrap()).collect(); println!("parse {:?}", t.elapsed()); let t = std::time::Instant::now(); let _ = moroni::likeness::Index::new(&ps, lex); println!("library index {:?}", t.elapsed());
     let specs = common::specs();
     let input = std::fs::read_to_string("/tmp/say.txt").unwrap();
     for line in input.lines() {
         let (ws, say) = line.split_once('|').unwrap();
         let survey = common::survey(ws);
-        println!("### {say}");
+        let t = std::time::Instant::now(); let _ = common::planned(&library, &specs, &survey, say); println!("### {say}   {:?}", t.elapsed());
         let r = Reading::new(library.lexicon, say, &survey, common::today()).unwrap();
         let n = r.sentence.tokens.len();
         println!(

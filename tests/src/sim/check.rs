@@ -8,7 +8,7 @@ use charter::ids::{StepKey, StreamId, TenantId};
 use charter::ports::{Ledger, Query, Rows};
 use charter::rows::{EffectState, MissionState, StepRow, StepState};
 use ledger::MemoryLedger;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,7 @@ fn check_mission(
         }
         other => found.push(Violation::Stuck(format!("{}: {other:?}", mission.id))),
     }
+    let mut done = BTreeSet::new();
     for step in &mission.plan.steps {
         let key = StepKey::step(&mission.id, step.n);
         let rows: Vec<StepRow> = match &step.for_each {
@@ -88,6 +89,9 @@ fn check_mission(
             ),
         };
         for row in rows {
+            if row.state == StepState::Done {
+                done.insert(row.key.clone());
+            }
             let path = step.args["path"].as_str().unwrap_or_default();
             let path = path.replace("${item}", &row.key.item.to_string());
             check_step(&step.tool, &path, &row, world, found);
@@ -101,8 +105,8 @@ fn check_mission(
             if asks && row.permit.grant.is_none() {
                 found.push(Violation::Unpermitted(format!("{} {}", row.step, row.ordinal)));
             }
-            if row.state == EffectState::Intended && row.ordinal > 1 {
-                found.push(Violation::Stuck(format!("effect of {} is open", row.step)));
+            if row.state == EffectState::Intended && done.contains(&row.step) {
+                found.push(Violation::Stuck(format!("{} is done with an open effect", row.step)));
             }
         }
     }

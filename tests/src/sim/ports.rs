@@ -166,12 +166,12 @@ impl FaultyTools {
 
     /// A tool is about to act: the intent must be on record by now.
     async fn witness(&self, intended: impl Fn(&charter::rows::EffectRow) -> bool) {
-        let query = Query::Leases;
+        let query = Query::Missions { state: None, same: None, before: None, limit: 100 };
         let tenant = TenantId::local();
-        let Ok(Rows::Leases(leases)) = self.ledger.query(&tenant, query).await else { return };
+        let Ok(Rows::Missions(missions)) = self.ledger.query(&tenant, query).await else { return };
         let mut found = false;
-        for lease in leases {
-            let query = Query::EffectsOfStep { step: lease.step };
+        for mission in missions {
+            let query = Query::EffectsOfMission { mission: mission.id, limit: 10_000 };
             if let Ok(Rows::Effects(rows)) = self.ledger.query(&tenant, query).await {
                 found |= rows.iter().any(&intended);
             }

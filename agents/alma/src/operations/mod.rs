@@ -13,6 +13,7 @@ pub mod dead_letter_show;
 pub mod doctor;
 pub mod mission_cancel;
 pub mod mission_effects;
+pub mod mission_events;
 pub mod mission_list;
 pub mod mission_report;
 pub mod mission_show;
@@ -70,6 +71,7 @@ pub const ALL: &[Operation] = &[
     operation!("mission.show", mission_show, "show a mission with its steps"),
     operation!("mission.report", mission_report, "show the report of a mission"),
     operation!("mission.effects", mission_effects, "list what a mission did to the world"),
+    operation!("mission.events", mission_events, "list what happened to a mission"),
     operation!("mission.cancel", mission_cancel, "stop a mission"),
     operation!("plan.new", plan_new, "plan a wish without accepting it"),
     operation!("plan.show", plan_show, "show the plan of a mission"),

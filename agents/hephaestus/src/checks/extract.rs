@@ -4,9 +4,9 @@
 
 use super::{Finding, equal, list, short, verdict, wrong};
 use crate::args::parse;
-use crate::data::text;
+use crate::data::{inline, text};
 use crate::source::{self, Content};
-use crate::tools::extract::{Args, What, gather, is_prose, marks};
+use crate::tools::extract::{Args, What, gather, is_prose};
 use crate::workspace::Workspace;
 use charter::check::{Subject, Verdict};
 use serde_json::Value;
@@ -152,7 +152,7 @@ fn plain_candidates(
     args: &Args,
     texts: &BTreeMap<String, Vec<String>>,
 ) -> Vec<(String, u64, String)> {
-    let marks = marks(&args.kinds);
+    let marks = inline::marks(&args.kinds);
     let mut found = Vec::new();
     for (file, lines) in texts {
         let prose = is_prose(file, lines.first().map_or("", String::as_str));

@@ -284,6 +284,37 @@ pub(crate) fn unescape(source: &str) -> String {
     ENTITIES.iter().fold(source.to_owned(), |text, (name, c)| text.replace(name, c))
 }
 
+/// Widest cell that the cells below it are aligned to.
+const ALIGN_MAX: usize = 60;
+
+/// A table with aligned columns. `right` says which columns stand on the right.
+pub(crate) fn table(header: &[String], rows: &[Vec<String>], right: &[bool]) -> String {
+    let escaped = |row: &[String]| -> Vec<String> {
+        row.iter().map(|cell| cell.replace('|', "\\|")).collect()
+    };
+    let all: Vec<Vec<String>> =
+        std::iter::once(header).chain(rows.iter().map(Vec::as_slice)).map(escaped).collect();
+    let width = |i: usize| {
+        let widest = all.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max();
+        widest.unwrap_or(0).clamp(3, ALIGN_MAX)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let padded = cells.iter().zip(&widths).zip(right).map(|((cell, width), right)| {
+            if *right { format!(" {cell:>width$} |") } else { format!(" {cell:<width$} |") }
+        });
+        format!("|{}", padded.collect::<String>())
+    };
+    let rule = |(width, right): (&usize, &bool)| {
+        let dashes = "-".repeat(width.saturating_sub(usize::from(*right)));
+        if *right { format!(" {dashes}: |") } else { format!(" {dashes} |") }
+    };
+    let rule: String = widths.iter().zip(right).map(rule).collect();
+    let mut lines: Vec<String> = all.iter().map(line).collect();
+    lines.insert(1, format!("|{rule}"));
+    lines.join("\n")
+}
+
 /// The line, from 1, of a byte.
 pub(crate) fn line_of(source: &str, at: usize) -> usize {
     let before = source.get(..at).unwrap_or(source);

@@ -145,6 +145,11 @@ impl Table {
         }
     }
 
+    /// The name of a column.
+    pub(crate) fn name(&self, column: usize) -> String {
+        self.columns.get(column).cloned().unwrap_or_default()
+    }
+
     /// The cells of a column.
     pub(crate) fn cells(&self, column: usize) -> impl Iterator<Item = &Value> {
         self.rows.iter().filter_map(move |row| row.cells.get(column))

@@ -123,16 +123,22 @@ mod tests {
     use super::*;
 
     fn check(source: &str, expect: &str) {
-        let found = json(source, 0).map_or_else(|error| error.to_string(), |value| value.to_string());
+        let found =
+            json(source, 0).map_or_else(|error| error.to_string(), |value| value.to_string());
         assert_eq!(found, expect, "{source}");
     }
 
     #[test]
     fn nothing_is_lost_in_silence() {
         check(r#"{"b": [1, -2.5, true, null], "a": "x"}"#, r#"{"b":[1,-2.5,true,null],"a":"x"}"#);
-        check(r#"{"a": {"b": 1, "b": 2}}"#, "line 1: the key \"b\" stands twice (column 17)");
+        check(r#"{"a": {"b": 1, "b": 2}}"#, "line 1: the key \"b\" stands twice (column 18)");
         check("18446744073709551615", "18446744073709551615");
         check("1e400", "line 1: number out of range (column 5)");
-        assert!(json("[1,\n-99999999999999999999]", 2).unwrap_err().to_string().starts_with("line 4: the number -9"));
+        assert!(
+            json("[1,\n-99999999999999999999]", 2)
+                .unwrap_err()
+                .to_string()
+                .starts_with("line 4: the number -9")
+        );
     }
 }

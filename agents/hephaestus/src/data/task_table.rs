@@ -34,7 +34,11 @@ fn cells(row: &str) -> Vec<&str> {
 }
 
 /// The columns of a table of tasks, if this row and the next begin one.
-pub(super) fn table_header(row: &str, next: Option<&Line<'_>>, in_section: bool) -> Option<TableColumns> {
+pub(super) fn table_header(
+    row: &str,
+    next: Option<&Line<'_>>,
+    in_section: bool,
+) -> Option<TableColumns> {
     let rule = next.map(|next| next.text.trim()).filter(|next| {
         next.contains('-')
             && next.contains('|')

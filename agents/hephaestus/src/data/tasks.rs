@@ -176,7 +176,13 @@ fn org_task(line: &Line<'_>, heading: &str, order: Option<Order>) -> Option<Task
 }
 
 /// Takes the text of a task apart.
-pub(super) fn task(line: &Line<'_>, text: &str, done: bool, order: Option<Order>, person: &str) -> Task {
+pub(super) fn task(
+    line: &Line<'_>,
+    text: &str,
+    done: bool,
+    order: Option<Order>,
+    person: &str,
+) -> Task {
     let struck = text.trim().strip_prefix("~~").and_then(|rest| rest.strip_suffix("~~"));
     let text = struck.unwrap_or(text);
     let over = DONE_LAST.find(text).filter(|over| over.start() > 0);

@@ -34,8 +34,8 @@ pub(crate) fn pieces(template: &str) -> Result<Vec<Piece<'_>>, DataError> {
             continue;
         }
         let Some(end) = after.find('}') else {
-            return Err(arguments(
-                "line: a bracket { is opened and not closed; write {{ for a bracket",
+            return Err(DataError::whole(
+                "a bracket { is opened and not closed; write {{ for a bracket",
             ));
         };
         found.push(Piece::Field(after[..end].trim()));

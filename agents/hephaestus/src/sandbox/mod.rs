@@ -181,6 +181,11 @@ impl Sandbox {
         Self { helper, scratch, hidden, host, stores, containment: OnceLock::new() }
     }
 
+    /// Where this very program is the helper, and its environment the user's.
+    pub fn of_this_program(scratch: PathBuf, hidden: Vec<PathBuf>) -> Self {
+        Self::new(PathBuf::from("/proc/self/exe"), scratch, hidden, Host::of_process())
+    }
+
     /// Keeps overlays in one place only. Memory is the first choice otherwise;
     /// the disk suits programs that write very much.
     pub fn keeping(self, store: Store) -> Self {

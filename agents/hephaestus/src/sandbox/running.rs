@@ -49,7 +49,11 @@ pub(super) struct Running {
 type Reader = JoinHandle<std::io::Result<Captured>>;
 
 impl Running {
-    pub(super) fn start(helper: &Path, profile: &Profile, limits: &Limits) -> Result<Self, SandboxError> {
+    pub(super) fn start(
+        helper: &Path,
+        profile: &Profile,
+        limits: &Limits,
+    ) -> Result<Self, SandboxError> {
         let failed = |error: Errno| SandboxError::helper("connect to", error);
         let (ours, theirs) = profile::pair().map_err(failed)?;
         let mut child = Command::new(helper)
@@ -130,7 +134,11 @@ impl Running {
     }
 
     /// Lets the program run and watches over it until it is over.
-    pub(super) fn watch(&mut self, limits: &Limits, cancel: &Cancel) -> Result<Outcome, SandboxError> {
+    pub(super) fn watch(
+        &mut self,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Outcome, SandboxError> {
         if cancel.is_cancelled() {
             self.kill()?;
             return Err(SandboxError::Cancelled);

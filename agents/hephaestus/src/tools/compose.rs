@@ -183,7 +183,9 @@ impl<'a> Document<'a> {
                 .map(|name| column(&table, "columns", name))
                 .collect::<Result<_, _>>()?,
         };
-        for name in template::fields(args.line.as_deref().unwrap_or_default()).map_err(line_error)? {
+        for name in
+            template::fields(args.line.as_deref().unwrap_or_default()).map_err(line_error)?
+        {
             column(&table, "line", name)?;
         }
         Ok(Self { args, table, group, columns })
@@ -311,15 +313,12 @@ impl<'a> Document<'a> {
         let columns = if columns.is_empty() { self.columns.clone() } else { columns };
         let header: Vec<String> = columns
             .iter()
-            .map(|at| cell(&shown(&self.table.columns.get(*at).map_or("", String::as_str).into())))
+            .map(|at| shown(&self.table.columns.get(*at).map_or("", String::as_str).into()))
             .collect();
         let body: Vec<Vec<String>> = rows
             .iter()
             .map(|row| {
-                columns
-                    .iter()
-                    .map(|at| cell(&row.cells.get(*at).map(shown).unwrap_or_default()))
-                    .collect()
+                columns.iter().map(|at| row.cells.get(*at).map(shown).unwrap_or_default()).collect()
             })
             .collect();
         let right: Vec<bool> = columns.iter().map(|at| self.is_numeric(*at)).collect();

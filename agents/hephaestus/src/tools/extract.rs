@@ -3,21 +3,19 @@
 
 use super::list::with_skipped;
 use crate::args::{Files, parse};
-use crate::data::links::{self, Kind};
-use crate::data::markdown::{self, Markup, item_text};
-use crate::data::words::{WORDS, alternatives};
-use crate::data::{code, date, failures, language, owner, tasks, text};
+use crate::data::links;
+use crate::data::markdown::{self, Markup};
+use crate::data::target::{self, Kind};
+use crate::data::{failures, inline, language, tasks};
 use crate::error::{arguments, too_large};
 use crate::source::{self, Content};
 use crate::tool::{Tool, object, spec};
 use crate::workspace::{Walked, Workspace};
 use charter::effect::EffectClass;
 use charter::tool::{Call, Prepared, ToolError, ToolSpec};
-use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::LazyLock;
 
 /// Most rows of one call.
 const ROWS_MAX: usize = 100_000;
@@ -212,9 +210,30 @@ pub(crate) fn rows_of(args: &Args, file: &str, text: &str) -> Result<(Vec<Value>
                 row
             })
             .collect(),
-        What::Addresses => addresses(file, text),
-        What::Comments => comments(&args.kinds, file, text)?,
-        What::Dates => return Ok(dates(file, text)),
+        What::Addresses => inline::addresses(text)
+            .into_iter()
+            .map(|(line, address)| json!({"file": file, "line": line, "address": address}))
+            .collect(),
+        What::Comments => inline::comments(&args.kinds, file, text)
+            .map_err(|error| arguments(format!("kinds: {error}")))?
+            .into_iter()
+            .map(|found| {
+                json!({
+                    "file": file, "line": found.line, "kind": found.kind, "text": found.text,
+                    "person": found.person,
+                })
+            })
+            .collect(),
+        What::Dates => {
+            let (dates, unclear) = inline::dates(text);
+            let row = |found: inline::Dated| {
+                json!({
+                    "file": file, "line": found.line, "date": found.date.to_string(),
+                    "text": found.text,
+                })
+            };
+            return Ok((dates.into_iter().map(row).collect(), unclear));
+        }
         What::Failures => failures::find(text)
             .into_iter()
             .map(|failure| {
@@ -230,108 +249,6 @@ pub(crate) fn rows_of(args: &Args, file: &str, text: &str) -> Result<(Vec<Value>
             .collect(),
     };
     Ok((rows, 0))
-}
-
-#[expect(clippy::expect_used, reason = "a constant pattern, used by a test")]
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[\p{L}\p{N}_][\p{L}\p{N}._%+-]*@[\p{L}\p{N}][\p{L}\p{N}-]*(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,24}")
-        .expect("a sound pattern")
-});
-
-fn addresses(file: &str, text: &str) -> Vec<Value> {
-    let mut rows = Vec::new();
-    for (number, line) in text::numbered(text) {
-        for found in ADDRESS.find_iter(line) {
-            let after = line.get(found.end()..).unwrap_or_default();
-            let mut next = after.chars();
-            // `git@host:project` is a place of a program, `x@2x.png` a picture.
-            let place = next.next() == Some(':') && next.next().is_some_and(char::is_alphanumeric);
-            let host = found.as_str().rsplit_once('@').map_or("", |(_, host)| host);
-            let picture = host.starts_with(|c: char| c.is_ascii_digit())
-                && host.get(1..).is_some_and(|rest| rest.starts_with("x."));
-            if !place && !picture {
-                rows.push(json!({"file": file, "line": number, "address": found.as_str()}));
-            }
-        }
-    }
-    rows
-}
-
-/// The marks of comments that are looked for, in capitals.
-pub(crate) fn marks(kinds: &[String]) -> Vec<String> {
-    if kinds.is_empty() {
-        return WORDS.comment_kinds.clone();
-    }
-    kinds.iter().map(|kind| kind.to_uppercase()).collect()
-}
-
-fn comments(kinds: &[String], file: &str, text: &str) -> Result<Vec<Value>, ToolError> {
-    let Some(language) = language::of(file, text) else { return Ok(Vec::new()) };
-    let marks = alternatives(marks(kinds).iter().map(String::as_str));
-    let mark = Regex::new(&format!(
-        r"\b({marks})\b(?:\s*\(\s*@?([^()]{{1,60}})\s*\)|@([\w.-]+))?\s*[:：]?[\s-]*(.*)$"
-    ))
-    .map_err(|error| arguments(format!("kinds: no pattern can be made of them: {error}")))?;
-    let mut rows = Vec::new();
-    for (i, line) in code::scan(text, &language.style).iter().enumerate() {
-        for comment in &line.comments {
-            let Some(found) = mark.captures(comment) else { continue };
-            let group = |i: usize| found.get(i).map_or("", |group| group.as_str().trim());
-            let person = if group(2).is_empty() { group(3) } else { group(2) };
-            let text = match group(4).trim_end_matches("*/").trim() {
-                "" => comment.trim(),
-                text => text,
-            };
-            rows.push(json!({
-                "file": file, "line": i + 1, "kind": group(1), "text": text,
-                "person": owner::name(person),
-            }));
-        }
-    }
-    Ok(rows)
-}
-
-fn dates(file: &str, text: &str) -> (Vec<Value>, u64) {
-    let order = date::order_of([text]);
-    let (mut rows, mut unclear) = (Vec::new(), 0);
-    for (number, line) in text::numbered(text) {
-        for found in date::find(line, order) {
-            let Some(day) = found.date else {
-                unclear += 1;
-                continue;
-            };
-            let (before, after) = (&line[..found.start], &line[found.end..]);
-            rows.push(json!({
-                "file": file, "line": number, "date": day.to_string(), "text": around(before, after),
-            }));
-        }
-    }
-    (rows, unclear)
-}
-
-#[expect(clippy::expect_used, reason = "a pattern of escaped words, used by a test")]
-static EMPTIED: LazyLock<Regex> = LazyLock::new(|| {
-    let due = alternatives(WORDS.due.iter().map(String::as_str));
-    Regex::new(&format!(r"(?i)\s*[(\[]\s*(?:{due})?\s*:?\s*[)\]]|\*{{1,3}}\s\*{{1,3}}"))
-        .expect("a sound pattern")
-});
-
-/// A line without its date and without the marks of lists and headings.
-fn around(before: &str, after: &str) -> String {
-    let after = match after.strip_prefix(['T', 't']) {
-        Some(time) if time.starts_with(|c: char| c.is_ascii_digit()) => time,
-        _ => after,
-    };
-    let joined = format!("{before} {after}");
-    let line = joined.trim();
-    let words: Vec<&str> = item_text(line).unwrap_or(line).split_whitespace().collect();
-    let text = words.join(" ").replace(" .", ".").replace(" ,", ",");
-    // `(due: 2025-03-01)` leaves nothing but an announcement.
-    let text = EMPTIED.replace_all(&text, "");
-    text.trim_matches(|c: char| {
-        c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ',' | ';' | '|' | '#' | '>' | '•')
-    })
-    .to_owned()
 }
 
 /// One spelling per person: `@anna` is Anna where a file says so.
@@ -360,21 +277,21 @@ fn unify_people(rows: &mut [Value]) {
 fn look_up(rows: &mut [Value], workspace: &Workspace) -> Result<(), ToolError> {
     let mut pages: Option<HashSet<String>> = None;
     for row in rows.iter_mut().filter(|row| row["kind"] == "relative") {
-        let (Some(file), Some(target)) = (row["file"].as_str(), row["target"].as_str()) else {
+        let (Some(file), Some(to)) = (row["file"].as_str(), row["target"].as_str()) else {
             continue;
         };
-        let resolved = links::resolve(file, target);
+        let resolved = target::resolve(file, to);
         let there = |path: &String| workspace.exists(path);
         let mut exists = resolved.as_ref().map(there);
         if exists == Some(false) {
-            exists = links::resolve_raw(file, target).as_ref().map(there).or(exists);
+            exists = target::resolve_raw(file, to).as_ref().map(there).or(exists);
         }
         if row.get("wiki").is_some() && exists != Some(true) {
             if pages.is_none() {
                 let all = workspace.walk(&Files::one("."))?.files;
                 pages = Some(all.iter().map(|file| page(&file.path)).collect());
             }
-            let name = page(target.split('#').next().unwrap_or_default());
+            let name = page(to.split('#').next().unwrap_or_default());
             exists = Some(pages.as_ref().is_some_and(|pages| pages.contains(&name)));
         }
         row["exists"] = exists.map_or(Value::Null, Value::Bool);
@@ -528,21 +445,6 @@ mod tests {
             {"line":1,"test":"TestA","message":"why"}
         "#]],
         );
-    }
-
-    #[test]
-    fn dates_leave_a_readable_text() {
-        let check = |line: &str, expect: &str| {
-            let (rows, _) = super::dates("a.md", line);
-            assert_eq!(rows[0]["text"], expect, "{line:?}");
-        };
-        check("- **2025-03-01**: kick-off", "kick-off");
-        check("* *2025-03-01* kick-off", "kick-off");
-        check("## 2025-03-01 — Kick-off", "Kick-off");
-        check("- [ ] **Anna** – send (due: 2025-03-01)", "**Anna** – send");
-        check("2025-03-01T10:30 call", "10:30 call");
-        check("2025-03-01,Food,12.50", "Food,12.50");
-        check("We met on 3 March 2025.", "We met on.");
     }
 
     #[test]

@@ -69,7 +69,10 @@ pub(crate) fn find(args: &Args, workspace: &Workspace) -> Result<Found, ToolErro
             );
         }
         None => {
-            return Err(ToolError::new(ErrorCode::NotFound, format!("there is no folder {root:?}")));
+            return Err(ToolError::new(
+                ErrorCode::NotFound,
+                format!("there is no folder {root:?}"),
+            ));
         }
     }
     if let Some(found) = at(&root, workspace)? {

@@ -2,6 +2,7 @@
 
 use crate::args::{parse, path_schema, rows_schema};
 use crate::data::DataError;
+use crate::data::condition::{Condition, Test, clear_dates};
 use crate::data::number;
 use crate::data::records::{Reading, Row, Table, cell_text, is_blank_cell};
 use crate::data::text::short;
@@ -11,7 +12,6 @@ use crate::tool::{Tool, object, spec};
 use crate::workspace::Workspace;
 use charter::effect::EffectClass;
 use charter::tool::{Call, ErrorCode, Prepared, ToolError, ToolSpec};
-use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,40 +20,6 @@ use std::collections::HashMap;
 
 /// The tool.
 pub(crate) struct TableTool;
-
-/// One condition.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Condition {
-    pub(crate) column: String,
-    pub(crate) is: Is,
-    pub(crate) value: Value,
-}
-
-/// How a cell is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum Is {
-    #[serde(rename = "=")]
-    Equal,
-    #[serde(rename = "!=")]
-    NotEqual,
-    #[serde(rename = "<")]
-    Less,
-    #[serde(rename = "<=")]
-    AtMost,
-    #[serde(rename = ">")]
-    Greater,
-    #[serde(rename = ">=")]
-    AtLeast,
-    #[serde(rename = "contains")]
-    Contains,
-    #[serde(rename = "starts")]
-    Starts,
-    #[serde(rename = "before")]
-    Before,
-    #[serde(rename = "after")]
-    After,
-}
 
 /// Its arguments.
 #[derive(Debug, Default, Deserialize)]
@@ -132,6 +98,14 @@ fn no_column(error: DataError) -> ToolError {
     ToolError::new(ErrorCode::NotFound, error.to_string()).hint("use one of the names in the table")
 }
 
+fn refused(error: DataError) -> ToolError {
+    let error = match error {
+        DataError::Line { .. } => malformed(error.to_string()),
+        other => arguments(other.to_string()),
+    };
+    error.hint("write dates as 2025-01-31 and numbers as 1234.5")
+}
+
 /// The whole output.
 pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
     let column = |name: &String| table.column(name).map_err(no_column);
@@ -143,11 +117,7 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         .iter()
         .map(|condition| {
             let at = column(&condition.column)?;
-            let test = Test::new(condition, at, table.reading(at))?;
-            if test.date.is_some() {
-                clear_dates(table, at)?;
-            }
-            Ok(test)
+            Test::new(condition, table, at).map_err(refused)
         })
         .collect::<Result<Vec<_>, ToolError>>()?;
     let selected: Vec<&Row> =
@@ -155,11 +125,11 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
 
     let sums = totals
         .iter()
-        .map(|at| Ok((table.name(*at), sum(table, *at, &selected)?.sum)))
+        .map(|at| Ok((table.name(*at), sum(table, *at, table.reading(*at), &selected)?.sum)))
         .collect::<Result<Vec<_>, ToolError>>()?;
     let means = averages
         .iter()
-        .map(|at| Ok((table.name(*at), sum(table, *at, &selected)?.mean())))
+        .map(|at| Ok((table.name(*at), sum(table, *at, table.reading(*at), &selected)?.mean())))
         .collect::<Result<Vec<_>, ToolError>>()?;
 
     let mut shown = if groups.is_empty() {
@@ -189,12 +159,6 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
     Ok(output)
 }
 
-impl Table {
-    fn name(&self, column: usize) -> String {
-        self.columns.get(column).cloned().unwrap_or_default()
-    }
-}
-
 /// The selected rows with numbers where the whole table allows them.
 fn typed(table: &Table, selected: &[&Row]) -> Vec<Row> {
     let mut of_row: HashMap<usize, Row> =
@@ -220,83 +184,6 @@ fn keep(table: Table, columns: &[String]) -> Result<Table, ToolError> {
     })
 }
 
-/// A date that nobody can tell would be compared wrongly in silence.
-fn clear_dates(table: &Table, column: usize) -> Result<(), ToolError> {
-    let reading = table.reading(column);
-    let unclear = table.rows.iter().find_map(|row| {
-        let cell = row.cells.get(column)?;
-        reading.is_unclear_date(cell).then(|| (row.at, cell_text(cell).into_owned()))
-    });
-    match unclear {
-        None => Ok(()),
-        Some((at, text)) => Err(malformed(format!(
-            "line {at}: in {:?} of the column {:?} day and month cannot be told apart",
-            short(&text),
-            short(&table.name(column))
-        ))
-        .hint("write dates as 2025-01-31")),
-    }
-}
-
-/// A condition, ready to be tested.
-struct Test {
-    at: usize,
-    is: Is,
-    reading: Reading,
-    text: String,
-    number: Option<Decimal>,
-    date: Option<Date>,
-}
-
-impl Test {
-    fn new(condition: &Condition, at: usize, reading: Reading) -> Result<Self, ToolError> {
-        let value = &condition.value;
-        let text = cell_text(value).trim().to_lowercase();
-        let number = Reading::ALONE.number(value);
-        let date = Reading::ALONE.date(value);
-        let refuse = |what: &str| {
-            Err(arguments(format!(
-                "where: {:?} is compared with {:?}, which is no {what}",
-                short(&condition.column),
-                short(&text)
-            )))
-        };
-        match condition.is {
-            Is::Before | Is::After if date.is_none() => refuse("date; write it as 2025-01-31"),
-            Is::Less | Is::AtMost | Is::Greater | Is::AtLeast
-                if number.is_none() && date.is_none() =>
-            {
-                refuse("number and no date")
-            }
-            is => Ok(Self { at, is, reading, text, number, date }),
-        }
-    }
-
-    /// A blank cell is neither less nor more than anything.
-    fn holds(&self, row: &Row) -> bool {
-        let cell = row.cells.get(self.at).unwrap_or(&Value::Null);
-        let order = || -> Option<Ordering> {
-            if let (Some(date), Some(found)) = (self.date, self.reading.date(cell)) {
-                return Some(found.cmp(&date));
-            }
-            Some(self.reading.number(cell)?.cmp(&self.number?))
-        };
-        let text = || cell_text(cell).trim().to_lowercase();
-        let equal =
-            || order().map_or_else(|| text() == self.text, |order| order == Ordering::Equal);
-        match self.is {
-            Is::Equal => equal(),
-            Is::NotEqual => !equal(),
-            Is::Less | Is::Before => order() == Some(Ordering::Less),
-            Is::Greater | Is::After => order() == Some(Ordering::Greater),
-            Is::AtMost => order().is_some_and(Ordering::is_le),
-            Is::AtLeast => order().is_some_and(Ordering::is_ge),
-            Is::Contains => text().contains(&self.text),
-            Is::Starts => text().starts_with(&self.text),
-        }
-    }
-}
-
 /// A column added up.
 struct Sum {
     sum: Decimal,
@@ -313,8 +200,7 @@ impl Sum {
     }
 }
 
-fn sum(table: &Table, column: usize, rows: &[&Row]) -> Result<Sum, ToolError> {
-    let reading = table.reading(column);
+fn sum(table: &Table, column: usize, reading: Reading, rows: &[&Row]) -> Result<Sum, ToolError> {
     let name = || format!("{:?}", short(&table.name(column)));
     let mut total = Sum { sum: Decimal::ZERO, cells: 0, scale: 0 };
     for row in rows {
@@ -385,14 +271,20 @@ fn grouped(
         columns.push(name);
     }
     columns.extend(averages.iter().map(|at| format!("average {}", table.name(*at))));
+    let readings = |places: &[usize]| -> Vec<(usize, Reading)> {
+        places.iter().map(|at| (*at, table.reading(*at))).collect()
+    };
+    let (totals, averages) = (readings(totals), readings(averages));
     let mut rows = Vec::new();
     for (i, (mut cells, of_group)) in members.into_iter().enumerate() {
         cells.push(of_group.len().into());
-        for at in totals {
-            cells.push(number::to_json(sum(table, *at, &of_group)?.sum));
+        for (at, reading) in &totals {
+            cells.push(number::to_json(sum(table, *at, *reading, &of_group)?.sum));
         }
-        for at in averages {
-            cells.push(sum(table, *at, &of_group)?.mean().map_or(Value::Null, number::to_json));
+        for (at, reading) in &averages {
+            cells.push(
+                sum(table, *at, *reading, &of_group)?.mean().map_or(Value::Null, number::to_json),
+            );
         }
         rows.push(Row { at: i + 1, cells });
     }
@@ -413,7 +305,7 @@ pub(crate) fn sort(table: &mut Table, name: &str, descending: bool) -> Result<()
     let is_date = |cell: &&Value| reading.date(cell).is_some();
     let dates = cells.iter().all(is_date);
     if !dates && cells.iter().all(|cell| is_date(cell) || reading.is_unclear_date(cell)) {
-        clear_dates(table, at)?;
+        clear_dates(table, at).map_err(refused)?;
     }
     let compare = |left: &Value, right: &Value| -> Ordering {
         let texts = || {

@@ -4,10 +4,11 @@ use super::{Fill, Found};
 use crate::likeness::Use;
 use crate::playbook::Slot;
 use crate::reading::{Mention, What};
-use crate::words::fold::{distance, fold};
+use crate::tables::Table;
+use crate::words::fold::fold;
 use crate::words::numbers;
-use crate::words::token::{Kind, tokens};
-use charter::survey::{Column, Entry};
+use crate::words::token::Kind;
+use charter::survey::Column;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
@@ -17,14 +18,15 @@ struct Comparison {
     from: usize,
 }
 
-impl Fill<'_, '_> {
+impl<'a> Fill<'_, 'a> {
     pub(super) fn condition(&mut self, slot: &Slot) -> Found {
-        let Some(entry) = self.table(slot).cloned() else { return Ok(None) };
+        let Some(path) = self.table_path(slot) else { return Ok(None) };
+        let Some(table) = self.reading.table(&path) else { return Ok(None) };
         let mut rows: Vec<Value> = Vec::new();
-        self.by_number(&entry, &mut rows);
-        self.by_days(&entry, &mut rows);
-        self.by_value(&entry, &mut rows);
-        self.by_words(&entry, &mut rows);
+        self.by_number(table, &mut rows);
+        self.by_days(table, &mut rows);
+        self.by_value(table, &mut rows);
+        self.by_words(table, &mut rows);
         Ok((!rows.is_empty()).then_some(Value::Array(rows)))
     }
 
@@ -68,7 +70,7 @@ impl Fill<'_, '_> {
     }
 
     /// The column named in the few words before piece `at`.
-    fn column_before<'e>(&self, entry: &'e Entry, at: usize) -> Option<(&'e Column, usize)> {
+    fn column_before(&self, table: &Table<'a>, at: usize) -> Option<(&'a Column, usize)> {
         let sentence = self.sentence();
         let mut i = at;
         for _ in 0..5 {
@@ -77,7 +79,7 @@ impl Fill<'_, '_> {
                 return None;
             }
             for start in (i.saturating_sub(2)..=i).filter(|s| *s >= self.range.start) {
-                if let Some((column, length, _)) = self.column_at(entry, start)
+                if let Some((column, length, _)) = self.column_at(table, start)
                     && start + length == i + 1
                 {
                     return Some((column, start));
@@ -87,14 +89,14 @@ impl Fill<'_, '_> {
         None
     }
 
-    fn column_behind<'e>(&self, entry: &'e Entry, at: usize) -> Option<&'e Column> {
+    fn column_behind(&self, table: &Table<'a>, at: usize) -> Option<&'a Column> {
         (at..(at + 3).min(self.range.end))
             .take_while(|i| self.sentence().tokens[*i].kind != Kind::Mark)
-            .find_map(|i| self.column_at(entry, i).map(|(column, _, _)| column))
+            .find_map(|i| self.column_at(table, i).map(|(column, _, _)| column))
     }
 
     /// "amount over 100", "over 100", "between 10 and 20".
-    fn by_number(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+    fn by_number(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
         let numbers: Vec<(Mention, rust_decimal::Decimal)> = self
             .free_mentions()
             .into_iter()
@@ -119,16 +121,16 @@ impl Fill<'_, '_> {
                 (_, None, Some(between), _) => (">=".to_owned(), between.start),
                 _ => continue,
             };
-            let before = self.column_before(entry, from).filter(|(column, _)| column.numeric);
-            let behind = self.column_behind(entry, mention.to).filter(|column| column.numeric);
+            let before = self.column_before(table, from).filter(|(column, _)| column.numeric);
+            let behind = self.column_behind(table, mention.to).filter(|column| column.numeric);
             let column = match (before, behind, &lower) {
                 (_, _, Some((_, column))) if is == "<=" => Some(column.clone()),
                 (Some((column, _)), _, _) => Some(column.clone()),
                 (None, Some(column), _) => Some(column.clone()),
-                _ => self.number_column(entry),
+                _ => self.number_column(table),
             };
             let Some(column) = column else { continue };
-            let from = before_place(self.column_before(entry, from), from);
+            let from = before_place(self.column_before(table, from), from);
             self.mark(from..mention.from, Use::Lead);
             self.mark(mention.from..mention.to, Use::Value);
             // "at least 100" may have its words behind the number: "100 or more".
@@ -138,39 +140,31 @@ impl Fill<'_, '_> {
     }
 
     /// The column that a bare number compares with.
-    fn number_column(&self, entry: &Entry) -> Option<Column> {
-        let numeric: Vec<&Column> = entry.columns.iter().filter(|c| c.numeric).collect();
-        if let [one] = numeric.as_slice() {
-            return Some((*one).clone());
+    fn number_column(&self, table: &Table<'a>) -> Option<Column> {
+        let numeric = || table.columns.iter().filter(|c| c.column.numeric);
+        if let (Some(one), None) = (numeric().next(), numeric().nth(1)) {
+            return Some(one.column.clone());
         }
-        let spoken = numeric.iter().find(|column| {
+        let spoken = numeric().find(|c| {
             self.range.clone().any(|i| {
-                self.column_at(entry, i)
-                    .is_some_and(|(c, _, direct)| direct && c.name == column.name)
+                self.column_at(table, i).is_some_and(|(column, _, direct)| direct && column == c.column)
             })
         });
-        let amount = || {
-            let mut means = numeric.iter().filter(|column| {
-                let english = self.sentence().lexicon.languages.first();
-                self.sentence().lexicon.languages.iter().chain(english).any(|language| {
-                    let stems: Vec<String> = tokens(&column.name, &|_| false)
-                        .iter()
-                        .map(|t| language.stem(&t.text))
-                        .collect();
-                    language.concepts.all(&stems, 0).any(|(c, _)| c == "amount" || c == "price")
-                })
-            });
-            match (means.next(), means.next()) {
-                (Some(one), None) => Some(*one),
-                _ => None,
-            }
+        let mut amounts = numeric().filter(|c| c.is_amount());
+        let amount = match (amounts.next(), amounts.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
         };
-        spoken.copied().or_else(amount).cloned()
+        spoken.or(amount).map(|c| c.column.clone())
     }
 
     /// "in March 2025", "since 2025-01-01", "before last week".
-    fn by_days(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
-        let dated: Vec<&Column> = entry.columns.iter().filter(|c| is_dated(c)).collect();
+    fn by_days(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
+        let is_dated = |column: &Column| {
+            table.columns.iter().any(|c| c.dated && c.column == column)
+        };
+        let dated: Vec<&Column> =
+            table.columns.iter().filter(|c| c.dated).map(|c| c.column).collect();
         let days: Vec<_> = self
             .free_mentions()
             .into_iter()
@@ -183,7 +177,7 @@ impl Fill<'_, '_> {
         for (mention, span) in days {
             let comparison = self.comparison_before(mention.from);
             let from = comparison.as_ref().map_or(mention.from, |c| c.from);
-            let named = self.column_before(entry, from).filter(|(column, _)| is_dated(column));
+            let named = self.column_before(table, from).filter(|(column, _)| is_dated(column));
             let column = match (named, dated.as_slice()) {
                 (Some((column, _)), _) => column.name.clone(),
                 (None, [one, ..]) => one.name.clone(),
@@ -227,10 +221,10 @@ impl Fill<'_, '_> {
     }
 
     /// Values that stand in the table: "from Berlin", "where category is travel".
-    fn by_value(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+    fn by_value(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
         let mut at = self.range.start;
         while at < self.range.end {
-            let Some((column, value, length)) = self.value_at(entry, at) else {
+            let Some((column, value, length)) = self.value_at(table, at) else {
                 at += 1;
                 continue;
             };
@@ -243,7 +237,7 @@ impl Fill<'_, '_> {
             let is = match comparison.as_ref().map(|c| c.is.as_str()) {
                 _ if excluded.is_some() => "!=",
                 Some("!=") => "!=",
-                Some("contains") if self.column_before(entry, from).is_some() => "contains",
+                Some("contains") if self.column_before(table, from).is_some() => "contains",
                 Some("starts") => "starts",
                 _ => "=",
             };
@@ -253,7 +247,7 @@ impl Fill<'_, '_> {
             });
             if !again {
                 rows.push(json!({"column": column.name, "is": is, "value": value}));
-                let lead = self.column_before(entry, from).filter(|(c, _)| c.name == column.name);
+                let lead = self.column_before(table, from).filter(|(c, _)| c.name == column.name);
                 self.mark(before_place(lead, from)..at, Use::Lead);
                 self.mark(at..at + length, Use::Value);
             }
@@ -262,61 +256,58 @@ impl Fill<'_, '_> {
     }
 
     /// The column and value that words at `at` name.
-    pub(super) fn value_at<'e>(
+    pub(super) fn value_at(
         &self,
-        entry: &'e Entry,
+        table: &Table<'a>,
         at: usize,
-    ) -> Option<(&'e Column, &'e str, usize)> {
+    ) -> Option<(&'a Column, &'a str, usize)> {
         let sentence = self.sentence();
         let token = sentence.tokens.get(at)?;
         if !self.is_free(at) || !matches!(token.kind, Kind::Word | Kind::Quoted) {
             return None;
         }
         let mut best: Option<(&Column, &str, usize)> = None;
-        for column in entry.columns.iter().filter(|column| !column.numeric && !is_dated(column)) {
-            for value in &column.values {
-                let words: Vec<String> =
-                    tokens(value, &|_| false).iter().map(|t| t.text.clone()).collect();
+        for column in &table.columns {
+            for (value, words) in &column.values {
                 let quoted = token.kind == Kind::Quoted && fold(value) == token.folded;
                 let length = if quoted { 1 } else { words.len() };
-                let named = self.named_column(entry, column, at);
-                let spelled = quoted
-                    || !words.is_empty()
+                let spells = || {
+                    !words.is_empty()
                         && words.iter().enumerate().all(|(k, word)| {
                             let i = at + k;
-                            i < self.range.end && self.is_free(i) && {
-                                let folded = fold(word);
-                                folded == sentence.folded[i]
-                                    || folded.chars().count() >= 4
-                                        && sentence.language.stem(word) == sentence.stems[i]
-                                    || folded.chars().count() >= 6
-                                        && distance(&folded, &sentence.folded[i], 1).is_some()
-                            }
-                        });
+                            i < self.range.end
+                                && self.is_free(i)
+                                && word.spelled(sentence, i, 6).is_some()
+                        })
+                };
+                if best.is_some_and(|(_, _, longest)| longest >= length) || !(quoted || spells()) {
+                    continue;
+                }
                 // A function word, or a word of one or two letters, is a value only
-                // behind its column's name or written in capitals.
+                // behind its column's name, or spelled exactly. So is a word by which
+                // the playbook itself is known.
+                let named = self.named_column(table, column.column, at);
                 let short = value.chars().count() < 3 || sentence.is_stop(at);
                 let certain = !short || named && !sentence.is_stop(at) || token.text == *value;
-                let own_word = !named && self.index.rules_know(sentence, self.probe, at, self.p);
-                let better = best.is_none_or(|(_, _, longest)| length > longest);
-                if spelled && certain && !own_word && better {
-                    best = Some((column, value, length));
+                let own = || self.index.rules_know(sentence, self.probe, at, self.p);
+                if certain && (named || !own()) {
+                    best = Some((column.column, value, length));
                 }
             }
         }
         best
     }
 
-    fn named_column(&self, entry: &Entry, column: &Column, at: usize) -> bool {
+    fn named_column(&self, table: &Table<'a>, column: &Column, at: usize) -> bool {
         let from = self.comparison_before(at).map_or(at, |c| c.from);
-        self.column_before(entry, from).is_some_and(|(c, _)| c.name == column.name)
+        self.column_before(table, from).is_some_and(|(c, _)| c.name == column.name)
     }
 
     /// "where customer is X" for an X that is not among the values seen.
-    fn by_words(&mut self, entry: &Entry, rows: &mut Vec<Value>) {
+    fn by_words(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
         let mut at = self.range.start;
         while at < self.range.end {
-            let Some((column, length, true)) = self.column_at(entry, at) else {
+            let Some((column, length, true)) = self.column_at(table, at) else {
                 at += 1;
                 continue;
             };
@@ -352,19 +343,4 @@ impl Fill<'_, '_> {
 
 fn before_place(column: Option<(&Column, usize)>, otherwise: usize) -> usize {
     column.map_or(otherwise, |(_, at)| at)
-}
-
-/// Whether most values of a column are days.
-fn is_dated(column: &Column) -> bool {
-    let days = column.values.iter().filter(|value| is_day(value)).count();
-    !column.numeric && !column.values.is_empty() && days * 2 > column.values.len()
-}
-
-fn is_day(text: &str) -> bool {
-    let parts: Vec<&str> =
-        text.get(..10).unwrap_or(text).split(['-', '.', '/']).map(str::trim).collect();
-    parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit()))
 }

@@ -6,7 +6,7 @@ use crate::reading::What;
 use serde_json::Value;
 
 impl Fill<'_, '_> {
-    pub(super) fn date(&mut self, slot: &Slot) -> Found {
+    pub(super) fn date(&mut self, name: &str, slot: &Slot) -> Found {
         let days: Vec<_> = self
             .free_mentions()
             .into_iter()
@@ -15,7 +15,7 @@ impl Fill<'_, '_> {
                 _ => None,
             })
             .collect();
-        let cued = days.iter().find(|(_, m)| self.cued(&slot.cues, m.from).is_some());
+        let cued = days.iter().find(|(_, m)| self.cued(name, m.from).is_some());
         let first = days.first().filter(|_| slot.cues.is_empty());
         let Some((span, mention)) = cued.or(first) else { return Ok(None) };
         let day = match slot.bound {

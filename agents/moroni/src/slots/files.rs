@@ -54,13 +54,13 @@ impl Fill<'_, '_> {
     pub(super) fn files(&mut self, slot_name: &str, slot: &Slot, inherited: &Values) -> Found {
         let mentions = self.free_mentions();
         let cues_given = !slot.cues.is_empty()
-            && mentions.iter().any(|m| self.cued(&slot.cues, m.from).is_some());
+            && mentions.iter().any(|m| self.cued(slot_name, m.from).is_some());
         let except = self.exception();
         let (mut said, mut left_out) = (Said::default(), Said::default());
         for mention in &mentions {
             let into = match except {
                 Some(at) if mention.from >= at => &mut left_out,
-                _ if cues_given && self.cued(&slot.cues, mention.from).is_none() => continue,
+                _ if cues_given && self.cued(slot_name, mention.from).is_none() => continue,
                 _ => &mut said,
             };
             let taken = match &mention.what {

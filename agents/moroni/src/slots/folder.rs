@@ -2,16 +2,15 @@
 
 use super::{Fill, Found};
 use crate::likeness::Use;
-use crate::playbook::Slot;
 use crate::reading::{Mention, What, extension, plain};
 use crate::words::token::Kind;
 use serde_json::Value;
 
 impl Fill<'_, '_> {
-    pub(super) fn folder(&mut self, slot: &Slot) -> Found {
+    pub(super) fn folder(&mut self, name: &str) -> Found {
         let language = self.sentence().language;
         let led = |fill: &Self, at: usize| {
-            fill.cued(&slot.cues, at).is_some() || fill.reading.led_by(at, &language.into)
+            fill.cued(name, at).is_some() || fill.reading.led_by(at, &language.into)
         };
         let mentions = self.free_mentions();
         let spoken: Vec<(&Mention, String, bool)> = mentions
@@ -34,7 +33,7 @@ impl Fill<'_, '_> {
             .collect();
         let chosen = spoken.iter().rev().find(|(_, _, strictly)| *strictly).or(spoken.last());
         // Words behind "into" may name a folder that does not exist yet.
-        let new = self.new_folder(slot);
+        let new = self.new_folder(name);
         if let Some((mention, path, strictly)) = chosen {
             let later = new.as_ref().is_some_and(|(from, _, _)| *from > mention.to && !strictly);
             if !later {
@@ -43,17 +42,17 @@ impl Fill<'_, '_> {
                 return Ok(Some(Value::String(path)));
             }
         }
-        let Some((from, to, name)) = new else { return Ok(None) };
+        let Some((from, to, folder)) = new else { return Ok(None) };
         self.take(&Mention { what: What::Url, from, to });
         // A made-up name says nothing about what is wished.
         self.mark(from..to, Use::Text);
-        Ok(Some(Value::String(name)))
+        Ok(Some(Value::String(folder)))
     }
 
     /// The last words behind a cue or "into" that can be a name.
-    fn new_folder(&self, slot: &Slot) -> Option<(usize, usize, String)> {
+    fn new_folder(&self, slot: &str) -> Option<(usize, usize, String)> {
         let sentence = self.sentence();
-        let mut places = self.places(&slot.cues);
+        let mut places = self.cue_places(slot);
         for i in self.range.clone() {
             if let Some((_, length)) = sentence.language.into.longest(&sentence.folded, i) {
                 places.push(i..i + length);

@@ -8,7 +8,7 @@ use serde_json::Value;
 const FORMATS: [&str; 6] = ["json", "yaml", "yml", "toml", "csv", "tsv"];
 
 impl Fill<'_, '_> {
-    pub(super) fn format(&mut self, slot: &Slot) -> Found {
+    pub(super) fn format(&mut self, name: &str, slot: &Slot) -> Found {
         let allowed: Vec<&str> = slot
             .values
             .iter()
@@ -31,7 +31,7 @@ impl Fill<'_, '_> {
             .filter_map(|i| named(i).map(|name| (i, name)))
             .collect();
         let cued =
-            |i: usize| self.cued(&slot.cues, i).is_some() || self.reading.led_by(i, &language.into);
+            |i: usize| self.cued(name, i).is_some() || self.reading.led_by(i, &language.into);
         // Of two formats the one behind "to" is the wanted one, else the last.
         let chosen = places.iter().rev().find(|(i, _)| cued(*i)).or(places.last());
         let Some((at, name)) = chosen.copied() else { return Ok(None) };

@@ -21,8 +21,6 @@ use crate::playbook::{Playbook, Slot, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
 use crate::template::{self, Escape, Values};
-use crate::words::fold::fold;
-use crate::words::words_of;
 use serde_json::Value;
 use std::ops::Range;
 
@@ -113,15 +111,15 @@ pub fn fill<'r, 'a>(
             }
             let found = match kind {
                 SlotType::NewFile => fill.new_file(name, slot),
-                SlotType::Folder => fill.folder(slot),
+                SlotType::Folder => fill.folder(name),
                 SlotType::Path => fill.path(name, slot, inherited),
-                SlotType::Text => fill.text(slot),
+                SlotType::Text => fill.text(name),
                 SlotType::Files => fill.files(name, slot, inherited),
                 SlotType::Condition => fill.condition(slot),
                 SlotType::Column => fill.column(name, slot),
-                SlotType::Date => fill.date(slot),
-                SlotType::Number => fill.number(slot),
-                SlotType::Format => fill.format(slot),
+                SlotType::Date => fill.date(name, slot),
+                SlotType::Number => fill.number(name, slot),
+                SlotType::Format => fill.format(name, slot),
                 SlotType::Choice => fill.choice(name, slot),
             };
             match found {
@@ -186,19 +184,19 @@ impl<'a> Fill<'_, 'a> {
         self.mark(mention.from..mention.to, Use::Value);
     }
 
-    /// Where phrases stand in the range, by their last piece, in order of the
-    /// list: the piece range of each.
-    fn places(&self, phrases: &[String]) -> Vec<Range<usize>> {
+    /// Where the cues of a slot stand in the range, in their own order.
+    fn cue_places(&self, slot: &str) -> Vec<Range<usize>> {
+        self.places(self.index.cues(self.p, slot))
+    }
+
+    /// Where phrases stand in the range, in order of the list.
+    fn places(&self, phrases: &[Vec<String>]) -> Vec<Range<usize>> {
         let folded = &self.sentence().folded;
         let mut found = Vec::new();
-        for phrase in phrases {
-            let words = words_of(phrase, &fold);
-            if words.is_empty() {
-                continue;
-            }
+        for words in phrases.iter().filter(|words| !words.is_empty()) {
             for start in self.range.clone() {
                 let end = start + words.len();
-                if end <= self.range.end && folded[start..end] == words {
+                if end <= self.range.end && folded[start..end] == **words {
                     found.push(start..end);
                 }
             }
@@ -206,11 +204,10 @@ impl<'a> Fill<'_, 'a> {
         found
     }
 
-    /// Whether one of the phrases stands directly before piece `i`, articles
-    /// between.
-    fn cued(&self, cues: &[String], i: usize) -> Option<Range<usize>> {
+    /// The cue of a slot that stands directly before piece `i`, articles between.
+    fn cued(&self, slot: &str, i: usize) -> Option<Range<usize>> {
         let sentence = self.sentence();
-        let places = self.places(cues);
+        let places = self.cue_places(slot);
         let mut at = i;
         for _ in 0..4 {
             if let Some(place) = places.iter().filter(|p| p.end == at).max_by_key(|p| p.len()) {
@@ -315,8 +312,8 @@ impl<'a> Fill<'_, 'a> {
         let mut slots: Vec<(&str, &Slot)> =
             playbook.slots.iter().filter(|(_, slot)| slot.kind == SlotType::Text).collect();
         // A cue tells which text is whose; the rest go in order of speaking.
-        for (name, slot) in slots.clone() {
-            let at = quoted.iter().position(|(_, m)| self.cued(&slot.cues, m.from).is_some());
+        for (name, _) in slots.clone() {
+            let at = quoted.iter().position(|(_, m)| self.cued(name, m.from).is_some());
             if let Some(at) = at.filter(|_| slots.len() > 1) {
                 let (text, mention) = quoted.remove(at);
                 self.give_text(name, text, &mention);

@@ -33,7 +33,7 @@ impl Fill<'_, '_> {
             if !allowed(text) || others_better(text) || extension(text).is_none() {
                 continue;
             }
-            let sureness = self.is_written(slot, mention, entries, i, files.len());
+            let sureness = self.is_written(slot_name, mention, entries, i, files.len());
             if sureness > 0 && best.is_none_or(|(least, _, _)| sureness >= least) {
                 best = Some((sureness, mention, text));
             }
@@ -47,14 +47,14 @@ impl Fill<'_, '_> {
     /// How sure it is that a file is to be written: 0 for not at all.
     fn is_written(
         &self,
-        slot: &Slot,
+        slot_name: &str,
         mention: &Mention,
         entries: &[usize],
         nth: usize,
         files: usize,
     ) -> u8 {
         let language = self.sentence().language;
-        if self.cued(&slot.cues, mention.from).is_some() {
+        if self.cued(slot_name, mention.from).is_some() {
             return 5;
         }
         let into = self.reading.led_by(mention.from, &language.into);

@@ -8,10 +8,10 @@ use crate::words::numbers;
 use rust_decimal::Decimal;
 
 impl Fill<'_, '_> {
-    pub(super) fn number(&mut self, slot: &Slot) -> Found {
+    pub(super) fn number(&mut self, name: &str, slot: &Slot) -> Found {
         let digits = self.free_mentions().into_iter().find_map(|m| match m.what {
             What::Number(number) => {
-                let cue = self.cued(&slot.cues, m.from);
+                let cue = self.cued(name, m.from);
                 (slot.cues.is_empty() || cue.is_some()).then_some((number, m.from, m.to, cue))
             }
             _ => None,
@@ -22,7 +22,7 @@ impl Fill<'_, '_> {
             return Ok(Some(numbers::json(number)));
         }
         // Number words are words too ("one"), so they count only behind a cue.
-        for cue in self.places(&slot.cues) {
+        for cue in self.cue_places(name) {
             let spelled = self.sentence().folded.get(cue.end);
             let number = spelled.and_then(|word| self.sentence().language.numbers.get(word));
             if let Some(number) = number.copied().filter(|_| self.is_free(cue.end)) {

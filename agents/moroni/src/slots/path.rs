@@ -3,13 +3,14 @@
 use super::{Fill, Found, Missing, fits};
 use crate::likeness::Use;
 use crate::playbook::Slot;
+use crate::tables::Table;
 use crate::reading::{Mention, What, extension, name};
 use crate::template::Values;
 use crate::words::fold::{distance, fold};
 use crate::words::token::tokens;
 use serde_json::Value;
 
-impl Fill<'_, '_> {
+impl<'a> Fill<'_, 'a> {
     pub(super) fn path(&mut self, slot_name: &str, slot: &Slot, inherited: &Values) -> Found {
         let extensions = self.extensions_of(&slot.kinds);
         let fitting = |path: &str| slot.kinds.is_empty() || fits(path, &extensions);
@@ -24,13 +25,13 @@ impl Fill<'_, '_> {
             })
             .filter(|(_, text, _)| extension(text).is_none() || fitting(text))
             .collect();
-        let cued = mentions.iter().position(|(m, _, _)| self.cued(&slot.cues, m.from).is_some());
+        let cued = mentions.iter().position(|(m, _, _)| self.cued(slot_name, m.from).is_some());
         if let Some((mention, text, entries)) = mentions.get(cued.unwrap_or(0)) {
             let files = |i: &&usize| !self.reading.survey.entries[**i].folder;
             let files: Vec<usize> = entries.iter().filter(files).copied().collect();
             return self.spoken_path(slot, mention, text, &files).map(Some);
         }
-        if let Some(found) = self.path_by_words(slot, &fitting) {
+        if let Some(found) = self.path_by_words(slot_name, slot, &fitting) {
             return found;
         }
         if let Some(value) = inherited.get(slot_name).or_else(|| inherited.get("source"))
@@ -106,7 +107,7 @@ impl Fill<'_, '_> {
     }
 
     /// A file named by words of its name, without the extension.
-    fn path_by_words(&mut self, slot: &Slot, fitting: &dyn Fn(&str) -> bool) -> Option<Found> {
+    fn path_by_words(&mut self, slot_name: &str, slot: &Slot, fitting: &dyn Fn(&str) -> bool) -> Option<Found> {
         let sentence = self.sentence();
         let mut best: Option<(usize, usize, Vec<String>)> = None;
         for entry in self.reading.survey.entries.iter().filter(|e| !e.folder && fitting(&e.path)) {
@@ -133,7 +134,7 @@ impl Fill<'_, '_> {
                             || typo()
                     }
                 });
-                if !there || !self.names_a_file(at, at + words.len(), slot) {
+                if !there || !self.names_a_file(at, at + words.len(), slot_name) {
                     continue;
                 }
                 match &mut best {
@@ -173,7 +174,7 @@ impl Fill<'_, '_> {
 
     /// Whether words stand where a file is named, and not where the playbook's own
     /// words or a column stand.
-    fn names_a_file(&self, from: usize, to: usize, slot: &Slot) -> bool {
+    fn names_a_file(&self, from: usize, to: usize, slot_name: &str) -> bool {
         let sentence = self.sentence();
         let noun = |i: usize| {
             self.range.contains(&i)
@@ -184,7 +185,7 @@ impl Fill<'_, '_> {
         let beside = noun(to) || from.checked_sub(1).is_some_and(noun);
         beside
             || self.reading.introduced(from)
-            || self.cued(&slot.cues, from).is_some()
+            || self.cued(slot_name, from).is_some()
             || !(from..to).all(|i| self.known_word(i))
     }
 
@@ -217,13 +218,8 @@ impl Fill<'_, '_> {
             return Ok(Some(Value::String(one.clone())));
         }
         if has_columns {
-            let mut scored: Vec<(usize, &str)> = self
-                .reading
-                .survey
-                .entries
-                .iter()
-                .filter(|entry| !entry.columns.is_empty() && fitting(&entry.path))
-                .map(|entry| (self.column_words(entry), entry.path.as_str()))
+            let mut scored: Vec<(usize, &str)> = self.reading.tables.iter().filter(|table| fitting(table.path))
+                .map(|table| (self.column_words(table), table.path))
                 .filter(|(score, _)| *score > 0)
                 .collect();
             scored.sort_by(|a, b| b.cmp(a));
@@ -242,26 +238,23 @@ impl Fill<'_, '_> {
         Err(self.missing(slot, "Which file?", shown))
     }
 
-    /// Marks are left alone by a slot that only looks.
-    pub(super) fn column_words(&self, entry: &charter::survey::Entry) -> usize {
+    /// How much a part of a wish speaks of a table: of its name, columns and values.
+    fn column_words(&self, table: &Table<'a>) -> usize {
+        let sentence = self.sentence();
         let mut score = 0;
-        let name = crate::template::part(&entry.path, "stem");
-        let meant = super::column::concepts(self.sentence(), name);
         for i in self.range.clone() {
-            if self.used.get(i).copied().unwrap_or_default() >= Use::Value {
+            if self.used[i] >= Use::Value {
                 continue;
             }
-            score += match self.column_at(entry, i) {
+            score += match self.column_at(table, i) {
                 Some((_, _, true)) => 3,
                 Some((_, _, false)) => 1,
                 None => 0,
             };
-            score += self.value_at(entry, i).map_or(0, |_| 3);
-            let sentence = self.sentence();
+            score += self.value_at(table, i).map_or(0, |_| 3);
             if sentence.tokens[i].is_word() && !sentence.is_stop(i) {
-                let spelled = sentence.language.stem(name) == sentence.stems[i];
-                let same = meant.iter().any(|concept| sentence.means(i, concept));
-                score += if spelled { 5 } else { 3 * usize::from(same) };
+                let same = table.concepts.iter().any(|concept| sentence.means(i, concept));
+                score += if table.stem == sentence.stems[i] { 5 } else { 3 * usize::from(same) };
             }
         }
         score

@@ -2,15 +2,14 @@
 
 use super::{Fill, Found};
 use crate::likeness::Use;
-use crate::playbook::Slot;
 use crate::reading::What;
 use crate::words::token::Kind;
 use serde_json::Value;
 use std::ops::Range;
 
 impl Fill<'_, '_> {
-    pub(super) fn text(&mut self, slot: &Slot) -> Found {
-        let region = self.before_cue(slot).or_else(|| self.behind_cue(slot));
+    pub(super) fn text(&mut self, name: &str) -> Found {
+        let region = self.before_cue(name).or_else(|| self.behind_cue(name));
         let Some((lead, region)) = region else { return Ok(None) };
         let text = self.sentence().words(region.start, region.end).to_owned();
         self.mark(lead, Use::Lead);
@@ -19,9 +18,9 @@ impl Fill<'_, '_> {
     }
 
     /// "where X is mentioned": the words before a phrase.
-    fn before_cue(&self, slot: &Slot) -> Option<(Range<usize>, Range<usize>)> {
-        for end in self.places(&slot.before) {
-            let leads = self.places(&slot.cues);
+    fn before_cue(&self, name: &str) -> Option<(Range<usize>, Range<usize>)> {
+        for end in self.places(self.index.tails(self.p, name)) {
+            let leads = self.cue_places(name);
             let lead = leads.iter().filter(|c| c.end < end.start).max_by_key(|c| c.end);
             let mut start = lead.map_or(self.range.start, |c| c.end);
             // Nothing that names a place, and no mark, is part of the words.
@@ -46,9 +45,9 @@ impl Fill<'_, '_> {
         None
     }
 
-    fn behind_cue(&self, slot: &Slot) -> Option<(Range<usize>, Range<usize>)> {
+    fn behind_cue(&self, name: &str) -> Option<(Range<usize>, Range<usize>)> {
         let sentence = self.sentence();
-        for cue in self.places(&slot.cues) {
+        for cue in self.cue_places(name) {
             let mut end = cue.end;
             while end < self.range.end && self.is_free(end) {
                 let token = &sentence.tokens[end];

@@ -128,8 +128,7 @@ pub struct Language {
 }
 
 impl Language {
-    fn read(code: &'static str, text: &str) -> Result<Self, YamlError> {
-        let file: LanguageFile = yaml::parse(text)?;
+    fn new(code: &'static str, file: &LanguageFile) -> Result<Self, YamlError> {
         let algorithm = match file.stem.as_str() {
             "english" => Algorithm::English,
             "german" => Algorithm::German,
@@ -187,6 +186,9 @@ impl Language {
 
 /// The words of a phrase, each written by `write`.
 pub fn words_of(phrase: &str, write: &dyn Fn(&str) -> String) -> Vec<String> {
+    if phrase.chars().all(|c| c.is_alphabetic() || c == ' ') {
+        return phrase.split(' ').filter(|word| !word.is_empty()).map(write).collect();
+    }
     token::tokens(phrase, &|_| false)
         .iter()
         .filter(|token| token.kind != token::Kind::Mark)
@@ -227,12 +229,11 @@ impl Lexicon {
         let mut languages = Vec::with_capacity(FILES.len());
         let mut concepts: BTreeMap<String, Vec<(&'static str, Vec<String>)>> = BTreeMap::new();
         for (code, text) in FILES {
-            let language = Language::read(code, text)?;
             let file: LanguageFile = yaml::parse(text)?;
+            languages.push(Language::new(code, &file)?);
             for (name, phrases) in file.concepts {
                 concepts.entry(name).or_default().push((code, phrases));
             }
-            languages.push(language);
         }
         let extensions =
             kinds.families.values().chain(kinds.languages.values()).flatten().cloned().collect();

@@ -217,6 +217,17 @@ pub enum MissionCommand {
         /// Which.
         mission: MissionId,
     },
+    /// List what happened to a mission, step by step.
+    Events {
+        /// Which.
+        mission: MissionId,
+        /// Only events with a larger number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
     /// List what a mission did to the world.
     Effects {
         /// Which.

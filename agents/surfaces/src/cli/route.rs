@@ -22,6 +22,7 @@ pub const NAMES: &[&str] = &[
     "mission.show",
     "mission.report",
     "mission.effects",
+    "mission.events",
     "mission.cancel",
     "plan.new",
     "plan.show",
@@ -64,6 +65,10 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             MissionCommand::Effects { mission, limit } => {
                 ("mission.effects", json!({ "mission": mission, "limit": limit }))
             }
+            MissionCommand::Events { mission, after, limit } => (
+                "mission.events",
+                json!({ "mission": mission, "after": after, "limit": limit }),
+            ),
             MissionCommand::Run { .. } | MissionCommand::Watch { .. } => return Ok(None),
         },
         Command::Plan { command } => match command {

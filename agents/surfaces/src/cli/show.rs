@@ -13,6 +13,7 @@ pub fn response(name: &str, response: &Value) -> String {
     match name {
         "approvals.show" => card(response),
         "doctor" => doctor(response),
+        "mission.events" => events(response),
         "plan.dry_run" => dry_run(response),
         "plan.new" => format!(
             "{}{}\n\nwhy     {}\ndigest  {}",
@@ -174,6 +175,22 @@ fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// One line per event: number, time, what happened, to which step.
+fn events(response: &Value) -> String {
+    let rows = response["events"].as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return "nothing happened yet".to_owned();
+    }
+    let line = |row: &Value| {
+        let event = &row["event"];
+        let about = ["step", "approval", "mission"].map(|field| text(&event[field]));
+        let about = about.into_iter().find(|about| !about.is_empty()).unwrap_or_default();
+        let (seq, at) = (text(&row["seq"]), moment(row["at"].as_i64()));
+        format!("{seq:>6}  {at}  {:<19}  {about}\n", text(&event["kind"]))
+    };
+    rows.iter().map(line).collect()
 }
 
 fn doctor(response: &Value) -> String {

@@ -1,0 +1,153 @@
+//! SIGKILL from another process at moments drawn from a seed, until each phase of
+//! the effect protocol was hit often enough. Three tools that count their acts:
+//! one whose target knows the key, one whose target can be asked, one with
+//! neither. Run by `tests/run --all`; another seed with ALMA_KILLS_SEED.
+
+use alma_tests::counting::{Kind, acts};
+use charter::digest::Digest;
+use charter::event::Event;
+use charter::ids::StepKey;
+use charter::rows::MissionState;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use surfaces::bench::child::{BenchError, Stage};
+use surfaces::bench::killing::{Field, Killing};
+use surfaces::bench::record::{Phase, Record};
+
+/// Kills that each phase needs.
+const ENOUGH: u32 = 20;
+/// Bounds of the whole test.
+const KILLS_MAX: u32 = 1_500;
+const TIME_MAX: Duration = Duration::from_secs(8 * 60);
+/// Chains of steps in one mission, and their length. No multiple of three, so
+/// that each chain has every kind of tool.
+const CHAINS: u32 = 5;
+const LENGTH: u32 = 9;
+
+/// Missions whose steps count.
+struct Counts {
+    workspace: PathBuf,
+}
+
+fn kind(n: u32) -> Kind {
+    Kind::ALL[n as usize % Kind::ALL.len()]
+}
+
+fn name(mission: u32, n: u32) -> String {
+    format!("{mission}-{n}")
+}
+
+impl Field for Counts {
+    fn prepare(&mut self, number: u32) -> Result<(Value, PathBuf), BenchError> {
+        let steps: Vec<Value> = (1..=CHAINS * LENGTH)
+            .map(|n| {
+                let after: Vec<u32> = n.checked_sub(CHAINS).filter(|n| *n > 0).into_iter().collect();
+                json!({
+                    "tool": kind(n).name(), "args": { "name": name(number, n) }, "after": after,
+                })
+            })
+            .collect();
+        let file = json!({ "goal": format!("count ({number})"), "steps": steps });
+        Ok((file, self.workspace.clone()))
+    }
+
+    fn happened(&self, number: u32, step: &StepKey, key: &Digest) -> bool {
+        acts(&self.workspace, &name(number, step.n)).contains(&key.to_string())
+    }
+}
+
+/// A person is asked about an effect if and only if its tool can neither refuse a
+/// key nor be asked, and a worker died between its intent and its receipt.
+fn doubts(record: &Record) -> Result<usize, String> {
+    let mut open: BTreeMap<Digest, StepKey> = BTreeMap::new();
+    let mut unknown: BTreeSet<Digest> = BTreeSet::new();
+    let mut asked = 0;
+    for event in record.events() {
+        match event {
+            Event::EffectIntended { key, step, ordinal, .. } if *ordinal > 0 => {
+                if unknown.contains(key) {
+                    return Err(format!("{step}: done again without asking whether it happened"));
+                }
+                open.insert(*key, step.clone());
+            }
+            Event::EffectReceived { key, step, .. } => {
+                if unknown.contains(key) {
+                    return Err(format!("{step}: received without asking whether it happened"));
+                }
+                open.remove(key);
+            }
+            Event::StepReleased { step, .. } if kind(step.n) == Kind::Neither => {
+                let mine = open.iter().filter(|(_, of)| *of == step);
+                unknown.extend(mine.map(|(key, _)| *key));
+            }
+            Event::EffectInDoubt { key, step, .. } => {
+                if !unknown.remove(key) {
+                    return Err(format!("{step}: asked although it could be known"));
+                }
+                open.remove(key);
+                asked += 1;
+            }
+            _ => {}
+        }
+    }
+    if unknown.is_empty() { Ok(asked) } else { Err(format!("never asked about {unknown:?}")) }
+}
+
+#[test]
+fn killed_workers_lose_nothing_and_do_nothing_twice() {
+    let seed = std::env::var("ALMA_KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
+    let stage = Stage::new(program, Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let counts = Counts { workspace: stage.workspace().to_owned() };
+    let mut killing = Killing::begin(&stage, counts, seed).unwrap();
+    let began = Instant::now();
+    while killing.tally.least() < ENOUGH
+        && killing.tally.kills < KILLS_MAX
+        && began.elapsed() < TIME_MAX
+    {
+        killing.kill().unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+    }
+    let (missions, tally, counts) = killing.settle().unwrap();
+    println!(
+        "seed {seed}: {} kills in {} s, {} of them of the owner, {} steps requeued, by phase {:?}",
+        tally.kills,
+        began.elapsed().as_secs(),
+        tally.owners,
+        tally.requeued,
+        tally.by_phase
+    );
+    let (mut wrong, mut asked, mut done) = (Vec::new(), 0, 0);
+    for mission in &missions {
+        let ended = mission.record.ended().map(|(state, _)| state);
+        // Nothing in the product proves what a counting tool claims.
+        if ended != Some(MissionState::Unverified) || mission.record.unfinished() > 0 {
+            wrong.push(format!("{} is {ended:?}: {} open", mission.id, mission.record.unfinished()));
+        }
+        for key in mission.record.doubled() {
+            wrong.push(format!("{}: two receipts for {key}", mission.id));
+        }
+        for n in 1..=CHAINS * LENGTH {
+            let (name, kind) = (name(mission.number, n), kind(n));
+            match acts(&counts.workspace, &name).len() {
+                1 => done += 1,
+                times => wrong.push(format!("{} {name} happened {times} times", kind.name())),
+            }
+        }
+        match doubts(&mission.record) {
+            Ok(more) => asked += more,
+            Err(why) => wrong.push(why),
+        }
+    }
+    println!("{} missions, {done} acts, {asked} questions whether one happened", missions.len());
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+    let report = stage.json(&["audit", "verify"]).unwrap();
+    assert_eq!(report["findings"], json!([]), "the ledger is not intact");
+    for phase in Phase::ALL {
+        let hit = tally.by_phase.get(&phase).copied().unwrap_or(0);
+        assert!(hit >= ENOUGH, "only {hit} kills hit the phase {}", phase.as_str());
+    }
+    assert!(tally.owners >= ENOUGH && tally.kills - tally.owners >= ENOUGH);
+    assert!(asked > 0);
+}
