@@ -92,7 +92,12 @@ fn owner(owned: Option<&Durability>) -> Finding {
 
 fn contained(sandbox: &Sandbox) -> Finding {
     let found = sandbox.containment();
-    let layers: Vec<String> = found.layers.iter().map(ToString::to_string).collect();
+    let layers: Vec<&str> = found
+        .layers
+        .iter()
+        .filter(|layer| layer.in_force)
+        .map(|layer| layer.name.as_str())
+        .collect();
     let detail = format!("{}: {}", found.level.as_str(), layers.join(", "));
     match found.level {
         SandboxLevel::Full => good("sandbox", detail),

@@ -88,7 +88,7 @@ pub(crate) type Choices = BTreeMap<String, Vec<Vec<RulePhrase>>>;
 struct Word {
     folded: String,
     letters: usize,
-    groups: HashSet<[char; 3]>,
+    groups: Vec<u64>,
     features: Vec<Feature>,
 }
 
@@ -99,6 +99,8 @@ pub struct Index {
     rarity: Vec<f32>,
     known: Vec<Known>,
     words: Vec<Word>,
+    /// Features of words of rules, which repeat from playbook to playbook.
+    ruled: HashMap<String, BTreeSet<Feature>>,
 }
 
 /// A piece of a wish, as the index sees it.
@@ -382,17 +384,24 @@ impl Index {
                 (true, true) => RuleWord::Inside(fold(&word)),
                 (true, false) => RuleWord::Prefix(fold(&word)),
                 (false, true) => RuleWord::Suffix(fold(&word)),
-                (false, false) => {
-                    let spelling = self.id(format!("={}", fold(&word)));
-                    let stems = lexicon.languages.iter().map(|language| {
-                        let name = format!("{}:{}", language.code, language.stem(&word));
-                        self.id(name)
-                    });
-                    RuleWord::Features(stems.chain([spelling]).collect())
-                }
+                (false, false) => RuleWord::Features(self.rule_word(&word, lexicon)),
             })
             .collect();
         RulePhrase::Words(read, text.trim_matches('*').to_owned())
+    }
+
+    fn rule_word(&mut self, word: &str, lexicon: &Lexicon) -> BTreeSet<Feature> {
+        if let Some(features) = self.ruled.get(word) {
+            return features.clone();
+        }
+        let spelling = self.id(format!("={}", fold(word)));
+        let stems = lexicon
+            .languages
+            .iter()
+            .map(|language| self.id(format!("{}:{}", language.code, language.stem(word))));
+        let features: BTreeSet<Feature> = stems.chain([spelling]).collect();
+        self.ruled.insert(word.to_owned(), features.clone());
+        features
     }
 
     fn weight(&self, features: &[Feature]) -> f32 {

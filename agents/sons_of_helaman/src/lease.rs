@@ -28,7 +28,7 @@ pub struct Lease {
     /// Set when the mission is cancelled or the lease is lost.
     pub cancel: Cancel,
     lost: Arc<AtomicBool>,
-    on_drop: Option<Box<dyn FnOnce() + Send>>,
+    on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Lease {
@@ -36,7 +36,7 @@ impl Lease {
     pub fn new(
         cancel: Cancel,
         lost: Arc<AtomicBool>,
-        on_drop: Option<Box<dyn FnOnce() + Send>>,
+        on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
     ) -> Self {
         Self { cancel, lost, on_drop }
     }

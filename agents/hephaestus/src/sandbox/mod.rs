@@ -393,8 +393,7 @@ impl Sandbox {
 fn bounds(limits: &Limits) -> Bounds {
     let memory = limits.memory_mb.saturating_mul(1 << 20);
     let machine = rustix::system::sysinfo();
-    let total = u64::try_from(machine.totalram).unwrap_or(u64::MAX);
-    let total = total.saturating_mul(u64::from(machine.mem_unit));
+    let total = machine.totalram.saturating_mul(u64::from(machine.mem_unit));
     Bounds {
         // Polling stops the sum of all processes first; this is for when it cannot.
         cpu_s: limits.cpu_ms.div_ceil(1_000).saturating_add(2),

@@ -133,7 +133,7 @@ pub(crate) fn victim(args: &[String]) {
 }
 
 fn start_victim(bench: &Bench, level: &str, word: &str) -> std::process::Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new("/proc/self/exe")
         .args([VICTIM, bench.work().to_str().unwrap()])
         .arg(bench.root.path().join("scratch"))
         .args([level, word])

@@ -61,11 +61,9 @@ pub(crate) fn nothing_else_of_the_machine_is_there() {
 pub(crate) fn a_hidden_folder_is_covered() {
     let bench = Bench::new();
     bench.put("data/ledger.db", "private");
-    let sandbox = Sandbox::new(
-        std::env::current_exe().unwrap(),
+    let sandbox = Sandbox::of_this_program(
         bench.root.path().join("scratch"),
         vec![bench.work().join("data")],
-        Host::of_process(),
     );
     let bench = Bench { sandbox, ..bench };
     assert_eq!(done(&bench.shell("ls data; touch data/x 2>/dev/null && echo written; true")), "");
@@ -212,7 +210,7 @@ pub(crate) fn what_dead_processes_left_is_swept() {
 }
 
 pub(crate) fn the_helper_refuses_strangers() {
-    let alone = Command::new(std::env::current_exe().unwrap())
+    let alone = Command::new("/proc/self/exe")
         .arg(hephaestus::sandbox::HELPER_ARGUMENT)
         .stdin(std::process::Stdio::null())
         .output()
@@ -235,7 +233,7 @@ pub(crate) fn an_ordinary_user_is_contained_as_well() {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let binary = root.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    fs::copy("/proc/self/exe", &binary).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .arg(&binary)

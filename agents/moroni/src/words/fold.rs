@@ -1,6 +1,5 @@
 //! Comparing spellings: folding, edit distance, letter groups.
 
-use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -55,18 +54,23 @@ pub fn typos_allowed(letters: usize) -> usize {
     }
 }
 
-/// The groups of three letters in a word, its ends marked.
-pub fn trigrams(word: &str) -> HashSet<[char; 3]> {
+/// The groups of three letters in a word, its ends marked; sorted.
+pub fn trigrams(word: &str) -> Vec<u64> {
     let letters: Vec<char> = std::iter::once('^').chain(word.chars()).chain(['$']).collect();
-    letters.windows(3).filter_map(|three| <[char; 3]>::try_from(three).ok()).collect()
+    let pack = |three: &[char]| three.iter().fold(0, |sum, c| sum << 21 | u64::from(u32::from(*c)));
+    let mut groups: Vec<u64> = letters.windows(3).map(pack).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// Share of letter groups that two words have in common, 0 to 1.
-pub fn dice(a: &HashSet<[char; 3]>, b: &HashSet<[char; 3]>) -> f32 {
+pub fn dice(a: &[u64], b: &[u64]) -> f32 {
     if a.is_empty() || b.is_empty() {
         return 0.0;
     }
-    2.0 * a.intersection(b).count() as f32 / (a.len() + b.len()) as f32
+    let common = a.iter().filter(|group| b.binary_search(group).is_ok()).count();
+    2.0 * common as f32 / (a.len() + b.len()) as f32
 }
 
 #[cfg(test)]
