@@ -172,7 +172,12 @@ impl Tools for Hephaestus {
         let running = tokio::task::spawn_blocking(move || {
             let workspace = Workspace::of_call(&call)?;
             let mut prepared = tool.prepare(&call, &workspace)?;
-            prepared.label = workspace.label(prepared.label.join(call.label));
+            let label = prepared.label.join(call.label);
+            prepared.label = if tool.vouches_for(&prepared.output) {
+                label
+            } else {
+                workspace.label(label)
+            };
             fits(&call, &prepared)?;
             Ok(prepared)
         });

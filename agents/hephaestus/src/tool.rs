@@ -20,6 +20,12 @@ pub trait Tool: Send + Sync {
     /// workspace handed out is joined to it by the caller.
     fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError>;
 
+    /// Whether everything in this output was chosen from words of the tool's own,
+    /// whatever it read. Such an output is as trusted as the call.
+    fn vouches_for(&self, _output: &Value) -> bool {
+        false
+    }
+
     /// Carries out what [`Tool::prepare`] proposed as an act.
     fn act(
         &self,

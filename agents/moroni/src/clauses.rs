@@ -17,7 +17,12 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
     let end = sentence.tokens.len();
     while i < end {
         let token = &sentence.tokens[i];
+        // "Mrs. Osei", "z. B.": a point behind a short word ends nothing.
+        let abbreviated = token.text == "."
+            && i.checked_sub(1).is_some_and(|before| sentence.tokens[before].text.len() <= 3)
+            && i + 1 < end;
         let mark = token.kind == Kind::Mark
+            && !abbreviated
             && matches!(token.text.as_str(), "," | ";" | "." | "!" | "?" | "–" | "—");
         let join = sentence.language.join.longest(&sentence.folded, i).map(|(_, length)| length);
         let length = if mark { Some(1) } else { join };

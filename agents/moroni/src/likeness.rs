@@ -99,6 +99,8 @@ pub struct Index {
     rarity: Vec<f32>,
     known: Vec<Known>,
     words: Vec<Word>,
+    /// Playbooks that have a feature in a rule.
+    deciding: HashMap<Feature, Vec<usize>>,
     /// Features of words of rules, which repeat from playbook to playbook.
     ruled: HashMap<String, BTreeSet<Feature>>,
 }
@@ -147,6 +149,13 @@ pub enum Use {
     Value,
     /// Inside a free text: says nothing about what is wished.
     Text,
+}
+
+impl Probe {
+    /// How much piece `i` says.
+    pub(crate) fn weight(&self, i: usize) -> f32 {
+        self.seen.get(i).map_or(0.0, |seen| seen.weight)
+    }
 }
 
 impl Index {
@@ -201,6 +210,14 @@ impl Index {
             };
             for phrase in known.all.iter().flatten().chain(&known.any) {
                 let RulePhrase::Words(words, text) = phrase else { continue };
+                if let [RuleWord::Features(features)] = words.as_slice() {
+                    for feature in features {
+                        let by = index.deciding.entry(*feature).or_default();
+                        if !by.contains(&p) {
+                            by.push(p);
+                        }
+                    }
+                }
                 let folded = words_of(text, &fold);
                 for (word, folded) in words.iter().zip(folded) {
                     let RuleWord::Features(features) = word else { continue };
@@ -573,7 +590,18 @@ impl Index {
         let mut uncovered = Vec::new();
         for i in range.clone() {
             let seen = &probe.seen[i];
-            if !seen.content || used_at(i) == Use::Text {
+            if !seen.content {
+                continue;
+            }
+            if used_at(i) == Use::Text {
+                // Free words say nothing, unless they are what others are about.
+                let others = |(feature, near): &(Feature, f32)| {
+                    *near >= 1.0
+                        && self.deciding.get(feature).is_some_and(|by| by.iter().any(|q| *q != p))
+                };
+                if seen.word && seen.features.iter().any(others) {
+                    all += 0.7 * seen.weight;
+                }
                 continue;
             }
             all += seen.weight;

@@ -7,6 +7,7 @@
 use crate::clauses::clauses;
 use crate::compile::compile;
 use crate::likeness::{Likeness, Probe, THRESHOLD, Use};
+use crate::playbook::SlotType;
 use crate::playbooks::Library;
 use crate::reading::{Reading, What};
 use crate::slots::{self, Missing};
@@ -198,7 +199,7 @@ impl Planner<'_, '_> {
     ) {
         match self.best(&range, parts) {
             Some(best) if best.is_good() => parts.push(best),
-            _ if self.says_something(&range) => unmet.push(range),
+            _ if self.asks(&range) || self.has_value(&range) => unmet.push(range),
             _ => {}
         }
     }
@@ -211,7 +212,7 @@ impl Planner<'_, '_> {
         clause: &Range<usize>,
         both: &Range<usize>,
     ) -> Join {
-        if !self.says_something(clause) {
+        if !self.asks(clause) && !self.has_value(clause) {
             return Join::Together;
         }
         let first = self.best(before, parts).filter(Candidate::is_good);
@@ -224,18 +225,17 @@ impl Planner<'_, '_> {
         let covered = |candidate: &Candidate, part: &Range<usize>| self.share(candidate, part);
         match (first, second, good) {
             (Some(first), Some(second), Some(good)) => {
-                let one_thing = covered(good, clause) >= 0.8 && covered(good, before) >= 0.8;
-                // A third playbook that does both, or one of the two that knows all of
-                // the other's words.
-                let does_both = good.p == first.p && good.p == second.p
-                    || good.p != first.p && good.p != second.p
-                    || good.p == first.p
-                        && good.likeness.score + 0.05 >= second.likeness.score
-                        && covered(good, clause) >= 0.99
-                    || good.p == second.p
-                        && good.likeness.score + 0.05 >= first.likeness.score
-                        && covered(good, before) >= 0.99;
-                if one_thing && does_both { Join::Together } else { Join::Apart }
+                // One playbook that knows both parts as well as one for each does.
+                let as_well = covered(good, clause) + 0.02 >= covered(&second, clause)
+                    && covered(good, before) + 0.02 >= covered(&first, before);
+                let one_of_them = good.p == first.p || good.p == second.p;
+                let both_known = covered(good, clause) >= 0.8 && covered(good, before) >= 0.8;
+                let like = good.likeness.score + 0.1 >= first.likeness.score.min(second.likeness.score);
+                let together = match first.p == second.p {
+                    true => as_well && one_of_them,
+                    false => as_well && like && (one_of_them || both_known),
+                };
+                if together { Join::Together } else { Join::Apart }
             }
             (Some(_), Some(_), None) => Join::Apart,
             (Some(first), None, Some(good)) => {
@@ -248,7 +248,7 @@ impl Planner<'_, '_> {
             }
             (Some(_), None, None) => Join::Unmet,
             (None, Some(_), Some(good)) if covered(good, before) >= 0.5 => Join::Together,
-            (None, Some(_), _) if self.says_something(before) => Join::FirstUnmet,
+            (None, Some(_), _) if self.asks(before) => Join::FirstUnmet,
             (None, _, _) => Join::Together,
         }
     }
@@ -256,7 +256,7 @@ impl Planner<'_, '_> {
     /// Whether a part can be a wish of its own: it has a verb, or is very like one.
     fn stands_alone(&self, candidate: &Candidate) -> bool {
         let sentence = &self.reading.sentence;
-        candidate.likeness.score >= SURE
+        candidate.likeness.score >= SURE && self.asks(&candidate.range)
             || candidate.range.clone().any(|i| VERBS.iter().any(|verb| sentence.means(i, verb)))
     }
 
@@ -264,21 +264,30 @@ impl Planner<'_, '_> {
         self.request.playbooks.playbooks.get(candidate.p).is_some_and(|p| p.options.part)
     }
 
-    /// Whether a part has words with a meaning, or values.
-    fn says_something(&self, range: &Range<usize>) -> bool {
+    /// Whether a part has words with a meaning besides names.
+    fn asks(&self, range: &Range<usize>) -> bool {
         let sentence = &self.reading.sentence;
-        range.clone().any(|i| sentence.is_content(i) || sentence.tokens[i].is_value())
+        range.clone().any(|i| sentence.is_content(i) && !sentence.is_proper(i))
     }
 
-    /// The share of a part's words that a candidate covers.
+    fn has_value(&self, range: &Range<usize>) -> bool {
+        range.clone().any(|i| self.reading.sentence.tokens[i].is_value())
+    }
+
+    /// The share of a part's words that a candidate covers, weighed by rarity.
     fn share(&self, candidate: &Candidate, part: &Range<usize>) -> f32 {
         let sentence = &self.reading.sentence;
-        let said: Vec<usize> = part
-            .clone()
-            .filter(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value())
-            .collect();
-        let lost = said.iter().filter(|i| candidate.likeness.uncovered.contains(i)).count();
-        if said.is_empty() { 1.0 } else { 1.0 - lost as f32 / said.len() as f32 }
+        let (mut all, mut lost) = (0.0, 0.0);
+        for i in part.clone() {
+            if sentence.is_content(i) || sentence.tokens[i].is_value() {
+                let weight = self.probe.weight(i);
+                all += weight;
+                if candidate.likeness.uncovered.contains(&i) {
+                    lost += weight;
+                }
+            }
+        }
+        if all > 0.0 { 1.0 - lost / all } else { 1.0 }
     }
 
     fn best(&self, range: &Range<usize>, parts: &[Candidate]) -> Option<Candidate> {
@@ -352,7 +361,7 @@ impl Planner<'_, '_> {
                 candidates: Vec::new(),
             });
         }
-        let likeness = library.index.likeness(
+        let mut likeness = library.index.likeness(
             &self.reading.sentence,
             &self.probe,
             p,
@@ -360,6 +369,13 @@ impl Planner<'_, '_> {
             &fill.used,
             Some(&fill.spoken),
         );
+        // Several single files, each in a place of its own, fit nothing else as well.
+        let paths = playbook.slots.iter().filter(|(_, slot)| slot.kind == SlotType::Path);
+        let spoken = paths.map(|(name, _)| fill.spoken.iter().any(|spoken| spoken == name));
+        let spoken: Vec<bool> = spoken.collect();
+        if spoken.len() > 1 && spoken.iter().all(|spoken| *spoken) && likeness.score > 0.0 {
+            likeness.score = (likeness.score + 0.05).min(1.0);
+        }
         Some(Candidate {
             p,
             range: range.clone(),

@@ -6,7 +6,7 @@ use crate::words::dates::{self, Span};
 use crate::words::fold::{distance, fold, typos_allowed};
 use crate::words::numbers;
 use crate::words::sentence::Sentence;
-use crate::words::token::{Kind, tokens};
+use crate::words::token::{Kind, tokens, tokens_around};
 use crate::words::{Lexicon, Phrases};
 use charter::survey::{Entry, Survey};
 use jiff::civil::Date;
@@ -74,11 +74,13 @@ impl<'a> Reading<'a> {
         let known = |text: &str| {
             let path = plain(text);
             survey.entries.iter().any(|entry| match path.contains(['/', '.']) {
+                _ if text.ends_with('/') => entry.folder && entry.path == path,
                 true => entry.path == path || name(&entry.path) == path,
                 false => !entry.folder && name(&entry.path) == text && text.len() > 3,
             })
         };
-        let sentence = Sentence::read(lexicon, wish, &known)?;
+        let tokens = tokens_around(wish, &known, &spaced(wish, survey));
+        let sentence = Sentence::read_tokens(lexicon, wish, tokens)?;
         let tables = Table::all(&sentence, survey);
         let mut reading = Self { sentence, survey, today, mentions: Vec::new(), tables };
         reading.mentions = reading.find();
@@ -105,7 +107,7 @@ impl<'a> Reading<'a> {
                 i += 1;
                 continue;
             }
-            match self.folder_at(i) {
+            match self.folder_at(i, &found) {
                 Some((folder, length)) => {
                     found.push(Mention { what: What::Folder(folder), from: i, to: i + length });
                     i += length;
@@ -181,7 +183,7 @@ impl<'a> Reading<'a> {
 
     /// A folder of the workspace that words name: next to a word for "folder", or
     /// behind a preposition.
-    fn folder_at(&self, i: usize) -> Option<(String, usize)> {
+    fn folder_at(&self, i: usize, before: &[Mention]) -> Option<(String, usize)> {
         let sentence = &self.sentence;
         let beside = |i: usize| sentence.means(i, "folder") && sentence.tokens[i].is_word();
         let mut best: Option<(usize, &Entry)> = None;
@@ -207,7 +209,10 @@ impl<'a> Reading<'a> {
                     && theirs.is_some()
                     && theirs == kind(sentence.language.code, &sentence.tokens[i].text)
             };
-            let fits = spelled && (next_to || self.introduced(i)) || next_to && meant();
+            // A name that is no word of its own needs nothing beside it.
+            let plainly = || length == 1 && words[0].len() > 3 && self.is_no_word(i);
+            let placed = || next_to || self.introduced(i) || self.listed(i, before) || plainly();
+            let fits = spelled && placed() || next_to && meant();
             let better = best.is_none_or(|(longest, other)| {
                 length > longest || length == longest && entry.path.len() < other.path.len()
             });
@@ -216,6 +221,39 @@ impl<'a> Reading<'a> {
             }
         }
         best.map(|(length, entry)| (entry.path.clone(), length))
+    }
+
+    /// Whether piece `i` is a word that is known of no language.
+    fn is_no_word(&self, i: usize) -> bool {
+        let sentence = &self.sentence;
+        !sentence.is_stop(i)
+            && !sentence.is_filler(i)
+            && sentence.concepts[i].is_empty()
+            && self.extensions_at(i).is_none()
+    }
+
+    /// Whether "and" or a comma joins piece `i` to a place that was named before it.
+    fn listed(&self, i: usize, before: &[Mention]) -> bool {
+        let sentence = &self.sentence;
+        let joins = |at: usize| {
+            sentence.language.join.longest(&sentence.folded, at).is_some()
+                || sentence.tokens[at].text == ","
+        };
+        let mut at = i;
+        for _ in 0..4 {
+            let Some(earlier) = at.checked_sub(1) else { return false };
+            if joins(earlier) {
+                return before.iter().any(|m| {
+                    m.to == earlier
+                        && matches!(m.what, What::Path { .. } | What::Folder(_) | What::Files(_))
+                });
+            }
+            if !sentence.is_stop(earlier) && !sentence.means(earlier, "folder") {
+                return false;
+            }
+            at = earlier;
+        }
+        false
     }
 
     /// The piece before `i`, function words skipped.
@@ -275,22 +313,12 @@ impl<'a> Reading<'a> {
     /// a list of such.
     fn file_at(&self, i: usize, before: &[Mention]) -> Option<(What, usize)> {
         let sentence = &self.sentence;
-        let listed = || {
-            let at = self.skip_back(i)?;
-            let joined = sentence.language.join.longest(&sentence.folded, at).is_some()
-                || sentence.tokens[at].text == ",";
-            let place = |m: &Mention| {
-                matches!(m.what, What::Path { .. } | What::Folder(_) | What::Files(_)) && m.to == at
-            };
-            (joined && before.iter().any(place)).then_some(())
-        };
-        if sentence.is_stop(i) || !(self.introduced(i) || listed().is_some()) {
+        if sentence.is_stop(i) || !(self.introduced(i) || self.listed(i, before)) {
             return None;
         }
         let mut best: Option<(usize, Vec<usize>)> = None;
         for (e, entry) in self.survey.entries.iter().enumerate().filter(|(_, e)| !e.folder) {
-            let stem =
-                name(&entry.path).rsplit_once('.').map_or(name(&entry.path), |(stem, _)| stem);
+            let stem = stem(&entry.path);
             let words: Vec<String> =
                 tokens(stem, &|_| false).into_iter().map(|t| t.folded).collect();
             let length = words.len();
@@ -333,7 +361,10 @@ impl<'a> Reading<'a> {
                 return Some((extensions, 2));
             }
             // "los archivos csv", "les fichiers Python", "files of type csv"
-            let before = self.skip_back(i).is_some_and(noun);
+            let counted = |at: usize| {
+                lexicon.is_programming(&sentence.folded[i]) && sentence.means(at, "line")
+            };
+            let before = self.skip_back(i).is_some_and(|at| noun(at) || counted(at));
             let quantified = i
                 .checked_sub(1)
                 .is_some_and(|at| sentence.language.all.contains(&sentence.folded[at]));
@@ -417,6 +448,41 @@ pub fn plain(path: &str) -> String {
 /// The last part of a path.
 pub fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The name of a file without its extension, nor that of an archive within.
+pub fn stem(path: &str) -> &str {
+    let stem = crate::template::part(path, "stem");
+    stem.strip_suffix(".tar").unwrap_or(stem)
+}
+
+/// Where names with spaces stand in a wish.
+fn spaced(wish: &str, survey: &Survey) -> Vec<Range<usize>> {
+    let lower = wish.to_lowercase();
+    if lower.len() != wish.len() {
+        return Vec::new();
+    }
+    let mut names: Vec<&str> = survey
+        .entries
+        .iter()
+        .flat_map(|entry| [entry.path.as_str(), name(&entry.path)])
+        .filter(|name| name.contains(' ') && name.contains('.'))
+        .collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for name in names {
+        for (at, _) in lower.match_indices(&name.to_lowercase()) {
+            let range = at..at + name.len();
+            let joined = |c: char| c.is_alphanumeric() || matches!(c, '/' | '"' | '\'' | '“' | '„');
+            let apart = !lower[..at].ends_with(joined)
+                && lower.get(range.end..).is_some_and(|rest| !rest.starts_with(joined));
+            let free = found.iter().all(|other| range.end <= other.start || other.end <= range.start);
+            if apart && free {
+                found.push(range);
+            }
+        }
+    }
+    found
 }
 
 /// The extension of a path, in lower case.

@@ -19,7 +19,23 @@ pub(crate) struct Move;
 pub(crate) struct Args {
     pub(crate) from: String,
     pub(crate) to: String,
+    #[serde(default)]
+    pub(crate) if_taken: IfTaken,
 }
+
+/// What to do when the new name is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IfTaken {
+    /// An error.
+    #[default]
+    Fail,
+    /// The next free number is added to the name.
+    Number,
+}
+
+/// Numbers that are tried.
+pub(crate) const NUMBERS_MAX: u32 = 1_000;
 
 impl Tool for Move {
     fn spec(&self) -> ToolSpec {
@@ -32,6 +48,10 @@ impl Tool for Move {
                 json!({
                     "from": path_schema("what is moved"),
                     "to": path_schema("its new name; a folder, or a name that ends in /, keeps the old name"),
+                    "if_taken": {
+                        "enum": ["fail", "number"],
+                        "description": "when the new name is taken: fail, or add the next free number",
+                    },
                 }),
             ),
             "from, to",
@@ -61,6 +81,9 @@ impl Tool for Move {
         if to.starts_with(&format!("{from}/")) {
             return Err(arguments(format!("{from:?} cannot be moved into itself")));
         }
+        if args.if_taken == IfTaken::Number {
+            to = free(&to, workspace)?;
+        }
         if workspace.meta(&to)?.is_some() {
             return Err(ToolError::new(
                 ErrorCode::Taken,
@@ -72,6 +95,18 @@ impl Tool for Move {
         let proposed = workspace.propose(Change::Move { from, to })?;
         Ok(Prepared { changes: vec![proposed], ..Prepared::output(output, call.label) })
     }
+}
+
+/// The name itself, or the first numbered one that is free.
+fn free(name: &str, workspace: &Workspace) -> Result<String, ToolError> {
+    for number in 1..NUMBERS_MAX {
+        let tried =
+            if number == 1 { name.to_owned() } else { paths::numbered(name, number) };
+        if workspace.meta(&tried)?.is_none() {
+            return Ok(tried);
+        }
+    }
+    Ok(name.to_owned())
 }
 
 #[cfg(test)]
@@ -94,6 +129,15 @@ mod tests {
         check("a.md", "new/deep/", "new/deep/a.md");
         check("a.md", "-c\nd.md", "-c\nd.md");
         check("dir", "other", "other");
+    }
+
+    #[test]
+    fn a_taken_name_gets_a_number_where_that_is_wanted() {
+        let desk = Desk::new(&[("a.md", "x"), ("dir/a.md", "y"), ("dir/a-2.md", "z")]);
+        let args = json!({"from": "a.md", "to": "dir/", "if_taken": "number"});
+        let subject = desk.verified("move", args);
+        assert_eq!(subject.output["to"], "dir/a-3.md");
+        assert!(desk.at("dir/a-3.md").exists());
     }
 
     #[test]

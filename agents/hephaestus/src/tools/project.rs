@@ -47,6 +47,16 @@ impl Tool for Project {
         )
     }
 
+    /// A command that stands in a project's own file was written by whoever
+    /// wrote the file; all others stand here.
+    fn vouches_for(&self, output: &Value) -> bool {
+        let command: Vec<&str> = output["test_command"]
+            .as_array()
+            .map(|words| words.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        output["kind"] != "npm" || matches!(command.as_slice(), ["npm", "test"] | ["node", "--test"])
+    }
+
     fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError> {
         let args: Args = parse(&call.args)?;
         let found = find(&args, workspace)?;

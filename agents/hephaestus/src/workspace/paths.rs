@@ -51,6 +51,17 @@ pub fn join(folder: &str, name: &str) -> String {
     if folder == "." { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
+/// The path with a number before its extension: `a/report-2.md`.
+pub fn numbered(path: &str, number: u32) -> String {
+    let (folder, name) = split(path);
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => {
+            join(folder, &format!("{stem}-{number}.{extension}"))
+        }
+        _ => join(folder, &format!("{name}-{number}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

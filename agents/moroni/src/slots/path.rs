@@ -4,7 +4,7 @@ use super::{Fill, Found, Missing, fits};
 use crate::likeness::Use;
 use crate::playbook::Slot;
 use crate::tables::Table;
-use crate::reading::{Mention, What, extension, name};
+use crate::reading::{Mention, What, extension, name, stem};
 use crate::template::Values;
 use crate::words::fold::{distance, fold};
 use crate::words::token::tokens;
@@ -111,7 +111,7 @@ impl<'a> Fill<'_, 'a> {
         let sentence = self.sentence();
         let mut best: Option<(usize, usize, Vec<String>)> = None;
         for entry in self.reading.survey.entries.iter().filter(|e| !e.folder && fitting(&e.path)) {
-            let stem = crate::template::part(&entry.path, "stem");
+            let stem = stem(&entry.path);
             let words: Vec<String> = tokens(stem, &|_| false)
                 .iter()
                 .filter(|t| t.is_word())

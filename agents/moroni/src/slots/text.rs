@@ -2,6 +2,7 @@
 
 use super::{Fill, Found};
 use crate::likeness::Use;
+use crate::playbook::SlotType;
 use crate::reading::What;
 use crate::words::token::Kind;
 use serde_json::Value;
@@ -47,15 +48,25 @@ impl Fill<'_, '_> {
 
     fn behind_cue(&self, name: &str) -> Option<(Range<usize>, Range<usize>)> {
         let sentence = self.sentence();
+        // "replace X with Y": the other text begins where its cue stands.
+        let others: Vec<usize> = self
+            .playbook
+            .slots
+            .iter()
+            .filter(|(other, slot)| slot.kind == SlotType::Text && *other != name)
+            .flat_map(|(other, _)| self.cue_places(other))
+            .map(|cue| cue.start)
+            .collect();
         for cue in self.cue_places(name) {
             let mut end = cue.end;
             while end < self.range.end && self.is_free(end) {
                 let token = &sentence.tokens[end];
                 let place =
-                    self.reading.mentions.iter().any(|m| self.leads_to_place(end, m.from, &m.what));
+                    self.reading.mentions.iter().any(|m| self.leads_to_place(end, m.from, &m.what))
+                    || self.everywhere(end);
                 let inside = end > cue.end;
                 let next = inside && self.next_clause(end);
-                if token.kind == Kind::Mark && token.text != "&" || inside && place || next {
+                if token.kind == Kind::Mark && token.text != "&" || inside && (place || others.contains(&end)) || next {
                     break;
                 }
                 end += 1;
@@ -65,6 +76,22 @@ impl Fill<'_, '_> {
             }
         }
         None
+    }
+
+    /// Whether "in all files" or the like begins at piece `i`.
+    fn everywhere(&self, i: usize) -> bool {
+        let sentence = self.sentence();
+        let Some((_, length)) = sentence.language.at.longest(&sentence.folded, i) else {
+            return false;
+        };
+        let noun = |at: usize| {
+            sentence.tokens[at].is_word()
+                && (sentence.means(at, "file") || sentence.means(at, "folder"))
+        };
+        (i + length..self.range.end)
+            .take(3)
+            .take_while(|at| noun(*at) || sentence.is_stop(*at))
+            .any(noun)
     }
 
     /// Whether piece `i` is the preposition before a place, or the place itself.

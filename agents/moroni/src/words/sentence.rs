@@ -27,8 +27,12 @@ pub struct Sentence<'l> {
 impl<'l> Sentence<'l> {
     /// Reads a wish. `known` tells which texts are names of files or folders.
     pub fn read(lexicon: &'l Lexicon, text: &str, known: &dyn Fn(&str) -> bool) -> Option<Self> {
+        Self::read_tokens(lexicon, text, tokens(text, known))
+    }
+
+    /// Reads a wish that is cut already.
+    pub fn read_tokens(lexicon: &'l Lexicon, text: &str, tokens: Vec<Token>) -> Option<Self> {
         let english = lexicon.languages.first()?;
-        let tokens = tokens(text, known);
         let language = guess(lexicon, &tokens).unwrap_or(english);
         Some(Self::in_language(lexicon, language, english, text, tokens))
     }
@@ -64,6 +68,11 @@ impl<'l> Sentence<'l> {
                         set.insert(concept.to_owned());
                     }
                 }
+            }
+        }
+        for (token, concepts) in tokens.iter().zip(&mut concepts) {
+            if token.is_word() && lexicon.is_programming(&token.folded) {
+                concepts.insert("code".to_owned());
             }
         }
         Self {

@@ -107,7 +107,7 @@ fn quoted(rest: &str, before: Option<char>) -> Option<(&str, usize)> {
 
 /// Whether a run of letters without spaces is a path by its form.
 fn is_path(chunk: &str, known: &dyn Fn(&str) -> bool) -> bool {
-    let above = chunk.rsplit_once('/').is_some_and(|(folder, _)| known(folder));
+    let above = chunk.rfind('/').is_some_and(|slash| known(&chunk[..=slash]));
     if known(chunk) || above || chunk.contains('*') {
         return chunk.len() > 1;
     }
@@ -137,12 +137,30 @@ fn is_path(chunk: &str, known: &dyn Fn(&str) -> bool) -> bool {
 
 const EDGE: &[char] = &[',', ';', ':', '.', '!', '?', ')', '(', ']', '…', '"', '”', '»'];
 
-/// Cuts a wish. `known` tells which texts are names of files or folders here.
+/// Cuts a wish. `known` tells which texts are names of files (or, with a final
+/// slash, folders) here.
 pub fn tokens(wish: &str, known: &dyn Fn(&str) -> bool) -> Vec<Token> {
+    tokens_around(wish, known, &[])
+}
+
+/// Cuts a wish in which some ranges of bytes are paths as a whole.
+pub fn tokens_around(
+    wish: &str,
+    known: &dyn Fn(&str) -> bool,
+    paths: &[std::ops::Range<usize>],
+) -> Vec<Token> {
     let mut found = Vec::new();
     let mut at = 0;
     let mut before = None;
     while let Some(c) = wish.get(at..).and_then(|rest| rest.chars().next()) {
+        if let Some(path) = paths.iter().find(|path| path.start == at)
+            && let Some(text) = wish.get(path.clone())
+        {
+            found.push(Token::new(text, Kind::Path, path.start, path.end));
+            at = path.end;
+            before = text.chars().last();
+            continue;
+        }
         if c.is_whitespace() {
             before = Some(c);
             at += c.len_utf8();

@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Files of each kind in one mission.
-const WRITES: u32 = 12;
+const WRITES: u32 = 8;
 const MOVES: u32 = 12;
 const COPIES: u32 = 12;
 const DELETES: u32 = 12;
+/// Lines of a written file: writing takes long enough to be interrupted.
+const LINES: u32 = 4_000;
 
 /// Measures.
 pub(super) fn run(
@@ -162,11 +164,16 @@ fn read(
     Ok(())
 }
 
+fn long(number: u32) -> String {
+    (1..=LINES).map(|line| format!("line {line} of mission {number}\n")).collect()
+}
+
 /// What a mission leaves.
 fn expected(number: u32) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
+    let mut files = BTreeMap::from([("long.txt".to_owned(), long(number))]);
     for i in 1..=WRITES {
-        files.insert(format!("out/{i:02}.txt"), format!("mission {number} file {i}\n"));
+        let text = format!("mission {number} file {i}\n{}", long(number));
+        files.insert(format!("out/{i:02}.txt"), text);
     }
     for i in 1..=MOVES {
         files.insert(format!("to/{i:02}.txt"), format!("moved {number} {i}\n"));
@@ -200,6 +207,7 @@ impl Field for Files {
         for i in 1..=DELETES {
             put(format!("old/{i:02}.txt"), format!("old {number} {i}\n"))?;
         }
+        put("long.txt".to_owned(), long(number))?;
         Ok((plan(number), folder))
     }
 
@@ -230,8 +238,8 @@ fn place(step: &StepKey) -> Place {
     match (step.n, step.item) {
         (n, item) if n == copies && item > 0 => Place::Copy(item),
         (n, item) if n == deletes && item > 0 => Place::Delete(item),
-        (n, 0) if (5..5 + WRITES).contains(&n) => Place::Write(n - 4),
-        (n, 0) if (5 + WRITES..5 + WRITES + MOVES).contains(&n) => Place::Move(n - 4 - WRITES),
+        (n, 0) if (6..6 + WRITES).contains(&n) => Place::Write(n - 5),
+        (n, 0) if (6 + WRITES..6 + WRITES + MOVES).contains(&n) => Place::Move(n - 5 - WRITES),
         _ => Place::Other,
     }
 }
@@ -250,9 +258,10 @@ fn plan(number: u32) -> Value {
             "args": { "path": "${item.path}" },
             "for_each": { "items": "${old.files}", "max_items": DELETES },
         }),
+        json!({ "name": "long", "tool": "read", "args": { "path": "long.txt" } }),
     ];
     for i in 1..=WRITES {
-        let text = format!("mission {number} file {i}\n");
+        let text = format!("mission {number} file {i}\n${{long.text}}");
         let args = json!({ "path": format!("out/{i:02}.txt"), "text": text });
         steps.push(json!({ "tool": "write", "args": args }));
     }
@@ -272,13 +281,14 @@ mod tests {
         let plan = plan(1);
         let tool = |n: u32| plan["steps"][n as usize - 1]["tool"].as_str().unwrap().to_owned();
         let mission = "m-0000000000000000".parse().unwrap();
-        for n in 1..=4 + WRITES + MOVES {
+        for n in 1..=5 + WRITES + MOVES {
             let step = StepKey::step(&mission, n);
             let expected = match place(&step) {
                 Place::Write(_) => "write",
                 Place::Move(_) => "move",
                 Place::Copy(_) | Place::Delete(_) => panic!("{n} is no instance"),
                 Place::Other if matches!(n, 2 | 4) => &tool(n),
+                Place::Other if n == 5 => "read",
                 Place::Other => "list",
             };
             assert_eq!(tool(n), expected, "step {n}");

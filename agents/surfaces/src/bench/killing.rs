@@ -101,9 +101,9 @@ impl<'s, F: Field> Killing<'s, F> {
     pub fn kill(&mut self) -> Result<Option<Phase>, BenchError> {
         let mut mission = self.mission()?;
         let moment = Duration::from_millis(self.seed.below(MOMENT_MS));
-        let victim = self.seed.below(2);
+        let at = usize::from(self.seed.below(2) == 1);
         let [first, second] = &mut self.workers;
-        let (victim, other) = if victim == 0 { (first, second) } else { (second, first) };
+        let (victim, other) = if at == 0 { (first, second) } else { (second, first) };
         pause(moment)?;
         let was_owner = self.stage.owner() == Some(victim.pid());
         victim.kill()?;
@@ -121,9 +121,12 @@ impl<'s, F: Field> Killing<'s, F> {
         // Never two that start at the same time: claims are told apart by when
         // their workers were started.
         other.begun()?;
-        *victim = self.stage.worker(Some(1))?;
         self.care(&mission)?;
         self.put_back(mission);
+        let mission = self.mission()?;
+        self.current = Some(mission);
+        // Last, so that the next moment may fall into its start.
+        self.workers[at] = self.stage.worker(Some(1))?;
         Ok(phase)
     }
 
