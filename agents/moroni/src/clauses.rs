@@ -26,7 +26,10 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
             && matches!(token.text.as_str(), "," | ";" | "." | "!" | "?" | "–" | "—");
         let join = sentence.language.join.longest(&sentence.folded, i).map(|(_, length)| length);
         let length = if mark { Some(1) } else { join };
-        let Some(length) = length.filter(|_| found.len() + 1 < CLAUSES_MAX) else {
+        // One word is no part: "ruf danach Bob an", "please, list …".
+        let said = (start..i).filter(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value());
+        let whole = said.take(2).count() == 2 || i == start;
+        let Some(length) = length.filter(|_| whole && found.len() + 1 < CLAUSES_MAX) else {
             i += 1;
             continue;
         };

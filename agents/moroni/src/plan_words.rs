@@ -9,7 +9,7 @@ use crate::compile::compile;
 use crate::likeness::{Likeness, Probe, THRESHOLD, Use};
 use crate::playbook::SlotType;
 use crate::playbooks::Library;
-use crate::reading::{Reading, What};
+use crate::reading::{Mention, Reading, What};
 use crate::slots::{self, Missing};
 use crate::template::Values;
 use crate::words::token::WISH_BYTES_MAX;
@@ -143,9 +143,9 @@ pub fn plan(request: &Request<'_>) -> Planned {
     };
     let values: Vec<bool> = (0..reading.sentence.tokens.len())
         .map(|i| {
-            reading.mentions.iter().any(|m| {
-                (m.from..m.to).contains(&i) && !matches!(m.what, What::Folder(_) | What::Files(_))
-            })
+            let counted = |m: &&Mention| matches!(m.what, What::Number(_) | What::Days(_));
+            let mut counted = reading.mentions.iter().filter(counted);
+            reading.sentence.tokens[i].is_value() || counted.any(|m| (m.from..m.to).contains(&i))
         })
         .collect();
     let probe =

@@ -88,10 +88,31 @@ impl Tool for TableTool {
 pub(crate) fn read(args: &Args, workspace: &Workspace) -> Result<Table, ToolError> {
     match (&args.from, &args.rows) {
         (Some(path), None) => source::table(workspace, path),
-        (None, Some(rows)) => Table::from_value(&Value::Array(rows.clone()))
-            .map_err(|error| arguments(format!("rows: {error}"))),
+        (None, Some(rows)) => {
+            let mut table = Table::from_value(&Value::Array(rows.clone()))
+                .map_err(|error| arguments(format!("rows: {error}")))?;
+            // Rows that an earlier step did not find have no columns, and asking
+            // for some is no mistake.
+            if table.rows.is_empty() && table.columns.is_empty() {
+                table.columns = named(args);
+            }
+            Ok(table)
+        }
         _ => Err(arguments("table needs either from or rows, and not both")),
     }
+}
+
+/// Every column that the arguments name, once.
+fn named(args: &Args) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    let conditions = args.conditions.iter().map(|condition| &condition.column);
+    let lists = [&args.columns, &args.group_by, &args.total, &args.average];
+    for name in lists.into_iter().flatten().chain(conditions).chain(&args.sort_by) {
+        if !columns.contains(name) {
+            columns.push(name.clone());
+        }
+    }
+    columns
 }
 
 fn no_column(error: DataError) -> ToolError {
@@ -444,6 +465,18 @@ mod tests {
             {"n":"a b"}
             1 1 {}"#]],
         );
+    }
+
+    #[test]
+    fn rows_that_were_not_found_are_no_mistake() {
+        let desk = Desk::new(&[]);
+        let args = json!({
+            "rows": [], "where": [{"column": "kind", "is": "=", "value": "x"}],
+            "total": ["amount"], "sort_by": "line",
+        });
+        let subject = desk.verified("table", args);
+        assert_eq!(subject.output["count"], 0);
+        assert_eq!(subject.output["totals"]["amount"], "0");
     }
 
     #[test]

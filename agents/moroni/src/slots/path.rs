@@ -23,11 +23,20 @@ impl<'a> Fill<'_, 'a> {
                 }
                 _ => None,
             })
-            .filter(|(_, text, _)| extension(text).is_none() || fitting(text))
+            .filter(|(_, text, entries)| {
+                let fits = |i: &usize| fitting(&self.reading.survey.entries[*i].path);
+                match entries.as_slice() {
+                    [] => extension(text).is_none() || fitting(text),
+                    some => some.iter().any(fits),
+                }
+            })
             .collect();
         let cued = mentions.iter().position(|(m, _, _)| self.cued(slot_name, m.from).is_some());
         if let Some((mention, text, entries)) = mentions.get(cued.unwrap_or(0)) {
-            let files = |i: &&usize| !self.reading.survey.entries[**i].folder;
+            let files = |i: &&usize| {
+                let entry = &self.reading.survey.entries[**i];
+                !entry.folder && fitting(&entry.path)
+            };
             let files: Vec<usize> = entries.iter().filter(files).copied().collect();
             return self.spoken_path(slot, mention, text, &files).map(Some);
         }

@@ -168,7 +168,8 @@ fn preposition_before(sentence: &Sentence<'_>, i: usize) -> bool {
                     at + length + 1 == i && sentence.means(i - 1, "year")
                 }
             };
-            let lists = [&language.at, &language.per, &language.between, &language.until];
+            let lists =
+                [&language.at, &language.per, &language.during, &language.between, &language.until];
             lists.iter().any(|list| list.all(&sentence.folded, at).any(|(_, l)| ends_here(l)))
                 || language.compare.all(&sentence.folded, at).any(|(means, l)| {
                     matches!(means, "before" | "after" | ">" | "<" | ">=" | "<=") && ends_here(l)

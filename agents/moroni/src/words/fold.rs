@@ -49,7 +49,7 @@ pub fn distance(a: &str, b: &str, most: usize) -> Option<usize> {
 pub fn typos_allowed(letters: usize) -> usize {
     match letters {
         0..=4 => 0,
-        5..=8 => 1,
+        5..=10 => 1,
         _ => 2,
     }
 }

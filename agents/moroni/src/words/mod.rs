@@ -28,6 +28,7 @@ struct LanguageFile {
     into: Vec<String>,
     except: Vec<String>,
     per: Vec<String>,
+    during: Vec<String>,
     between: Vec<String>,
     until: Vec<String>,
     #[serde(rename = "where")]
@@ -107,6 +108,8 @@ pub struct Language {
     pub except: Phrases,
     /// Before what a table is grouped by.
     pub per: Phrases,
+    /// Before a span of time.
+    pub during: Phrases,
     /// Before the first of two bounds.
     pub between: Phrases,
     /// Before the second of two bounds.
@@ -165,6 +168,7 @@ impl Language {
             into: list(&file.into, "into"),
             except: list(&file.except, "except"),
             per: list(&file.per, "per"),
+            during: list(&file.during, "during"),
             between: list(&file.between, "between"),
             until: list(&file.until, "until"),
             where_: list(&file.where_, "where"),
