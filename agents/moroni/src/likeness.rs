@@ -3,7 +3,7 @@
 //! One figure from 0 to 1:
 //!
 //! ```text
-//! likeness = rules × (0.30 + 0.40 × coverage + 0.30 × example)
+//! likeness = rules × (0.25 + 0.75 × coverage) × (0.60 + 0.40 × example)
 //!          + 0.03 × (concept groups hit beyond the first, at most two)
 //! ```
 //!
@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 /// A wish less like a playbook than this is out of its reach.
-pub const THRESHOLD: f32 = 0.52;
+pub const THRESHOLD: f32 = 0.45;
 /// Factor for each concept group that a wish does not hit.
 pub const MISSED_GROUP: f32 = 0.62;
 /// Weight of a function word beside that of a rare word.
@@ -90,6 +90,8 @@ struct Word {
     letters: usize,
     groups: Vec<u64>,
     features: Vec<Feature>,
+    /// Whether it stands in a playbook as a whole word.
+    whole: bool,
 }
 
 /// What the playbooks together know of words.
@@ -241,6 +243,7 @@ impl Index {
             index.learn_examples(p, examples);
             index.learn_vocabulary(p, &playbooks[p], lexicon);
         }
+        let whole: HashSet<String> = spelled.keys().cloned().collect();
         for language in &lexicon.languages {
             for word in language.concepts.single_words() {
                 let feature = index.features.get(&format!("{}:{word}", language.code)).copied();
@@ -253,6 +256,7 @@ impl Index {
             .map(|(folded, features)| Word {
                 letters: folded.chars().count(),
                 groups: trigrams(&folded),
+                whole: whole.contains(&folded),
                 folded,
                 features: features.into_iter().collect(),
             })
@@ -466,7 +470,8 @@ impl Index {
                 let mut weight = self.weight(&spelled);
                 if features.is_empty() && content {
                     if concepts.is_empty() && !names(&token.folded) {
-                        features = self.nearest(&token.folded);
+                        let compounds = matches!(sentence.language.code, "de" | "nl");
+                        features = self.nearest(&token.folded, compounds);
                         let near: Vec<Feature> = features.iter().map(|(f, _)| *f).collect();
                         weight = self.weight(&near);
                         if near.is_empty() && sentence.is_proper(i) {
@@ -486,7 +491,7 @@ impl Index {
     }
 
     /// Features of the known words nearest to an unknown one.
-    fn nearest(&self, folded: &str) -> Vec<(Feature, f32)> {
+    fn nearest(&self, folded: &str, compounds: bool) -> Vec<(Feature, f32)> {
         let letters = folded.chars().count();
         let most = typos_allowed(letters);
         let mut best: Option<(usize, &Word)> = None;
@@ -506,11 +511,11 @@ impl Index {
             return word.features.iter().map(|f| (*f, 0.9)).collect();
         }
         let mut found = Vec::new();
-        for at_end in [false, true] {
+        for at_end in [false, true].into_iter().filter(|_| compounds) {
             let longest = self
                 .words
                 .iter()
-                .filter(|word| word.letters >= 5 && word.letters + 2 < letters)
+                .filter(|word| word.whole && word.letters >= 5 && word.letters + 2 < letters)
                 .filter(|word| match at_end {
                     true => folded.ends_with(&word.folded),
                     false => folded.starts_with(&word.folded),
@@ -528,7 +533,7 @@ impl Index {
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             if let Some((alike, word)) = alike {
                 // Helps to cover a word, never to meet a rule.
-                found.extend(word.features.iter().map(|f| (*f, alike.min(NEAR - 0.05))));
+                found.extend(word.features.iter().map(|f| (*f, alike * 0.6)));
             }
         }
         found
@@ -709,7 +714,7 @@ fn fits(word: &RuleWord, sentence: &Sentence<'_>, probe: &Probe, at: usize, leas
 /// The one figure.
 fn combine(rules: f32, coverage: f32, example: f32, groups_hit: u8) -> f32 {
     let specific = f32::from(groups_hit.saturating_sub(1).min(2));
-    let likeness = rules * (0.30 + 0.40 * coverage + 0.30 * example);
+    let likeness = rules * (0.25 + 0.75 * coverage) * (0.60 + 0.40 * example);
     if rules > 0.0 { (likeness + 0.03 * specific).min(1.0) } else { 0.0 }
 }
 

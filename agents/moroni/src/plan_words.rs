@@ -80,7 +80,7 @@ pub struct Refusal {
 }
 
 /// Playbooks that are filled for a closer look.
-const LOOKED_AT: usize = 7;
+const LOOKED_AT: usize = 40;
 /// How much less like a wish a playbook may be and still win over one that lacks a
 /// value.
 const LACK: f32 = 0.12;
@@ -324,7 +324,7 @@ impl Planner<'_, '_> {
                     library.index.likeness(sentence, &self.probe, p, range.clone(), &nothing, None);
                 // What is forbidden may yet turn out to be part of a value.
                 let rules = if l.rules > 0.0 { l.rules } else { 0.9 };
-                (rules * (0.30 + 0.40 * l.coverage + 0.30 * l.example), p)
+                (rules * (0.25 + 0.75 * l.coverage) * (0.60 + 0.40 * l.example), p)
             })
             .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -124,6 +124,7 @@ pub async fn verify(path: &Path, key: &VerifyingKey) -> Result<AuditReport, Ledg
     record::contents(&mut conn, &mut record, &mut report).await?;
     let compared = Instant::now();
     rows::compare(&mut conn, &record.rows, &mut report).await?;
+    published(&mut conn, &mut report).await?;
     let rebuild = record.applying + compared.elapsed();
     report.rebuild_ms = millis(rebuild);
     report.verify_ms = millis(begun.elapsed().saturating_sub(rebuild));
@@ -151,6 +152,27 @@ async fn version(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
         Some(version) if version > SCHEMA => Err(newer(version)),
         _ => Ok(()),
     }
+}
+
+/// What waits for the queue must follow from what is on record: nobody is woken
+/// for a step that cannot run yet.
+async fn published(
+    conn: &mut SqliteConnection,
+    report: &mut AuditReport,
+) -> Result<(), LedgerError> {
+    let early: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT o.mission, o.n, o.item FROM outbox o LEFT JOIN steps s \
+         ON s.tenant = o.tenant AND s.mission = o.mission AND s.n = o.n AND s.item = o.item \
+         WHERE s.state IS NULL OR s.state = 'blocked' LIMIT 20",
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(|error| failed("read the outbox", error))?;
+    for (mission, n, item) in early {
+        let what = "it waits for the queue, but it cannot run yet";
+        report.find(FindingKind::Row, format!("outbox {mission}/{n}.{item}"), what);
+    }
+    Ok(())
 }
 
 /// SQLite's own check: broken pages, and indexes that do not fit their tables.

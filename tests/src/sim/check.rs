@@ -28,6 +28,8 @@ pub enum Violation {
     File(String),
     /// A step finished twice.
     Twice(String),
+    /// A step was on its way to the queue before it could run.
+    Premature,
     /// A tool acted before its intent was on record.
     Unintended,
     /// An effect that needs a person has no grant on record.

@@ -15,7 +15,7 @@ use charter::ids::{MissionId, StepKey, TenantId};
 use charter::label::Label;
 use charter::plan::{ForEach, Plan, PlanSource, Step};
 use charter::ports::{Clock, Entropy, Fence, LeaseChange, Ledger, Query, Rows, Tools};
-use charter::rows::{ApprovalRow, MissionRow};
+use charter::rows::{ApprovalRow, MissionRow, StepState};
 use charter::tool::{Cancel, Limits, Process};
 use ledger::MemoryLedger;
 use serde_json::json;
@@ -94,6 +94,8 @@ struct Sim {
     fate: Arc<Fate>,
     dice: Arc<Dice>,
     unintended: Arc<AtomicBool>,
+    /// The outbox held a step that could not run yet.
+    premature: bool,
     /// Reached without faults, by the scheduler and the person.
     calm: Ports,
     tasks: Vec<Task>,
@@ -129,12 +131,15 @@ pub fn simulate(seed: u64) -> Outcome {
         }
     }
     sim.tasks.clear();
-    let violations = check(
+    let mut violations = check(
         &missions,
         &sim.ledger,
         &sim.world,
         sim.unintended.load(Ordering::SeqCst),
     );
+    if sim.premature {
+        violations.push(Violation::Premature);
+    }
     Outcome {
         violations,
         turns: sim.turn,
@@ -184,6 +189,7 @@ impl Sim {
             fate,
             dice,
             unintended,
+            premature: false,
             calm,
             tasks: Vec::new(),
             bell: VecDeque::new(),
@@ -285,6 +291,7 @@ impl Sim {
         if let Ok(Rows::Outbox(rows)) = now(self.ledger.query(&tenant, query)) {
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             for row in rows {
+                self.premature |= self.is_blocked(&row.step);
                 let times = match self.dice.below(10) {
                     0 => 0,
                     1 => 2,
@@ -301,6 +308,14 @@ impl Sim {
             if let Ok(Rows::Steps(rows)) = now(self.ledger.query(&tenant, query)) {
                 self.bell.extend(rows.into_iter().map(|row| row.key));
             }
+        }
+    }
+
+    fn is_blocked(&self, step: &StepKey) -> bool {
+        let query = Query::Step { key: step.clone() };
+        match now(self.ledger.query(&TenantId::local(), query)) {
+            Ok(Rows::Steps(rows)) => rows.first().is_none_or(|row| row.state == StepState::Blocked),
+            _ => true,
         }
     }
 
