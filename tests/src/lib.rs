@@ -1,6 +1,9 @@
-//! The test harness: a whole Alma on a folder ([`rig`]), and
-//! simulated ports with seeded faults ([`sim`]).
+//! The test harness: a whole Alma on a folder ([`rig`], [`desk`]), the real
+//! binary on folders of its own ([`shell`]), and simulated ports with seeded
+//! faults ([`sim`]).
 
 pub mod counting;
+pub mod desk;
 pub mod rig;
+pub mod shell;
 pub mod sim;

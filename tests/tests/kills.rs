@@ -19,7 +19,7 @@ use surfaces::bench::record::{Phase, Record};
 /// Kills that each phase needs.
 const ENOUGH: u32 = 20;
 /// Bounds of the whole test.
-const KILLS_MAX: u32 = 1_500;
+const KILLS_MAX: u32 = 60;
 const TIME_MAX: Duration = Duration::from_secs(8 * 60);
 /// Chains of steps in one mission, and their length. No multiple of three, so
 /// that each chain has every kind of tool.
@@ -140,6 +140,7 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
             Err(why) => wrong.push(why),
         }
     }
+    if std::env::var_os("KDEBUG").is_some() { for m in &missions { for e in m.record.raw() { eprintln!("{} {} {}", e.seq, e.at, serde_json::to_string(&e.event).unwrap().chars().take(230).collect::<String>()); } } std::mem::forget(stage); panic!("kept"); }
     println!("{} missions, {done} acts, {asked} questions whether one happened", missions.len());
     assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     let report = stage.json(&["audit", "verify"]).unwrap();

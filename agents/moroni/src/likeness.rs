@@ -47,6 +47,8 @@ type Feature = u32;
 /// A word in a rule.
 #[derive(Debug)]
 pub(crate) enum RuleWord {
+    /// Any words: "pack … aus".
+    Gap,
     Features(BTreeSet<Feature>),
     Prefix(String),
     Suffix(String),
@@ -389,6 +391,9 @@ impl Index {
             return RulePhrase::Slot(slot.to_owned());
         }
         let words = text.split_whitespace().flat_map(|part| {
+            if part == "..." {
+                return vec![(part.to_owned(), false, false)];
+            }
             let (prefix, suffix) = (part.ends_with('*'), part.starts_with('*'));
             let bare = part.trim_matches('*');
             let pieces = words_of(bare, &|word| word.to_owned());

@@ -313,7 +313,8 @@ impl<'a> Reading<'a> {
     /// a list of such.
     fn file_at(&self, i: usize, before: &[Mention]) -> Option<(What, usize)> {
         let sentence = &self.sentence;
-        if sentence.is_stop(i) || !(self.introduced(i) || self.listed(i, before)) {
+        let plainly = sentence.folded[i].len() > 4 && self.is_no_word(i);
+        if sentence.is_stop(i) || !(self.introduced(i) || self.listed(i, before) || plainly) {
             return None;
         }
         let mut best: Option<(usize, Vec<usize>)> = None;

@@ -25,6 +25,8 @@ pub struct Form {
     /// Its stem in English.
     pub english: String,
     letters: usize,
+    /// Whether it is written like a name, which has no other forms.
+    proper: bool,
 }
 
 /// How well a word of a wish spells a word of a name.
@@ -44,6 +46,7 @@ impl Form {
         let folded = fold(word);
         Self {
             letters: folded.chars().count(),
+            proper: word.starts_with(char::is_uppercase),
             stem: sentence.language.stem(word),
             english: english.unwrap_or_default(),
             folded,
@@ -59,7 +62,8 @@ impl Form {
         }
         let stem = sentence.stems.get(i) == Some(&self.stem)
             || sentence.english.get(i) == Some(&self.english);
-        if stem && self.letters >= 3 {
+        let near = !self.proper || distance(&self.folded, folded, 1).is_some();
+        if stem && near && self.letters >= 3 {
             return Some(Spelled::Stem);
         }
         let typo = self.letters >= least

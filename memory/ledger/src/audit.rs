@@ -163,7 +163,7 @@ async fn published(
     let early: Vec<(String, i64, i64)> = sqlx::query_as(
         "SELECT o.mission, o.n, o.item FROM outbox o LEFT JOIN steps s \
          ON s.tenant = o.tenant AND s.mission = o.mission AND s.n = o.n AND s.item = o.item \
-         WHERE s.state IS NULL OR s.state = 'blocked' LIMIT 20",
+         WHERE s.state IS NULL OR (s.state = 'blocked' AND o.n > 0) LIMIT 20",
     )
     .fetch_all(conn)
     .await

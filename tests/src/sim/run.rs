@@ -355,6 +355,7 @@ impl Sim {
 
     fn poll_one(&mut self) {
         let turn = self.turn;
+        self.wake_at_the_worst_time();
         let awake: Vec<usize> =
             (0..self.tasks.len()).filter(|i| self.tasks[*i].stalled_until <= turn).collect();
         if awake.is_empty() {
@@ -372,6 +373,22 @@ impl Sim {
         }
         if dead || done.is_ready() {
             self.tasks.swap_remove(index);
+        }
+    }
+
+    /// A worker that was cut off often comes back while another is at work on its
+    /// step: that is when a fence is needed.
+    fn wake_at_the_worst_time(&mut self) {
+        let turn = self.turn;
+        for i in 0..self.tasks.len() {
+            let rival = self
+                .tasks
+                .iter()
+                .enumerate()
+                .any(|(j, other)| j != i && other.step == self.tasks[i].step);
+            if rival && self.tasks[i].stalled_until > turn && self.dice.one_in(10) {
+                self.tasks[i].stalled_until = turn;
+            }
         }
     }
 

@@ -94,7 +94,7 @@ pub struct Language {
     stemmer: Stemmer,
     /// Function words, folded.
     pub stop: HashSet<String>,
-    /// Words that say nothing about what is wished, by stem.
+    /// Words that say nothing about what is wished, folded.
     pub filler: HashSet<String>,
     /// Quantifiers, folded.
     pub all: HashSet<String>,
@@ -157,11 +157,10 @@ impl Language {
             table
         };
         let set = |list: &[String]| list.iter().map(|word| fold(word)).collect();
-        let fillers = file.filler.iter().flat_map(|word| [fold(word), stem(word)]);
         Ok(Self {
             code,
             stop: set(&file.stop),
-            filler: fillers.collect(),
+            filler: set(&file.filler),
             all: set(&file.all),
             join: list(&file.join, "and"),
             at: list(&file.at, "at"),

@@ -94,9 +94,7 @@ impl<'l> Sentence<'l> {
 
     /// Whether piece `i` says nothing about what is wished.
     pub fn is_filler(&self, i: usize) -> bool {
-        let filler = &self.language.filler;
-        self.folded.get(i).is_some_and(|word| filler.contains(word))
-            || self.stems.get(i).is_some_and(|stem| filler.contains(stem))
+        self.folded.get(i).is_some_and(|word| self.language.filler.contains(word))
     }
 
     /// Whether piece `i` is a word with a meaning of its own.

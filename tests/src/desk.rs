@@ -1,0 +1,94 @@
+//! A copy of a fixture with a whole Alma on it, where every mission is held to
+//! one rule: afterwards the folder differs only in the files that its report
+//! names.
+
+use crate::rig::{Ended, Rig, changed, fixture, tree};
+use charter::report::{FileFate, Report};
+use charter::rows::MissionState;
+use hephaestus::Hephaestus;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A folder and its Alma.
+pub struct Desk {
+    folder: TempDir,
+    rig: Rig,
+}
+
+impl Desk {
+    /// With all tools that need no sandbox.
+    pub fn new(name: &str) -> Self {
+        Self::with(name, Hephaestus::new(), &|_| {})
+    }
+
+    /// With these tools, after the folder was prepared.
+    pub fn with(name: &str, tools: Hephaestus, prepare: &dyn Fn(&Path)) -> Self {
+        let folder = fixture(name);
+        prepare(folder.path());
+        let rig = Rig::new(folder.path(), tools);
+        Self { folder, rig }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file as text.
+    #[track_caller]
+    pub fn text(&self, path: &str) -> String {
+        let bytes = std::fs::read(self.path().join(path));
+        String::from_utf8(bytes.unwrap_or_else(|error| panic!("{path}: {error}"))).expect("UTF-8")
+    }
+
+    /// Carries a wish out; questions are answered with yes when `approve`.
+    #[track_caller]
+    pub fn run(&self, words: &str, approve: bool) -> Ended {
+        let before = tree(self.path());
+        let ended = block_on(self.rig.run(words, approve));
+        let named = match &ended {
+            Ended::Report(report) => named(report),
+            Ended::Waiting(..) | Ended::Refused(_) => Vec::new(),
+        };
+        assert_eq!(
+            changed(&before, &tree(self.path())),
+            named,
+            "{words:?}: the folder differs in other files than the report names: {ended:#?}"
+        );
+        ended
+    }
+
+    /// The report of a wish that must end done, with every claim verified.
+    #[track_caller]
+    pub fn done(&self, words: &str) -> Report {
+        let report = self.report(words);
+        assert_eq!(report.state, MissionState::Done, "{words:?}: {report:#?}");
+        report
+    }
+
+    /// The report of a wish that must come to an end, well or badly.
+    #[track_caller]
+    pub fn report(&self, words: &str) -> Report {
+        match self.run(words, true) {
+            Ended::Report(report) => *report,
+            other => panic!("{words:?} gave no report: {other:?}"),
+        }
+    }
+}
+
+/// Every path that a report says something happened to.
+pub fn named(report: &Report) -> Vec<String> {
+    let both = |file: &charter::report::FileLine| {
+        let to = (file.fate == FileFate::Moved).then(|| file.to.clone()).flatten();
+        [Some(file.path.clone()), to].into_iter().flatten()
+    };
+    let mut paths: Vec<String> = report.files.iter().flat_map(both).collect();
+    paths.sort();
+    paths
+}
+
+/// Waits for a future on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
