@@ -134,6 +134,7 @@ pub(crate) fn ready_row(key: StepKey) -> StepRow {
         token: 0,
         failures: 0,
         lost: 0,
+        former_alive: false,
         worker: None,
         approval: None,
         prepared: None,

@@ -94,7 +94,8 @@ pub fn load(
     resolve(&own, &path.display().to_string(), environment, flags)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// A file of the user's settings as text; its size has a bound.
+pub fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
     std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;

@@ -2,7 +2,7 @@
 
 use crate::diagnose;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
-use alma::config::Config;
+use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
@@ -328,24 +328,24 @@ impl Installation for Here {
 }
 
 /// The shipped playbooks, and the user's own below `playbooks/`.
-fn library(home: &Path) -> anyhow::Result<Library> {
+fn library(home: &Path) -> Result<Library, ConfigError> {
     let folder = home.join("playbooks");
+    let unread = |path: &Path, source| ConfigError::Read { path: path.to_owned(), source };
     let mut own = Vec::new();
     match std::fs::read_dir(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         entries => {
-            let reading = || format!("could not read {}", folder.display());
-            for entry in entries.with_context(reading)?.take(PLAYBOOKS_MAX) {
-                let path = entry.with_context(reading)?.path();
-                let Some(stem) = path.file_stem().filter(|_| path.extension().is_some_and(|e| e == "yaml"))
-                else {
-                    continue;
-                };
-                let text = std::fs::read_to_string(&path)
-                    .with_context(|| format!("could not read {}", path.display()))?;
-                own.push((stem.to_string_lossy().into_owned(), text));
+            for entry in entries.map_err(|error| unread(&folder, error))?.take(PLAYBOOKS_MAX) {
+                let path = entry.map_err(|error| unread(&folder, error))?.path();
+                if path.extension().is_some_and(|extension| extension == "yaml") {
+                    let text = config::read(&path).map_err(|error| unread(&path, error))?;
+                    own.push((path.display().to_string(), text));
+                }
             }
         }
     }
-    Library::with(own).context("could not read the playbooks")
+    Library::with(own).map_err(|error| ConfigError::Field {
+        place: folder.display().to_string(),
+        message: format!("{}; mend the file, or take it out of the folder", chain(&error)),
+    })
 }

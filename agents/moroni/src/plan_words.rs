@@ -6,7 +6,7 @@
 
 use crate::clauses::clauses;
 use crate::compile::compile;
-use crate::likeness::{Likeness, Probe, THRESHOLD, Use};
+use crate::likeness::{Likeness, Probe, THRESHOLD, Use, View};
 use crate::playbook::SlotType;
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
@@ -247,7 +247,12 @@ impl Planner<'_, '_> {
                 }
             }
             (Some(_), None, None) => Join::Unmet,
-            (None, Some(_), Some(good)) if covered(good, before) >= 0.5 => Join::Together,
+            (None, Some(_), Some(good))
+                if covered(good, before) >= 0.5
+                    || good.likeness.hits.iter().any(|i| before.contains(i)) =>
+            {
+                Join::Together
+            }
             (None, Some(_), _) if self.asks(before) => Join::FirstUnmet,
             (None, _, _) => Join::Together,
         }
@@ -256,6 +261,9 @@ impl Planner<'_, '_> {
     /// Whether a part can be a wish of its own: it has a verb, or is very like one.
     fn stands_alone(&self, candidate: &Candidate) -> bool {
         let sentence = &self.reading.sentence;
+        if candidate.likeness.rules < 1.0 {
+            return false;
+        }
         candidate.likeness.score >= SURE && self.asks(&candidate.range)
             || candidate.range.clone().any(|i| VERBS.iter().any(|verb| sentence.means(i, verb)))
     }
@@ -314,17 +322,27 @@ impl Planner<'_, '_> {
         }
     }
 
+    fn view<'v>(&'v self, range: &Range<usize>, used: &'v [Use]) -> View<'v> {
+        View {
+            sentence: &self.reading.sentence,
+            probe: &self.probe,
+            from: range.start,
+            to: range.end,
+            used,
+        }
+    }
+
     fn candidates(&self, range: &Range<usize>, inherited: &Values) -> Vec<Candidate> {
         let library = self.request.playbooks;
         let sentence = &self.reading.sentence;
         let nothing = vec![Use::No; sentence.tokens.len()];
         let mut ranked: Vec<(f32, usize)> = (0..library.playbooks.len())
             .map(|p| {
-                let l =
-                    library.index.likeness(sentence, &self.probe, p, range.clone(), &nothing, None);
+                let view = self.view(range, &nothing);
+                let l = library.index.likeness(view, p, None);
                 // What is forbidden may yet turn out to be part of a value.
                 let rules = if l.rules > 0.0 { l.rules } else { 0.9 };
-                (rules * (0.25 + 0.75 * l.coverage) * (0.60 + 0.40 * l.example), p)
+                (rules * (l.coverage + l.example), p)
             })
             .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -361,14 +379,8 @@ impl Planner<'_, '_> {
                 candidates: Vec::new(),
             });
         }
-        let mut likeness = library.index.likeness(
-            &self.reading.sentence,
-            &self.probe,
-            p,
-            range.clone(),
-            &fill.used,
-            Some(&fill.spoken),
-        );
+        let view = self.view(range, &fill.used);
+        let mut likeness = library.index.likeness(view, p, Some(&fill.spoken));
         // Several single files, each in a place of its own, fit nothing else as well.
         let paths = playbook.slots.iter().filter(|(_, slot)| slot.kind == SlotType::Path);
         let spoken = paths.map(|(name, _)| fill.spoken.iter().any(|spoken| spoken == name));
@@ -426,7 +438,7 @@ impl Planner<'_, '_> {
             };
             plan.steps.extend(compiled.steps);
             answers.extend(compiled.answer);
-            reasons.push(reason(&playbook.name, playbook.version, &part.likeness));
+            reasons.push(self.reason(&playbook.name, playbook.version, &part.likeness));
             notes.extend(part.notes.clone());
             notes.extend(self.unused(&part));
             told.push(Part {
@@ -449,6 +461,25 @@ impl Planner<'_, '_> {
         }
         plan.answer = (!answers.is_empty()).then(|| answers.join("\n"));
         Planned::Plan { plan, reason: reasons.join("; "), notes, parts: told }
+    }
+
+    /// Why a playbook was chosen.
+    fn reason(&self, name: &str, version: u32, likeness: &Likeness) -> String {
+        let mut words: Vec<String> = Vec::new();
+        for token in likeness.hits.iter().filter_map(|i| self.reading.sentence.tokens.get(*i)) {
+            let quoted = format!("\"{}\"", token.text);
+            if !words.contains(&quoted) {
+                words.push(quoted);
+            }
+        }
+        let hits = match words.as_slice() {
+            [] => "no word of its rules is there".to_owned(),
+            some => format!("{} met its rules", some.join(", ")),
+        };
+        format!(
+            "{name} (version {version}): {hits}; likeness {:.2}, {THRESHOLD:.2} is needed",
+            likeness.score
+        )
     }
 
     /// Words of a part that its playbook did not use.
@@ -525,18 +556,4 @@ fn question(missing: &Missing) -> String {
         [] => missing.question.clone(),
         some => format!("{} There are {}.", missing.question, some.join(", ")),
     }
-}
-
-fn reason(name: &str, version: u32, likeness: &Likeness) -> String {
-    let hits = match likeness.hits.as_slice() {
-        [] => "no rule word is there".to_owned(),
-        some => {
-            let quoted: Vec<String> = some.iter().map(|word| format!("\"{word}\"")).collect();
-            format!("{} met its rules", quoted.join(", "))
-        }
-    };
-    format!(
-        "{name} (version {version}): {hits}; likeness {:.2}, {THRESHOLD:.2} is needed",
-        likeness.score
-    )
 }

@@ -312,8 +312,9 @@ impl Job<'_> {
                 Err(error) => {
                     // What may pass leaves the intents, and their grants, open.
                     // A target that somebody else changed was not touched.
-                    let settled =
-                        !error.code.is_transient() || error.code == ErrorCode::ChangedSince;
+                    let settled = !error.code.is_transient()
+                        || error.code == ErrorCode::ChangedSince
+                        || self.is_last_try().await && self.is_untouched(call, proposed).await;
                     if settled {
                         self.receive(key, EffectOutcome::Failed, None, Vec::new());
                         for (key, _) in to_do {
@@ -325,6 +326,19 @@ impl Job<'_> {
             }
         }
         Ok(Flow::On(()))
+    }
+
+    /// Whether no further try follows when this one fails.
+    async fn is_last_try(&self) -> bool {
+        let attempts = self.planned().await.map_or(1, |(_, step)| step.limits.attempts);
+        self.step.failures.saturating_add(1) >= attempts
+    }
+
+    /// Whether the targets of a change hold what they held before it.
+    async fn is_untouched(&self, call: &Call, proposed: &Proposed) -> bool {
+        let paths: Vec<String> = proposed.change.paths().into_iter().map(str::to_owned).collect();
+        let found = self.worker.ports.tools.look(call, &paths).await;
+        found.is_ok_and(|found| found == proposed.before)
     }
 
     /// Drafts the receipt of a change.

@@ -185,7 +185,7 @@ impl Worker {
                     ErrorCode::DiskFull,
                     format!("the disk that holds the ledger is full: {place}"),
                 )
-                .hint("make room; the step is tried again by itself");
+                .hint("free some space; a step that was tried in vain waits in `alma dead-letters list`");
                 job.failed(error).await?;
             }
             Err(stop) => return Err(stop),

@@ -75,7 +75,7 @@ pub async fn run(
         });
     }
     let planned = plan_new::run(alma, principal, request.wish).await?;
-    let (mission, state) = accept(alma, principal, &planned.plan, &words, &workspace, same).await?;
+    let (mission, state) = accept(alma, principal, &planned.plan, &workspace, same).await?;
     Ok(Response {
         mission,
         resumed: false,
@@ -105,7 +105,6 @@ async fn accept(
     alma: &Alma,
     principal: &Principal,
     plan: &Plan,
-    words: &str,
     workspace: &str,
     same: Digest,
 ) -> Result<(MissionId, MissionState), Error> {
@@ -113,7 +112,7 @@ async fn accept(
     let entropy = alma.ports.entropy.as_ref();
     let mission = MissionId::new(now, entropy);
     let mut draft = Draft::new(&alma.ports, &principal.tenant, &mission);
-    let wish = draft.text(words, Label::TRUSTED)?;
+    let wish = draft.text(&plan.goal, Label::TRUSTED)?;
     let workspace = draft.text(workspace, Label::TRUSTED)?;
     draft.event(Event::MissionSubmitted {
         mission: mission.clone(),

@@ -29,11 +29,10 @@ fn found(subject: &Subject) -> Result<String, Finding> {
             return wrong(format!("the document does not begin with the title {title:?}"));
         }
     }
-    if let Some(whole) = &args.text {
-        if !text.contains(whole.trim()) {
+    if let Some(whole) = &args.text
+        && !text.contains(whole.trim()) {
             return wrong("the document does not hold the given text");
         }
-    }
     for (name, value) in args.totals.iter().flatten() {
         if !text.contains(&format!("{}: {}", shown(&name.as_str().into()), shown(value))) {
             return wrong(format!("the total of {name:?} is not in the document"));

@@ -2,7 +2,7 @@
 //! that knows only the plainest forms must find nothing that is missing; and a
 //! second extraction from the files as they are now must give the same rows.
 
-use super::{Finding, equal, list, short, verdict, wrong};
+use super::{Finding, equal, list, short, tally, verdict, wrong};
 use crate::args::parse;
 use crate::data::{inline, text};
 use crate::source::{self, Content};
@@ -49,8 +49,13 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     if let Some(missing) = missing {
         return Err(Finding::Unsure(format!("a plain look at the files differs: {missing}")));
     }
+    let mut said = String::new();
+    if args.what == What::Failures {
+        let lines = texts.values().flatten().map(String::as_str);
+        said = format!("; {}", tally::agrees(rows.len(), lines)?);
+    }
     Ok(format!(
-        "extracted again from {} files: {} rows are the same, each stands on its line; {} of them found by a plain scan too",
+        "extracted again from {} files: {} rows are the same, each stands on its line; {} of them found by a plain scan too{said}",
         texts.len(),
         rows.len(),
         plain.len()

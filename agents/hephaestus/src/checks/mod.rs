@@ -19,6 +19,7 @@ mod replace;
 mod run;
 mod search;
 mod table;
+mod tally;
 mod unpack;
 mod write;
 

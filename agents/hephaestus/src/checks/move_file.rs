@@ -26,6 +26,12 @@ fn is_numbered(subject: &Subject, to: &str) -> bool {
 fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let (from, named) = (path(subject, "from")?, path(subject, "to")?);
     let inside = paths::join(&named, paths::split(&from).1);
+    if subject.changes.is_empty() && (from == named || from == inside) {
+        workspace.meta(&from)?.ok_or_else(|| Finding::Wrong(format!("{from:?} is not there")))?;
+        equal(&subject.output, "from", from.as_str())?;
+        equal(&subject.output, "to", from.as_str())?;
+        return Ok(format!("{from:?} already stood there"));
+    }
     let proposed = only(subject)?;
     let to = match &proposed.change {
         Change::Move { from: moved, to }

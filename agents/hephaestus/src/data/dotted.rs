@@ -128,9 +128,8 @@ pub(crate) fn parse_properties(source: &str) -> Result<Value, DataError> {
         whole.push_str(line);
         property(&mut root, &whole, first)?;
     }
-    match pending {
-        Some((first, whole)) => property(&mut root, &whole, first)?,
-        None => {}
+    if let Some((first, whole)) = pending {
+        property(&mut root, &whole, first)?;
     }
     Ok(Value::Object(root))
 }

@@ -78,8 +78,9 @@ pub(crate) fn comments(
 ) -> Result<Vec<Comment>, DataError> {
     let Some(language) = language::of(file, source) else { return Ok(Vec::new()) };
     let marks = alternatives(marks(kinds).iter().map(String::as_str));
+    // A mark in quotes is only spoken of.
     let mark = Regex::new(&format!(
-        r"\b({marks})\b(?:\s*\(\s*@?([^()]{{1,60}})\s*\)|@([\w.-]+))?\s*[:：]?[\s-]*(.*)$"
+        r#"(?:^|[^\w"'`“”„‘’«»])({marks})\b(?:\s*\(\s*@?([^()]{{1,60}})\s*\)|@([\w.-]+))?\s*[:：]?[\s-]*(.*)$"#
     ))
     .map_err(|error| DataError::whole(format!("no pattern can be made of the marks: {error}")))?;
     let mut comments = Vec::new();
@@ -149,6 +150,21 @@ fn around(before: &str, after: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_that_are_only_spoken_of_are_none() {
+        let check = |line: &str, expect: &[&str]| {
+            let found = comments(&[], "a.py", line).unwrap();
+            let texts: Vec<&str> = found.iter().map(|comment| comment.text.as_str()).collect();
+            assert_eq!(texts, expect, "{line:?}");
+        };
+        check("# TODO: mend", &["mend"]);
+        check("# Draws. TODO mend", &["mend"]);
+        check("x = 1  # TODO(anna): mend", &["mend"]);
+        check("# The text \"TODO\" is not one, nor is `FIXME`.", &[]);
+        check("# After \"TODO\" comes one. TODO: mend", &["mend"]);
+        check("# NOTODO: x", &[]);
+    }
 
     #[test]
     fn dates_leave_a_readable_text() {

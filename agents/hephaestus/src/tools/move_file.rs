@@ -76,7 +76,8 @@ impl Tool for Move {
             to = paths::join(&to, paths::split(&from).1);
         }
         if from == to {
-            return Err(arguments(format!("{from:?} already has that name")));
+            // Asked a second time: it stands where it shall stand.
+            return Ok(Prepared::output(json!({"from": from, "to": to}), call.label));
         }
         if to.starts_with(&format!("{from}/")) {
             return Err(arguments(format!("{from:?} cannot be moved into itself")));
@@ -132,6 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_there_already_stays() {
+        let desk = Desk::new(&[("a.md", "x"), ("dir/b.md", "y")]);
+        for (from, to) in [("a.md", "a.md"), ("dir/b.md", "dir/"), ("dir/b.md", "dir")] {
+            let subject = desk.verified("move", json!({"from": from, "to": to}));
+            assert_eq!((&subject.output["to"], subject.changes.len()), (&json!(from), 0));
+        }
+        let gone = json!({"from": "dir/b.md", "to": "dir/"});
+        let subject = desk.verified("move", gone);
+        std::fs::remove_file(desk.at("dir/b.md")).unwrap();
+        desk.failed(&subject);
+    }
+
+    #[test]
     fn a_taken_name_gets_a_number_where_that_is_wanted() {
         let desk = Desk::new(&[("a.md", "x"), ("dir/a.md", "y"), ("dir/a-2.md", "z")]);
         let args = json!({"from": "a.md", "to": "dir/", "if_taken": "number"});
@@ -149,7 +163,6 @@ mod tests {
         assert_eq!(code("gone", "c"), ErrorCode::NotFound);
         assert_eq!(code("a.md", "dir"), ErrorCode::Taken);
         assert_eq!(code("a.md", "dir/b.md"), ErrorCode::Taken);
-        assert_eq!(code("a.md", "a.md"), ErrorCode::Arguments);
         assert_eq!(code("dir", "dir/inner"), ErrorCode::Arguments);
         assert_eq!(code("a.md", "../a.md"), ErrorCode::Outside);
     }

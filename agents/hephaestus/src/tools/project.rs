@@ -120,13 +120,12 @@ fn at(root: &str, workspace: &Workspace) -> Result<Option<Found>, ToolError> {
     if has("Cargo.toml")? {
         return found("cargo", "Cargo.toml", words(&["cargo", "test", "--offline"]));
     }
-    if has("package.json")? {
-        if let Some(command) =
+    if has("package.json")?
+        && let Some(command) =
             npm(&source::value(workspace, &paths::join(root, "package.json"))?, root, workspace)?
         {
             return found("npm", "package.json", command);
         }
-    }
     if has("go.mod")? {
         return found("go", "go.mod", words(&["go", "test", "./..."]));
     }

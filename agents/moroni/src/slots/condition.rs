@@ -289,7 +289,7 @@ impl<'a> Fill<'_, 'a> {
                 let named = self.named_column(table, column.column, at);
                 let short = value.chars().count() < 3 || sentence.is_stop(at);
                 let certain = !short || named && !sentence.is_stop(at) || token.text == *value;
-                let own = || self.index.rules_know(sentence, self.probe, at, self.p);
+                let own = || self.index.rules_know(self.view(), at, self.p);
                 if certain && (named || !own()) {
                     best = Some((column.column, value, length));
                 }

@@ -71,8 +71,15 @@ impl Fill<'_, '_> {
             {
                 at += 1;
             }
-            if at >= self.range.end || !self.is_free(at) {
-                continue;
+            let ends = at >= self.range.end || !self.is_free(at);
+            // "to the folder out": behind a word for "folder" any word is a name.
+            let named = at.checked_sub(2).is_some_and(|noun| {
+                noun >= place.start && sentence.means(noun, "folder") && at - 1 >= place.end
+            });
+            match (ends, named) {
+                (true, true) => at -= 1,
+                (true, false) => continue,
+                (false, _) => {}
             }
             let token = &sentence.tokens[at];
             let start = at;

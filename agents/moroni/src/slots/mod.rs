@@ -16,7 +16,7 @@ mod number;
 mod path;
 mod text;
 
-use crate::likeness::{Index, Probe, RulePhrase, Use};
+use crate::likeness::{Index, Probe, RulePhrase, Use, View};
 use crate::playbook::{Playbook, Slot, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
@@ -293,9 +293,19 @@ impl<'a> Fill<'_, 'a> {
         self.missing.retain(|missing| !values.contains_key(&missing.slot));
     }
 
+    fn view(&self) -> View<'_> {
+        View {
+            sentence: &self.reading.sentence,
+            probe: self.probe,
+            from: self.range.start,
+            to: self.range.end,
+            used: &self.used,
+        }
+    }
+
     /// Where a phrase of a rule stands.
     fn find_phrase(&self, phrase: &RulePhrase) -> Option<Range<usize>> {
-        self.index.find(self.sentence(), self.probe, phrase, &self.range, &self.used)
+        phrase.find(self.view())
     }
 
     /// Quoted words fill text slots before anything else looks at them.

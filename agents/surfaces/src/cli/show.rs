@@ -67,6 +67,15 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// A value inside a cell: what is in it, without its punctuation.
+fn flat(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => fields.values().map(flat).collect::<Vec<_>>().join(" "),
+        Value::Array(values) => values.iter().map(flat).collect::<Vec<_>>().join(", "),
+        other => text(other),
+    }
+}
+
 fn general(response: &Value) -> String {
     let Some(fields) = response.as_object() else { return text(response) };
     if let [(_, Value::Array(rows))] = fields.iter().collect::<Vec<_>>().as_slice() {
@@ -102,7 +111,7 @@ fn table(rows: &[Value]) -> String {
         let one: String = match row.get(column) {
             None => String::new(),
             Some(Value::Number(ms)) if column.ends_with("_at") => moment(ms.as_i64()),
-            Some(value) => text(value),
+            Some(value) => flat(value),
         };
         let clean: String =
             one.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

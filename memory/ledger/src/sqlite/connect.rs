@@ -158,12 +158,14 @@ pub(crate) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
     const CORRUPT: i32 = 11;
     const FULL: i32 = 13;
     const NOT_A_DATABASE: i32 = 26;
-    // The low byte is the primary code, the rest says more.
-    let code = error
+    // The index of the log could not grow: SQLite tells this one apart.
+    const NO_ROOM_FOR_INDEX: i32 = 4_874;
+    let told = error
         .as_database_error()
         .and_then(|error| error.code())
-        .and_then(|code| code.parse::<i32>().ok())
-        .map(|code| code & 0xff);
+        .and_then(|code| code.parse::<i32>().ok());
+    // The low byte is the primary code, the rest says more.
+    let code = told.map(|code| if code == NO_ROOM_FOR_INDEX { FULL } else { code & 0xff });
     match (code, &error) {
         (Some(FULL), _) => LedgerError::DiskFull(format!(
             "could not {operation}, so nothing was written; free some space and try again"

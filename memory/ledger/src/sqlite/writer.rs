@@ -247,8 +247,7 @@ impl Writer {
             let free = free_bytes(&self.folder)?;
             if free < self.options.free_floor {
                 return Err(Failed::from(LedgerError::DiskFull(format!(
-                    "{free} bytes are free and {} are kept for what is under way; free some \
-                     space and the mission goes on",
+                    "{free} bytes are free and {} are kept for what is under way",
                     self.options.free_floor
                 ))));
             }

@@ -1,0 +1,82 @@
+//! Planted bugs: each patch in `tests/faults` is applied to a scratch copy of the
+//! project, and there the simulation and the kill test must fail. A test that
+//! passes with the bug in place proves nothing. Run by `tests/run --all`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What must catch each planted bug. A fence is needed only against a worker that
+/// outlives its claim; on one host a claim is taken back by killing its holder, so
+/// the kill test catches its absence by writing with a dead worker's token.
+const FAULTS: &[&str] = &["act-before-the-intent", "publish-before-commit", "skip-the-fence"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) {
+    let output = run(command);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A copy of what git knows, with one patch.
+fn scratch(fault: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let listed = run(Command::new("git").args(["ls-files", "-z"]).current_dir(root()));
+    assert!(listed.status.success(), "git lists the project's files");
+    for name in String::from_utf8(listed.stdout).unwrap().split_terminator('\0') {
+        let (from, to) = (root().join(name), copy.path().join(name));
+        if from.is_file() {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+    let patch = root().join("tests/faults").join(format!("{fault}.patch"));
+    succeed(Command::new("git").arg("apply").arg(patch).current_dir(copy.path()));
+    copy
+}
+
+/// Builds once per copy; libraries are shared between copies.
+fn cargo(copy: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(args)
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", root().join("target").join("faults"))
+        .env("ALMA_SIM_SEEDS", "2000")
+        .env("ALMA_KILLS_ENOUGH", "8");
+    command
+}
+
+#[track_caller]
+fn caught(copy: &Path, test: &str, fault: &str) {
+    succeed(&mut cargo(copy, &["test", "-q", "-p", "alma-tests", "--test", test, "--no-run"]));
+    let output = run(&mut cargo(copy, &["test", "-q", "-p", "alma-tests", "--test", test]));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{test} did not catch {fault}: {said}");
+    assert!(said.contains("panicked"), "{test} failed for another reason: {said}");
+}
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let files: Vec<String> = std::fs::read_dir(root().join("tests/faults"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(files.len(), FAULTS.len(), "each patch is tested: {files:?}");
+    for fault in FAULTS {
+        let copy = scratch(fault);
+        caught(copy.path(), "sim", fault);
+        caught(copy.path(), "kills", fault);
+    }
+}
