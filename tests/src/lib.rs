@@ -4,6 +4,7 @@
 
 pub mod counting;
 pub mod desk;
+pub mod markdown;
 pub mod rig;
 pub mod shell;
 pub mod sim;

@@ -27,8 +27,9 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
         let join = sentence.language.join.longest(&sentence.folded, i).map(|(_, length)| length);
         let length = if mark { Some(1) } else { join };
         // One word is no part: "ruf danach Bob an", "please, list …".
-        let said = (start..i).filter(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value());
-        let whole = said.take(2).count() == 2 || i == start;
+        let content = (start..i).filter(|i| sentence.is_content(*i)).take(2).count();
+        let value = (start..i).any(|i| sentence.tokens[i].is_value());
+        let whole = content == 2 || value || i == start;
         let Some(length) = length.filter(|_| whole && found.len() + 1 < CLAUSES_MAX) else {
             i += 1;
             continue;

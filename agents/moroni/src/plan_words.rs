@@ -238,6 +238,9 @@ impl Planner<'_, '_> {
                 if together { Join::Together } else { Join::Apart }
             }
             (Some(_), Some(_), None) => Join::Apart,
+            (Some(first), None, Some(good)) if self.does_both(good, &first, before, clause) => {
+                Join::Together
+            }
             (Some(first), None, Some(good)) => {
                 match covered(good, clause) >= 0.5
                     && (good.p == first.p || covered(good, before) >= 0.6)
@@ -256,6 +259,21 @@ impl Planner<'_, '_> {
             (None, Some(_), _) if self.asks(before) => Join::FirstUnmet,
             (None, _, _) => Join::Together,
         }
+    }
+
+    /// Whether a playbook that is not the first part's meets words of both parts.
+    fn does_both(
+        &self,
+        both: &Candidate,
+        first: &Candidate,
+        before: &Range<usize>,
+        clause: &Range<usize>,
+    ) -> bool {
+        let hits = |part: &Range<usize>| both.likeness.hits.iter().any(|i| part.contains(i));
+        both.p != first.p
+            && hits(before)
+            && hits(clause)
+            && both.likeness.score + 0.15 >= first.likeness.score
     }
 
     /// Whether a part can be a wish of its own: it has a verb, or is very like one.

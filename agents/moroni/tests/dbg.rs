@@ -44,7 +44,7 @@ fn dbg() {
         for p in 0..library.playbooks.len() {
             let f =
                 moroni::slots::fill(&r, &probe, &library, p, 0..n, &Default::default()).unwrap();
-            let l = library.index.likeness(&r.sentence, &probe, p, 0..n, &f.used, Some(&f.spoken));
+            let l = library.index.likeness(moroni::likeness::View{sentence: &r.sentence, probe: &probe, from: 0, to: n, used: &f.used}, p, Some(&f.spoken));
             all.push((l, library.playbooks[p].name.clone(), f.values.clone(), f.missing.clone()));
         }
         all.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
@@ -55,7 +55,7 @@ fn dbg() {
                 l.rules,
                 l.coverage,
                 l.example,
-                l.hits,
+                l.hits.iter().map(|i| r.sentence.tokens[*i].text.clone()).collect::<Vec<_>>(),
                 l.uncovered.iter().map(|i| r.sentence.tokens[*i].text.clone()).collect::<Vec<_>>(),
                 serde_json::to_string(v).unwrap(),
                 m.iter().map(|m| (&m.slot, &m.candidates)).collect::<Vec<_>>()

@@ -17,7 +17,7 @@ static TALLIES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"^FAILED \((?:failures=(?<n>\d+))?(?:, )?(?:errors=(?<m>\d+))?.*\)$",
         r"^(?:OK|NO TESTS RAN)(?: \(.*\))?$",
         // pytest
-        r"^=+ (?:(?<n>\d+) failed)?.*?(?:(?<m>\d+) errors?)?.*? in [\d.]+s.*=+$",
+        r"^=+ (?<parts>.*(?:passed|failed|skipped|errors?|no tests ran)) in [\d.]+s.*=+$",
         // jest
         r"^Tests:\s+(?:(?<n>\d+) failed, )?.*\d+ total$",
         // node, and TAP with a summary
@@ -51,7 +51,13 @@ fn told<'l>(lines: impl Iterator<Item = &'l str>) -> Option<u64> {
         let line = line.trim_end();
         let Some(found) = TALLIES.iter().find_map(|tally| tally.captures(line)) else { continue };
         let number = |name| found.name(name).and_then(|n| n.as_str().parse::<u64>().ok());
-        let failed = ["n", "m"].into_iter().filter_map(number).sum::<u64>()
+        let parts = found.name("parts").map_or("", |parts| parts.as_str()).split(", ");
+        let in_parts = parts.filter_map(|part| {
+            let (number, what) = part.split_once(' ')?;
+            let counts = matches!(what, "failed" | "error" | "errors");
+            number.parse::<u64>().ok().filter(|_| counts)
+        });
+        let failed = ["n", "m"].into_iter().filter_map(number).chain(in_parts).sum::<u64>()
             + u64::from(found.name("one").is_some());
         told = Some(told.unwrap_or(0) + failed);
     }

@@ -440,7 +440,7 @@ mod tests {
         );
         check(
             &[],
-            json!({"text": "--- FAIL: TestA (0s)\n    why\n", "what": "failures"}),
+            json!({"text": "--- FAIL: TestA (0s)\n    why\nFAIL\ta\t0.1s\n", "what": "failures"}),
             expect![[r#"
             {"line":1,"test":"TestA","message":"why"}
         "#]],

@@ -35,7 +35,7 @@ use rule::NEAR;
 use std::ops::Range;
 
 /// A wish less like a playbook than this is out of its reach.
-pub const THRESHOLD: f32 = 0.45;
+pub const THRESHOLD: f32 = 0.5;
 /// Factor for each concept group that a wish does not hit.
 pub const MISSED_GROUP: f32 = 0.62;
 /// Weight of a function word beside that of a rare word.
@@ -140,9 +140,10 @@ impl Index {
             let used = view.used_at(i);
             if used == Use::Text {
                 // Free words say little, unless they are what others are about.
-                let others = seen.features.iter().any(|(feature, near)| {
+                let decides = |(feature, near): &(Feature, f32)| {
                     *near >= 1.0 && self.decides_other(*feature, p)
-                });
+                };
+                let others = seen.name || seen.features.iter().any(decides);
                 let share = match (seen.word, others) {
                     (false, _) => 0.0,
                     (true, true) => OTHERS_SHARE,

@@ -23,6 +23,8 @@ pub(super) struct Seen {
     pub(super) content: bool,
     /// Whether it is a word.
     pub(super) word: bool,
+    /// Whether something in the workspace is called so.
+    pub(super) name: bool,
 }
 
 /// A wish, as the index sees it.
@@ -56,7 +58,8 @@ impl Index {
             let value = token.is_value() || values.get(i).copied().unwrap_or(false);
             if value || !token.is_word() {
                 let weight = if value { VALUE_WEIGHT } else { 0.0 };
-                return Seen { features: Vec::new(), weight, content: value, word: false };
+                let features = Vec::new();
+                return Seen { features, weight, content: value, word: false, name: false };
             }
             self.seen(sentence, i, names)
         });
@@ -77,10 +80,13 @@ impl Index {
             spelled.clear();
         }
         let folded = &sentence.folded[i];
+        let name = content && names(folded);
         let mut weight = self.weight(&spelled);
         if spelled.is_empty() && !meant.is_empty() {
             weight = self.weight(&meant).max(0.3);
-        } else if spelled.is_empty() && content && !names(folded) {
+        } else if spelled.is_empty() && name {
+            weight = 0.3;
+        } else if spelled.is_empty() && content {
             let compounds = matches!(sentence.language.code, "de" | "nl");
             spelled = self.nearest(folded, compounds);
             weight = match spelled.as_slice() {
@@ -90,7 +96,7 @@ impl Index {
         }
         spelled.extend(meant);
         let weight = if content { weight } else { STOP_WEIGHT };
-        Seen { features: spelled, weight, content, word: true }
+        Seen { features: spelled, weight, content, word: true, name }
     }
 
     /// Features of the known words nearest to an unknown one.

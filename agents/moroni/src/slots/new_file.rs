@@ -60,6 +60,10 @@ impl Fill<'_, '_> {
         let into = self.reading.led_by(mention.from, &language.into);
         let at = self.reading.led_by(mention.from, &language.at);
         let writes = self.write_before(mention.from);
+        // Files that the playbook must read are not written by it.
+        if !entries.is_empty() && !writes && self.others_there(mention) < self.paths_read() {
+            return 0;
+        }
         let reads = self
             .playbook
             .slots

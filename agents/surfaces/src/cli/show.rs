@@ -92,6 +92,9 @@ fn general(response: &Value) -> String {
                 let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
                 shown.push_str(&format!("{key}:\n{}\n", indent(&pretty)));
             }
+            Value::Number(ms) if key.ends_with("_at") => {
+                shown.push_str(&format!("{key:<width$}  {}\n", moment(ms.as_i64())));
+            }
             _ => shown.push_str(&format!("{key:<width$}  {}\n", text(value))),
         }
     }
