@@ -3,6 +3,9 @@
 //! names.
 
 use crate::rig::{Ended, Rig, changed, fixture, tree};
+use alma::operations::plan_new;
+use charter::ids::Principal;
+use charter::plan::PlanSource;
 use charter::report::{FileFate, Report};
 use charter::rows::MissionState;
 use hephaestus::Hephaestus;
@@ -39,6 +42,24 @@ impl Desk {
     pub fn text(&self, path: &str) -> String {
         let bytes = std::fs::read(self.path().join(path));
         String::from_utf8(bytes.unwrap_or_else(|error| panic!("{path}: {error}"))).expect("UTF-8")
+    }
+
+    /// The playbook that a wish is planned with.
+    #[track_caller]
+    pub fn playbook(&self, words: &str) -> String {
+        let request = plan_new::Request {
+            workspace: self.path().to_owned(),
+            words: Some(words.to_owned()),
+            file: None,
+            budget: None,
+        };
+        match block_on(plan_new::run(&self.rig.alma, &Principal::local(), request)) {
+            Ok(planned) => match planned.plan.source {
+                PlanSource::Playbook { name, .. } => name,
+                other => panic!("{words:?} was planned from {other:?}"),
+            },
+            Err(error) => panic!("{words:?} was not planned: {error}"),
+        }
     }
 
     /// Carries a wish out; questions are answered with yes when `approve`.

@@ -16,11 +16,12 @@ use charter::rows::MissionState;
 use hephaestus::Hephaestus;
 use ledger::MemoryLedger;
 use ledger::audit::AuditReport;
+use moroni::playbooks::Library;
 use sons_of_helaman::lease::{Lease, LeaseKeeper};
 use sons_of_helaman::{Ports, Settings, Timer, Worker};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::AtomicBool;
 
 /// Steps that one mission may take in a rig.
@@ -92,6 +93,12 @@ struct Nowhere;
 
 #[async_trait]
 impl Installation for Nowhere {
+    fn playbooks(&self) -> Result<&Library, Error> {
+        static SHIPPED: LazyLock<Library> =
+            LazyLock::new(|| Library::shipped().expect("shipped playbooks are sound"));
+        Ok(&SHIPPED)
+    }
+
     fn is_owner(&self) -> bool {
         true
     }
@@ -126,7 +133,6 @@ impl Rig {
         let worker = Worker::new(ports.clone(), settings, Arc::new(Keeper));
         let alma = Alma {
             ports,
-            playbooks: Arc::new(moroni::playbooks::Library::shipped().expect("shipped playbooks are sound")),
             config: Arc::new(config),
             home: PathBuf::from("/nonexistent/alma"),
             installation: Arc::new(Nowhere),

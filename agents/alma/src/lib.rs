@@ -24,8 +24,6 @@ pub use error::Error;
 pub struct Alma {
     /// The world.
     pub ports: Ports,
-    /// The playbooks of this installation.
-    pub playbooks: Arc<Library>,
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The data folder.
@@ -37,6 +35,8 @@ pub struct Alma {
 /// What the wiring knows and an operation may ask.
 #[async_trait]
 pub trait Installation: Send + Sync {
+    /// The playbooks, read when they are first needed.
+    fn playbooks(&self) -> Result<&Library, Error>;
     /// Whether this process holds the data folder.
     fn is_owner(&self) -> bool;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.

@@ -104,10 +104,10 @@ impl House {
                 durability: Arc::clone(&durability),
                 sandbox,
                 tools,
+                playbooks: OnceLock::new(),
             };
         let alma = Alma {
             ports,
-            playbooks: Arc::new(library(home)?),
             config: Arc::new(config),
             home: home.to_owned(),
             installation: Arc::new(installation),
@@ -304,10 +304,23 @@ struct Here {
     durability: Arc<OnceLock<Durability>>,
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
+    playbooks: OnceLock<Library>,
 }
 
 #[async_trait::async_trait]
 impl Installation for Here {
+    fn playbooks(&self) -> Result<&Library, Error> {
+        if self.playbooks.get().is_none() {
+            let read = library(&self.home).map_err(|error| Error::Usage(chain(&error)))?;
+            // Whoever else was reading them read the same.
+            let _ = self.playbooks.set(read);
+        }
+        self.playbooks.get().ok_or_else(|| Error::Machine {
+            operation: "keep the playbooks".to_owned(),
+            cause: "they are gone".to_owned(),
+        })
+    }
+
     fn is_owner(&self) -> bool {
         self.household.role() == Role::Owner
     }

@@ -22,7 +22,7 @@ use charter::tool::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -35,7 +35,8 @@ const SURVEY_TIME: Duration = Duration::from_secs(60);
 
 struct Entry {
     spec: ToolSpec,
-    schema: Result<jsonschema::Validator, String>,
+    /// Compiled when it is first needed: most commands call no tool.
+    schema: OnceLock<Result<jsonschema::Validator, String>>,
     tool: Arc<dyn Tool>,
 }
 
@@ -60,8 +61,7 @@ impl Hephaestus {
     pub fn with_tools(tools: Vec<Box<dyn Tool>>) -> Self {
         let entries = tools.into_iter().map(|tool| {
             let spec = tool.spec();
-            let schema = jsonschema::validator_for(&spec.args).map_err(|error| error.to_string());
-            (spec.name.clone(), Entry { spec, schema, tool: Arc::from(tool) })
+            (spec.name.clone(), Entry { spec, schema: OnceLock::new(), tool: Arc::from(tool) })
         });
         Self { entries: entries.collect() }
     }
@@ -88,9 +88,15 @@ impl Hephaestus {
 }
 
 impl Entry {
+    fn schema(&self) -> &Result<jsonschema::Validator, String> {
+        self.schema.get_or_init(|| {
+            jsonschema::validator_for(&self.spec.args).map_err(|error| error.to_string())
+        })
+    }
+
     /// Whether the arguments fit the schema; the error names the field.
     fn fits(&self, args: &Value) -> Result<(), ToolError> {
-        let schema = self.schema.as_ref().map_err(|why| {
+        let schema = self.schema().as_ref().map_err(|why| {
             ToolError::new(
                 ErrorCode::Permanent,
                 format!("the schema of {} cannot be used: {why}", self.spec.name),
@@ -348,7 +354,7 @@ mod tests {
     fn every_schema_is_sound_and_every_tool_has_a_check() {
         let all = Hephaestus::new();
         for entry in all.entries.values() {
-            assert!(entry.schema.is_ok(), "{}", entry.spec.name);
+            assert!(entry.schema().is_ok(), "{}", entry.spec.name);
             assert!(checks::of(&entry.spec.name).is_some(), "{}", entry.spec.name);
         }
         assert_eq!(all.specs().len(), tools::all().len(), "two tools share a name");

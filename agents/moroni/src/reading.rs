@@ -380,7 +380,11 @@ impl<'a> Reading<'a> {
                 joins && named(at).is_some() && self.extensions_at(at).is_some()
             });
             let into = self.led_by(i, &sentence.language.into);
-            if before || quantified && !into || plural || language || listed {
+            // "my keys" are no presentations unless there are some.
+            let there = self.survey.entries.iter().any(|entry| {
+                extension(&entry.path).is_some_and(|own| extensions.contains(&own))
+            });
+            if before || quantified && !into && there || plural || language || listed {
                 return Some((extensions, 1));
             }
         }

@@ -26,7 +26,8 @@ pub struct Line {
 /// Lists.
 pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
     let playbooks = alma
-        .playbooks
+        .installation
+        .playbooks()?
         .playbooks
         .iter()
         .map(|playbook| Line {

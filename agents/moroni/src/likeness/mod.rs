@@ -35,7 +35,7 @@ use rule::NEAR;
 use std::ops::Range;
 
 /// A wish less like a playbook than this is out of its reach.
-pub const THRESHOLD: f32 = 0.5;
+pub const THRESHOLD: f32 = 0.48;
 /// Factor for each concept group that a wish does not hit.
 pub const MISSED_GROUP: f32 = 0.62;
 /// Weight of a function word beside that of a rare word.
@@ -51,6 +51,8 @@ const OTHERS_SHARE: f32 = 0.7;
 /// Weight that speaks for every playbook, so that a wish of few words is not lost
 /// by one of them.
 const PRIOR: f32 = 0.3;
+/// Weight of a function word that is part of a rule.
+const RULE_STOP: f32 = 0.1;
 /// How much a shared general concept counts beside a shared word.
 const CONCEPT: f32 = 0.8;
 
@@ -136,7 +138,14 @@ impl Index {
         let (mut all, mut covered) = (PRIOR, PRIOR);
         let mut uncovered = Vec::new();
         for i in view.range() {
-            let Some(seen) = view.probe.seen(i).filter(|seen| seen.content) else { continue };
+            let Some(seen) = view.probe.seen(i) else { continue };
+            if !seen.content {
+                // "still need to do": function words of a rule speak for it.
+                let share = if hits.contains(&i) { RULE_STOP } else { 0.0 };
+                all += share;
+                covered += share;
+                continue;
+            }
             let used = view.used_at(i);
             if used == Use::Text {
                 // Free words say little, unless they are what others are about.

@@ -83,7 +83,7 @@ impl Index {
         let name = content && names(folded);
         let mut weight = self.weight(&spelled);
         if spelled.is_empty() && !meant.is_empty() {
-            weight = self.weight(&meant).max(0.3);
+            weight = self.weight(&meant).max(0.15);
         } else if spelled.is_empty() && name {
             weight = 0.3;
         } else if spelled.is_empty() && content {
@@ -122,7 +122,7 @@ impl Index {
             let longest = self
                 .words()
                 .iter()
-                .filter(|word| word.whole && word.letters >= 5 && word.letters + 2 < letters)
+                .filter(|word| word.whole && word.letters >= 6 && word.letters + 2 < letters)
                 .filter(|word| match at_end {
                     true => folded.ends_with(&word.folded),
                     false => folded.starts_with(&word.folded),

@@ -40,10 +40,9 @@ pub async fn run(
         }
         let verb = if accepted.resumed { "resuming" } else { "mission" };
         screen.line(&format!(
-            "{verb} {}  plan {}  ({})\n",
+            "{verb} {}  plan {}\n",
             accepted.mission,
-            accepted.digest.short(),
-            accepted.reason
+            accepted.digest.short()
         ));
     }
     // The digest of the plan stands for whatever its steps turn out to ask.
