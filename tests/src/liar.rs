@@ -107,7 +107,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn told(&self, call: &Call, workspace: &Workspace, really: Prepared) -> Result<Prepared, ToolError> {
+    fn told(
+        &self,
+        call: &Call,
+        workspace: &Workspace,
+        really: Prepared,
+    ) -> Result<Prepared, ToolError> {
         let nth = self.tape.take(&self.name, &call.args, &really);
         let Some(lie) = self.lie else { return Ok(really) };
         let mine = || self.old.iter().filter(|old| old.tool == self.name);
@@ -163,12 +168,28 @@ impl Tool for Watched {
         watch: &dyn Watch,
     ) -> Result<Acted, ToolError> {
         let acted = self.real.act(call, workspace, act, key, watch)?;
-        let really = Prepared { output: acted.output, label: acted.label, changes: acted.changes, act: None };
+        let really = Prepared {
+            output: acted.output,
+            label: acted.label,
+            changes: acted.changes,
+            act: None,
+        };
         let told = self.told(call, workspace, really)?;
-        Ok(Acted { output: told.output, label: told.label, changes: told.changes, usage: acted.usage })
+        Ok(Acted {
+            output: told.output,
+            label: told.label,
+            changes: told.changes,
+            usage: acted.usage,
+        })
     }
 
-    fn probe(&self, call: &Call, workspace: &Workspace, act: &Act, key: &Digest) -> Result<Probe, ToolError> {
+    fn probe(
+        &self,
+        call: &Call,
+        workspace: &Workspace,
+        act: &Act,
+        key: &Digest,
+    ) -> Result<Probe, ToolError> {
         self.real.probe(call, workspace, act, key)
     }
 }
@@ -217,7 +238,9 @@ fn empty(output: &mut Value) {
     for (name, value) in fields {
         match value {
             Value::Array(rows) => rows.clear(),
-            Value::String(text) if matches!(name.as_str(), "text" | "stdout" | "stderr") => text.clear(),
+            Value::String(text) if matches!(name.as_str(), "text" | "stdout" | "stderr") => {
+                text.clear()
+            }
             Value::Number(number) if name != "exit" => *number = 0.into(),
             _ => {}
         }

@@ -21,8 +21,8 @@ use sons_of_helaman::lease::{Lease, LeaseKeeper};
 use sons_of_helaman::{Ports, Settings, Timer, Worker};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 /// Steps that one mission may take in a rig.
 const WORKED_MAX: usize = 5_000;
@@ -242,10 +242,7 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Digest> {
 }
 
 /// Paths that differ between two looks.
-pub fn changed(
-    before: &BTreeMap<String, Digest>,
-    after: &BTreeMap<String, Digest>,
-) -> Vec<String> {
+pub fn changed(before: &BTreeMap<String, Digest>, after: &BTreeMap<String, Digest>) -> Vec<String> {
     let mut paths: Vec<String> = before
         .keys()
         .chain(after.keys())

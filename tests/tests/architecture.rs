@@ -14,10 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("queue", &["charter", "ledger"]),
     ("hephaestus", &["charter"]),
     ("sons_of_helaman", &["charter", "moroni", "policy"]),
-    (
-        "alma",
-        &["charter", "policy", "moroni", "hephaestus", "ledger", "queue", "sons_of_helaman"],
-    ),
+    ("alma", &["charter", "policy", "moroni", "hephaestus", "ledger", "queue", "sons_of_helaman"]),
     ("surfaces", &["charter", "alma"]),
     (
         "app",
@@ -171,7 +168,8 @@ fn the_map_names_every_crate() {
     for word in map.split('`').skip(1).step_by(2) {
         let looks_like_path = word.contains('/') && !word.contains(' ') && !word.contains('$');
         let later = ["memory/vectors", "memory/topics", "agents/librarian", "agents/forty_two"];
-        let relative = ["tools/", "checks/", "machine/", "golden/", "tools/mod.rs", "checks/mod.rs"];
+        let relative =
+            ["tools/", "checks/", "machine/", "golden/", "tools/mod.rs", "checks/mod.rs"];
         if looks_like_path
             && !later.contains(&word)
             && !relative.iter().any(|start| word.starts_with(start))
@@ -185,9 +183,25 @@ fn the_map_names_every_crate() {
 #[test]
 fn the_top_level_is_the_agreed_one() {
     let agreed = [
-        ".cargo", ".ci", ".git", ".gitignore", ".rustfmt.toml", "ARCHITECTURE.md", "Cargo.lock",
-        "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agents", "clippy.toml",
-        "config.toml", "deny.toml", "memory", "queue", "target", "tests",
+        ".cargo",
+        ".ci",
+        ".git",
+        ".gitignore",
+        ".rustfmt.toml",
+        "ARCHITECTURE.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "agents",
+        "clippy.toml",
+        "config.toml",
+        "deny.toml",
+        "memory",
+        "queue",
+        "target",
+        "tests",
     ];
     for entry in std::fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -55,19 +55,39 @@ fn between_yaml_json_and_toml() {
     );
     check("household", &["turn budget.yaml into toml"], &["created budget.toml"], &|desk, _| {
         let lines = [
-            "year = 2026", "currency = \"EUR\"", "shared = true", "savers = [\"Mara\", \"Jonas\"]", "",
-            "[limits]", "groceries = 320", "leisure = 120.5", "transport = 100",
+            "year = 2026",
+            "currency = \"EUR\"",
+            "shared = true",
+            "savers = [\"Mara\", \"Jonas\"]",
+            "",
+            "[limits]",
+            "groceries = 320",
+            "leisure = 120.5",
+            "transport = 100",
         ];
         assert_eq!(desk.text("budget.toml").lines().collect::<Vec<_>>(), lines);
     });
-    check("webshop", &["convert config/mail.toml to yaml"], &["created config/mail.yaml"], &|desk, _| {
-        let lines = [
-            "from: shop@teapots.example", "retries: 3", "server:", "  host: mail.teapots.example",
-            "  port: 587", "  secure: true", "templates:", "- name: welcome", "  file: welcome.txt",
-            "- name: sent", "  file: sent.txt",
-        ];
-        assert_eq!(desk.text("config/mail.yaml").lines().collect::<Vec<_>>(), lines);
-    });
+    check(
+        "webshop",
+        &["convert config/mail.toml to yaml"],
+        &["created config/mail.yaml"],
+        &|desk, _| {
+            let lines = [
+                "from: shop@teapots.example",
+                "retries: 3",
+                "server:",
+                "  host: mail.teapots.example",
+                "  port: 587",
+                "  secure: true",
+                "templates:",
+                "- name: welcome",
+                "  file: welcome.txt",
+                "- name: sent",
+                "  file: sent.txt",
+            ];
+            assert_eq!(desk.text("config/mail.yaml").lines().collect::<Vec<_>>(), lines);
+        },
+    );
     check(
         "verein",
         &["konvertiere Technik/messwerte.yaml nach json"],
@@ -96,11 +116,15 @@ fn files_of_a_kind_are_moved() {
     ] {
         let wanted = moved(to);
         check("webshop", &[words], &wanted.each_ref().map(String::as_str), &|desk, _| {
-            assert_eq!(desk.text(&format!("{to}/2026-03-01.log")), "08:00 started\n08:02 WARN slow query\n");
+            assert_eq!(
+                desk.text(&format!("{to}/2026-03-01.log")),
+                "08:00 started\n08:02 WARN slow query\n"
+            );
         });
     }
-    let wanted = ["Bläsergruppe.png", "Sommerfest 2025 Kopie.jpg", "Sommerfest 2025.jpg", "Tor.jpg"]
-        .map(|name| format!("Fotos/{name} → Bilder/{name}"));
+    let wanted =
+        ["Bläsergruppe.png", "Sommerfest 2025 Kopie.jpg", "Sommerfest 2025.jpg", "Tor.jpg"]
+            .map(|name| format!("Fotos/{name} → Bilder/{name}"));
     let wanted = wanted.each_ref().map(String::as_str);
     check("verein", &["verschiebe alle Fotos nach Bilder"], &wanted, &|_, _| {});
 }
@@ -170,15 +194,22 @@ fn a_text_is_replaced_after_asking() {
         assert_eq!(fates(&report), files);
         assert_eq!(desk.text("notes/ideas.txt"), ideas.replace("Brandts", "Brands"));
         let meeting = desk.text("notes/2026-02-15 family meeting.md");
-        assert!(meeting.contains("water the plants at the Brands\r\n") && !meeting.contains("Brandts"));
+        assert!(
+            meeting.contains("water the plants at the Brands\r\n") && !meeting.contains("Brandts")
+        );
         assert_eq!(desk.done(words).files, []);
     }
 }
 
 #[test]
 fn files_are_packed_and_come_out_again() {
-    let photos =
-        ["Grandma Ilse.JPG", "IMG_0412 (1).jpg", "IMG_0412.jpg", "IMG_0413.jpg", "größer Garten.png"];
+    let photos = [
+        "Grandma Ilse.JPG",
+        "IMG_0412 (1).jpg",
+        "IMG_0412.jpg",
+        "IMG_0413.jpg",
+        "größer Garten.png",
+    ];
     for (pack, unpack) in [
         ("pack the folder photos into out.zip", "unpack out.zip into back"),
         ("packe den Ordner photos in out.tar.gz", "entpacke out.tar.gz in den Ordner back"),
@@ -187,11 +218,16 @@ fn files_are_packed_and_come_out_again() {
         let archive = if pack.contains("zip") { "out.zip" } else { "out.tar.gz" };
         assert_eq!(fates(&desk.done(pack)), [format!("created {archive}")]);
         // Another program finds them in it.
-        let list = format!("{{ unzip -Z1 {archive} || tar tf {archive}; }} 2>/dev/null | grep -c photos/");
-        let counted = Command::new("sh").args(["-c", &list]).current_dir(desk.path()).output().unwrap();
+        let list =
+            format!("{{ unzip -Z1 {archive} || tar tf {archive}; }} 2>/dev/null | grep -c photos/");
+        let counted =
+            Command::new("sh").args(["-c", &list]).current_dir(desk.path()).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&counted.stdout).trim(), "5", "{pack:?}");
         let report = desk.done(unpack);
-        assert_eq!(fates(&report), photos.map(|name| format!("created back/photos/{}", name.to_lowercase())));
+        assert_eq!(
+            fates(&report),
+            photos.map(|name| format!("created back/photos/{}", name.to_lowercase()))
+        );
         for name in photos {
             let read = |folder: &str| std::fs::read(desk.path().join(folder).join(name)).unwrap();
             assert_eq!(read("photos"), read("back/photos"), "{name}");
@@ -202,26 +238,42 @@ fn files_are_packed_and_come_out_again() {
 
 #[test]
 fn lists_headings_and_addresses() {
-    check("household", &["list the 3 largest files", "zeige die 3 größten Dateien"], &[], &|_, report| {
-        let largest = [
-            "expenses.csv 1323", "notes/2026-01-11 family meeting.md 515", "notes/2026-02-15 family meeting.md 454",
-        ];
-        assert_eq!(columns(&report.answer, &[0, 1]), largest);
-    });
-    let wishes = ["list the headings of notes/travel.md", "zeige die Gliederung von notes/travel.md"];
+    check(
+        "household",
+        &["list the 3 largest files", "zeige die 3 größten Dateien"],
+        &[],
+        &|_, report| {
+            let largest = [
+                "expenses.csv 1323",
+                "notes/2026-01-11 family meeting.md 515",
+                "notes/2026-02-15 family meeting.md 454",
+            ];
+            assert_eq!(columns(&report.answer, &[0, 1]), largest);
+        },
+    );
+    let wishes =
+        ["list the headings of notes/travel.md", "zeige die Gliederung von notes/travel.md"];
     check("household", &wishes, &[], &|_, report| {
-        assert_eq!(columns(&report.answer, &[1, 2, 3]), ["1 1 Easter trip", "7 2 Ferry", "12 2 Flat"]);
+        assert_eq!(
+            columns(&report.answer, &[1, 2, 3]),
+            ["1 1 Easter trip", "7 2 Ferry", "12 2 Flat"]
+        );
     });
     check("webshop", &["make a table of contents for docs"], &[], &|_, report| {
         let headings = [
-            "docs/prices.md Prices", "docs/prices.md Rounding", "docs/prices.md Vouchers",
-            "docs/setup.md Set-up", "docs/style guide.md Style guide",
+            "docs/prices.md Prices",
+            "docs/prices.md Rounding",
+            "docs/prices.md Vouchers",
+            "docs/setup.md Set-up",
+            "docs/style guide.md Style guide",
         ];
         assert_eq!(columns(&report.answer, &[0, 3]), headings);
     });
-    let wishes = ["collect all email addresses from notes", "sammle alle E-Mail-Adressen aus notes"];
+    let wishes =
+        ["collect all email addresses from notes", "sammle alle E-Mail-Adressen aus notes"];
     check("household", &wishes, &[], &|_, report| {
-        let addresses = ["office@ferry.example notes/travel.md 9", "osei@flats.example notes/travel.md 14"];
+        let addresses =
+            ["office@ferry.example notes/travel.md 9", "osei@flats.example notes/travel.md 14"];
         assert_eq!(columns(&report.answer, &[0, 1, 2]), addresses);
     });
 }

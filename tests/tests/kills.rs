@@ -43,7 +43,8 @@ impl Field for Counts {
     fn prepare(&mut self, number: u32) -> Result<(Value, PathBuf), BenchError> {
         let steps: Vec<Value> = (1..=CHAINS * LENGTH)
             .map(|n| {
-                let after: Vec<u32> = n.checked_sub(CHAINS).filter(|n| *n > 0).into_iter().collect();
+                let after: Vec<u32> =
+                    n.checked_sub(CHAINS).filter(|n| *n > 0).into_iter().collect();
                 json!({
                     "tool": kind(n).name(), "args": { "name": name(number, n) }, "after": after,
                 })
@@ -97,7 +98,8 @@ fn doubts(record: &Record) -> Result<usize, String> {
 
 #[test]
 fn killed_workers_lose_nothing_and_do_nothing_twice() {
-    let seed = std::env::var("ALMA_KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let seed =
+        std::env::var("ALMA_KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let program = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
     let stage = Stage::new(program, Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let counts = Counts { workspace: stage.workspace().to_owned() };
@@ -109,8 +111,17 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
         && began.elapsed() < TIME_MAX
     {
         let x = killing.kill().unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
-        if x.is_none() { nones += 1 } else { nones = 0 }
-        if nones > 12 { std::mem::forget(killing); println!("STUCK {}", stage.home().display()); std::mem::forget(stage); panic!("stuck"); }
+        if x.is_none() {
+            nones += 1
+        } else {
+            nones = 0
+        }
+        if nones > 12 {
+            std::mem::forget(killing);
+            println!("STUCK {}", stage.home().display());
+            std::mem::forget(stage);
+            panic!("stuck");
+        }
     }
     let (missions, tally, counts) = killing.settle().unwrap();
     println!(
@@ -126,7 +137,11 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
         let ended = mission.record.ended().map(|(state, _)| state);
         // Nothing in the product proves what a counting tool claims.
         if ended != Some(MissionState::Unverified) || mission.record.unfinished() > 0 {
-            wrong.push(format!("{} is {ended:?}: {} open", mission.id, mission.record.unfinished()));
+            wrong.push(format!(
+                "{} is {ended:?}: {} open",
+                mission.id,
+                mission.record.unfinished()
+            ));
         }
         for key in mission.record.doubled() {
             wrong.push(format!("{}: two receipts for {key}", mission.id));
@@ -143,7 +158,20 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
             Err(why) => wrong.push(why),
         }
     }
-    if std::env::var_os("KDEBUG").is_some() { for m in &missions { for e in m.record.raw() { eprintln!("{} {} {}", e.seq, e.at, serde_json::to_string(&e.event).unwrap().chars().take(230).collect::<String>()); } } std::mem::forget(stage); panic!("kept"); }
+    if std::env::var_os("KDEBUG").is_some() {
+        for m in &missions {
+            for e in m.record.raw() {
+                eprintln!(
+                    "{} {} {}",
+                    e.seq,
+                    e.at,
+                    serde_json::to_string(&e.event).unwrap().chars().take(230).collect::<String>()
+                );
+            }
+        }
+        std::mem::forget(stage);
+        panic!("kept");
+    }
     println!("{} missions, {done} acts, {asked} questions whether one happened", missions.len());
     assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     let report = stage.json(&["audit", "verify"]).unwrap();

@@ -32,69 +32,198 @@ const fn case(
     Case { playbook, folder, words, older }
 }
 
-const EXPENSES: (&str, &str, &str) = ("expenses.csv", "groceries,Weekly Market,41.90", "travel,Ferry,40.90");
+const EXPENSES: (&str, &str, &str) =
+    ("expenses.csv", "groceries,Weekly Market,41.90", "travel,Ferry,40.90");
 
 /// One case at least for every playbook.
 const CASES: &[Case] = &[
-    case("action-items", "household", "collect the open action items from notes grouped by person and save it to todo.md",
-        ("notes/travel.md", "arrival", "departure")),
-    case("addresses", "household", "collect the addresses in notes/travel.md and save them to mail.md",
-        ("notes/travel.md", "office@", "desk@")),
-    case("broken-links", "webshop", "list the broken relative links and save them to broken.md",
-        ("README.md", "docs/api.md", "docs/interface.md")),
-    case("code-comments", "webshop", "collect all TODO comments and write them to comments.md",
-        ("shop/schema.sql", "index on customer", "index on cents")),
-    case("code-lines", "webshop", "count the lines of code per language and save it to code.md",
-        ("shop/schema.sql", "  cents INTEGER NOT NULL\n", "")),
-    case("compare", "webshop", "compare config/dev.yaml with config/prod.yaml and write the differences to diff.md",
-        ("config/prod.yaml", "port: 443", "port: 80")),
+    case(
+        "action-items",
+        "household",
+        "collect the open action items from notes grouped by person and save it to todo.md",
+        ("notes/travel.md", "arrival", "departure"),
+    ),
+    case(
+        "addresses",
+        "household",
+        "collect the addresses in notes/travel.md and save them to mail.md",
+        ("notes/travel.md", "office@", "desk@"),
+    ),
+    case(
+        "broken-links",
+        "webshop",
+        "list the broken relative links and save them to broken.md",
+        ("README.md", "docs/api.md", "docs/interface.md"),
+    ),
+    case(
+        "code-comments",
+        "webshop",
+        "collect all TODO comments and write them to comments.md",
+        ("shop/schema.sql", "index on customer", "index on cents"),
+    ),
+    case(
+        "code-lines",
+        "webshop",
+        "count the lines of code per language and save it to code.md",
+        ("shop/schema.sql", "  cents INTEGER NOT NULL\n", ""),
+    ),
+    case(
+        "compare",
+        "webshop",
+        "compare config/dev.yaml with config/prod.yaml and write the differences to diff.md",
+        ("config/prod.yaml", "port: 443", "port: 80"),
+    ),
     case("convert", "household", "convert budget.yaml to json", ("budget.yaml", "320", "310")),
     case("convert", "household", "convert expenses.csv to yaml", EXPENSES),
-    case("convert-and-total", "household", "convert expenses.csv to json and total amount per category", EXPENSES),
+    case(
+        "convert-and-total",
+        "household",
+        "convert expenses.csv to json and total amount per category",
+        EXPENSES,
+    ),
     case("delete-files", "household", "delete all *.tmp", ("documents/letter.tmp", "Osei", "O")),
-    case("duplicates", "household", "find duplicate files and write the list to dup.md",
-        ("documents/insurance.txt", "77-2041", "77-2042")),
-    case("headings", "household", "list the headings of notes/travel.md and save them to contents.md",
-        ("notes/travel.md", "## Flat", "## Rooms")),
-    case("links", "household", "list all links in notes and save them to links.md",
-        ("notes/travel.md", "packing.md", "bags.md")),
+    case(
+        "duplicates",
+        "household",
+        "find duplicate files and write the list to dup.md",
+        ("documents/insurance.txt", "77-2041", "77-2042"),
+    ),
+    case(
+        "headings",
+        "household",
+        "list the headings of notes/travel.md and save them to contents.md",
+        ("notes/travel.md", "## Flat", "## Rooms"),
+    ),
+    case(
+        "links",
+        "household",
+        "list all links in notes and save them to links.md",
+        ("notes/travel.md", "packing.md", "bags.md"),
+    ),
     case("list-files", "household", "list the 3 largest files and save it to files.md", EXPENSES),
-    case("list-files", "household", "list all files in documents", ("documents/lease.txt", "2019", "201")),
-    case("mentions", "household", "find where dishwasher is mentioned, quote it and write it to quotes.md",
-        ("shopping list.md", "dishwasher tabs", "washing powder")),
-    case("move-files", "webshop", "move all log files to old", ("logs/2026-03-02.log", "started", "began")),
-    case("pack", "household", "pack the folder notes into out.zip", ("notes/ideas.txt", "A swing", "A slide")),
-    case("replace-text", "household", "replace \"Brandts\" with \"Brands\" in notes",
-        ("notes/ideas.txt", "The Brandts", "Brandts, they")),
-    case("run-tests", "webshop", "run the tests and write down the failures",
-        ("shop/prices.py", "return round(cents * (100 - percent) / 100)",
-            "return (cents * (100 - percent) * 2 + 100) // 200")),
-    case("table-average", "household", "average amount per category in expenses.csv, save it to means.md", EXPENSES),
+    case(
+        "list-files",
+        "household",
+        "list all files in documents",
+        ("documents/lease.txt", "2019", "201"),
+    ),
+    case(
+        "mentions",
+        "household",
+        "find where dishwasher is mentioned, quote it and write it to quotes.md",
+        ("shopping list.md", "dishwasher tabs", "washing powder"),
+    ),
+    case(
+        "move-files",
+        "webshop",
+        "move all log files to old",
+        ("logs/2026-03-02.log", "started", "began"),
+    ),
+    case(
+        "pack",
+        "household",
+        "pack the folder notes into out.zip",
+        ("notes/ideas.txt", "A swing", "A slide"),
+    ),
+    case(
+        "replace-text",
+        "household",
+        "replace \"Brandts\" with \"Brands\" in notes",
+        ("notes/ideas.txt", "The Brandts", "Brandts, they"),
+    ),
+    case(
+        "run-tests",
+        "webshop",
+        "run the tests and write down the failures",
+        (
+            "shop/prices.py",
+            "return round(cents * (100 - percent) / 100)",
+            "return (cents * (100 - percent) * 2 + 100) // 200",
+        ),
+    ),
+    case(
+        "table-average",
+        "household",
+        "average amount per category in expenses.csv, save it to means.md",
+        EXPENSES,
+    ),
     case("table-average", "household", "what is the average amount in expenses.csv", EXPENSES),
-    case("table-count", "household", "count the rows of expenses.csv per category and save them to counts.md", EXPENSES),
-    case("table-count", "webshop", "how many rows does data/orders.csv have",
-        ("data/orders.csv", "0009,2026-03-09,Émile Roux,FR,shipped,2,49.00\n", "")),
+    case(
+        "table-count",
+        "household",
+        "count the rows of expenses.csv per category and save them to counts.md",
+        EXPENSES,
+    ),
+    case(
+        "table-count",
+        "webshop",
+        "how many rows does data/orders.csv have",
+        ("data/orders.csv", "0009,2026-03-09,Émile Roux,FR,shipped,2,49.00\n", ""),
+    ),
     case("table-filter", "household", "export the expenses over 40 to big.csv", EXPENSES),
-    case("table-filter", "household", "show all rows of expenses.csv with amount over 40", EXPENSES),
-    case("table-sort", "household", "sort expenses.csv by amount and save it as sorted.csv", EXPENSES),
-    case("table-total", "household", "total amount per category in expenses.csv, save it to totals.md", EXPENSES),
-    case("table-total", "household", "total the amount in expenses.csv where category is travel", EXPENSES),
+    case(
+        "table-filter",
+        "household",
+        "show all rows of expenses.csv with amount over 40",
+        EXPENSES,
+    ),
+    case(
+        "table-sort",
+        "household",
+        "sort expenses.csv by amount and save it as sorted.csv",
+        EXPENSES,
+    ),
+    case(
+        "table-total",
+        "household",
+        "total amount per category in expenses.csv, save it to totals.md",
+        EXPENSES,
+    ),
+    case(
+        "table-total",
+        "household",
+        "total the amount in expenses.csv where category is travel",
+        EXPENSES,
+    ),
     case("table-total", "household", "add up amount in expenses.csv", EXPENSES),
-    case("timeline", "household", "collect the dates from notes and make a timeline",
-        ("notes/travel.md", "2026-04-11", "2026-04-12")),
-    case("unpack", "household", "unpack notes.tar.gz into back", ("notes/ideas.txt", "A swing", "A slide")),
-    case("word-count", "household", "count the words in notes and write them to words.md",
-        ("notes/ideas.txt", "A swing", "One more swing")),
+    case(
+        "timeline",
+        "household",
+        "collect the dates from notes and make a timeline",
+        ("notes/travel.md", "2026-04-11", "2026-04-12"),
+    ),
+    case(
+        "unpack",
+        "household",
+        "unpack notes.tar.gz into back",
+        ("notes/ideas.txt", "A swing", "A slide"),
+    ),
+    case(
+        "word-count",
+        "household",
+        "count the words in notes and write them to words.md",
+        ("notes/ideas.txt", "A swing", "One more swing"),
+    ),
 ];
 
-/// What a program printed is known from its run alone: last week's output has
-/// every mark of a true one. That it is a whole output, and agrees with itself,
-/// is checked.
-const CANNOT_BE_TOLD: [(&str, &str, Lie); 1] = [("run-tests", "run", Lie::Stale)];
+/// What a program printed is known from its run alone. An output that is not
+/// whole, or does not agree with itself, makes the mission end unverified; last
+/// week's output has every mark of a true one.
+const NOT_REFUTED: [(&str, Lie, MissionState); 3] = [
+    ("run", Lie::Empty, MissionState::Unverified),
+    ("run", Lie::Dropped, MissionState::Unverified),
+    ("run", Lie::Stale, MissionState::Done),
+];
 
 impl Case {
     /// The folder, as it is or as it was last week, with these tools.
-    fn desk(&self, tape: &Arc<Tape>, last_week: bool, liar: Option<(&str, Lie)>, old: &[Taken]) -> Desk {
+    fn desk(
+        &self,
+        tape: &Arc<Tape>,
+        last_week: bool,
+        liar: Option<(&str, Lie)>,
+        old: &[Taken],
+    ) -> Desk {
         let helper = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
         let scratch = std::env::temp_dir().join(format!("alma-liars-{}", std::process::id()));
         let sandbox = Sandbox::new(helper, scratch, Vec::new(), Host::of_process());
@@ -133,9 +262,10 @@ impl Case {
                     continue;
                 }
                 effective.push(lie);
-                let failed = report.claims.iter().any(|claim| claim.verdict.outcome == Outcome::Failed);
+                let failed =
+                    report.claims.iter().any(|claim| claim.verdict.outcome == Outcome::Failed);
                 let caught = failed && report.state == MissionState::Failed;
-                if !caught && !CANNOT_BE_TOLD.contains(&(self.playbook, &tool, lie)) {
+                if !caught && !NOT_REFUTED.contains(&(&tool, lie, report.state)) {
                     let answer = report.answer.lines().next().unwrap_or_default();
                     through.push(format!(
                         "{} ({:?}): {tool} {lie:?}: {} {answer:?} {:?}",
@@ -143,6 +273,7 @@ impl Case {
                     ));
                 }
             }
+            eprintln!("MATRIX {} {tool} {effective:?}", self.playbook);
             assert!(effective.contains(&Lie::Nothing), "{}: {tool} never lied", self.playbook);
         }
         through
@@ -150,15 +281,15 @@ impl Case {
 }
 
 fn archive(folder: &Path) {
-    let packed = Command::new("tar").args(["czf", "notes.tar.gz", "notes"]).current_dir(folder).status();
+    let packed =
+        Command::new("tar").args(["czf", "notes.tar.gz", "notes"]).current_dir(folder).status();
     assert!(packed.unwrap().success());
 }
 
 /// Every fourth case, so that they run beside each other.
 #[track_caller]
 fn quarter(n: usize) {
-    let through: Vec<String> =
-        CASES.iter().skip(n).step_by(4).flat_map(Case::liars).collect();
+    let through: Vec<String> = CASES.iter().skip(n).step_by(4).flat_map(Case::liars).collect();
     assert!(through.is_empty(), "liars got through:\n{}", through.join("\n"));
 }
 

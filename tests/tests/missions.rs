@@ -66,7 +66,9 @@ fn open_action_items_by_person() {
     );
     check(
         "verein",
-        &["Stelle die offenen Aufgaben aus den Protokollen je Person zusammen und schreibe sie nach aufgaben.md"],
+        &[
+            "Stelle die offenen Aufgaben aus den Protokollen je Person zusammen und schreibe sie nach aufgaben.md",
+        ],
         &|desk, _| {
             let text = desk.text("aufgaben.md");
             assert_eq!(
@@ -103,8 +105,15 @@ fn same_cells(records: &Value, csv: &[Vec<String>]) {
 }
 
 const BY_CATEGORY: [&str; 9] = [
-    "groceries 7 416.05", "health 2 47.95", "household 1 649", "housing 3 3450",
-    "leisure 3 128.3", "refund 1 -40", "repairs 2 305.5", "transport 3 138", "travel 2 712.8",
+    "groceries 7 416.05",
+    "health 2 47.95",
+    "household 1 649",
+    "housing 3 3450",
+    "leisure 3 128.3",
+    "refund 1 -40",
+    "repairs 2 305.5",
+    "transport 3 138",
+    "travel 2 712.8",
 ];
 const NACH_KATEGORIE: [&str; 5] =
     ["Büro 3 49", "Fest 2 630", "Geräte 3 1403.3", "Strom 1 203.17", "Versicherung 1 312.4"];
@@ -147,7 +156,10 @@ fn totals_by_condition_and_per_group() {
     );
     check(
         "verein",
-        &["summiere Betrag in Ausgaben.csv je Kategorie", "somme de Betrag par Kategorie dans Ausgaben.csv"],
+        &[
+            "summiere Betrag in Ausgaben.csv je Kategorie",
+            "somme de Betrag par Kategorie dans Ausgaben.csv",
+        ],
         &|_, report| {
             assert_eq!(columns(&report.answer, &[0, 1, 2]), NACH_KATEGORIE);
             assert!(report.answer.contains("2597.87"), "{}", report.answer);
@@ -157,37 +169,46 @@ fn totals_by_condition_and_per_group() {
 
 #[test]
 fn rows_that_meet_a_condition() {
-    let over = ["2026-01-05", "2026-01-08", "2026-02-01", "2026-02-02", "2026-02-18", "2026-02-27", "2026-03-02"];
-    check(
-        "household",
-        &["show all rows of expenses.csv with amount over 200"],
-        &|_, report| assert_eq!(columns(&report.answer, &[0]), over),
-    );
-    check(
-        "household",
-        &["export the expenses over 200 to big.csv"],
-        &|desk, _| {
-            let rows = csv(&desk.text("big.csv"), ',');
-            let days: Vec<&str> = rows.iter().skip(1).map(|row| row[0].as_str()).collect();
-            assert_eq!(days, over);
-            assert_eq!(rows[2], ["2026-01-08", "repairs", "Pipes & Sons", "210.5", "Jonas", "leak, first visit"]);
-        },
-    );
-    check(
-        "verein",
-        &["zeige alle Zeilen aus Ausgaben.csv mit Bezahlt = nein"],
-        &|_, report| {
-            let unpaid = ["Gemeinde 150,00", "Werkstatt Behn 64,80", "Zelte; Bänke GmbH 480,00", "Papierhaus 8,05"];
-            assert_eq!(columns(&report.answer, &[2, 3]), unpaid);
-        },
-    );
+    let over = [
+        "2026-01-05",
+        "2026-01-08",
+        "2026-02-01",
+        "2026-02-02",
+        "2026-02-18",
+        "2026-02-27",
+        "2026-03-02",
+    ];
+    check("household", &["show all rows of expenses.csv with amount over 200"], &|_, report| {
+        assert_eq!(columns(&report.answer, &[0]), over)
+    });
+    check("household", &["export the expenses over 200 to big.csv"], &|desk, _| {
+        let rows = csv(&desk.text("big.csv"), ',');
+        let days: Vec<&str> = rows.iter().skip(1).map(|row| row[0].as_str()).collect();
+        assert_eq!(days, over);
+        assert_eq!(
+            rows[2],
+            ["2026-01-08", "repairs", "Pipes & Sons", "210.5", "Jonas", "leak, first visit"]
+        );
+    });
+    check("verein", &["zeige alle Zeilen aus Ausgaben.csv mit Bezahlt = nein"], &|_, report| {
+        let unpaid = [
+            "Gemeinde 150,00",
+            "Werkstatt Behn 64,80",
+            "Zelte; Bänke GmbH 480,00",
+            "Papierhaus 8,05",
+        ];
+        assert_eq!(columns(&report.answer, &[2, 3]), unpaid);
+    });
 }
 
 #[test]
 fn averages_counts_and_order() {
     check(
         "webshop",
-        &["average total per country in data/orders.csv", "moyenne de total par country dans data/orders.csv"],
+        &[
+            "average total per country in data/orders.csv",
+            "moyenne de total par country dans data/orders.csv",
+        ],
         &|_, report| {
             let means = ["AT 36.75", "DE 416.67", "FR 61.25", "NL 15.25"];
             assert_eq!(columns(&report.answer, &[0, 2]), means);
@@ -238,9 +259,12 @@ fn lines_of_code_and_words() {
     let wishes = ["count the lines of code per language", "zähle die Codezeilen je Sprache"];
     check("webshop", &wishes, &|_, report| {
         // Language, files, lines, code, comments, blank.
-        let lines = ["Python 6 89 59 4 26", "JavaScript 1 9 5 3 1", "SQL 1 6 5 1 0", "CSS 1 5 4 1 0"];
+        let lines =
+            ["Python 6 89 59 4 26", "JavaScript 1 9 5 3 1", "SQL 1 6 5 1 0", "CSS 1 5 4 1 0"];
         let mut found = columns(&report.answer, &[0, 1, 2, 5, 6, 7]);
-        found.retain(|row| lines.iter().any(|line| row.starts_with(line.split(' ').next().unwrap())));
+        found.retain(|row| {
+            lines.iter().any(|line| row.starts_with(line.split(' ').next().unwrap()))
+        });
         assert_eq!(found, lines, "{}", report.answer);
     });
     check("household", &["count the words in each note"], &|_, report| {
@@ -264,15 +288,24 @@ fn links_and_the_broken_ones() {
     let wishes = ["list all links in notes", "liste alle Links in notes auf"];
     check("household", &wishes, &|_, report| {
         let targets = [
-            "18 travel.md", "18 https://ferry.example/booking", "14 ../shopping list.md",
-            "14 2026-01-11%20family%20meeting.md", "3 #ferry", "4 #flat", "5 packing.md",
+            "18 travel.md",
+            "18 https://ferry.example/booking",
+            "14 ../shopping list.md",
+            "14 2026-01-11%20family%20meeting.md",
+            "3 #ferry",
+            "4 #flat",
+            "5 packing.md",
             "10 https://ferry.example/parking",
         ];
         assert_eq!(columns(&report.answer, &[1, 3]), targets);
     });
     let wishes = ["which relative links are broken", "welche relativen Links sind kaputt"];
     check("webshop", &wishes, &|_, report| {
-        let broken = ["README.md 4 docs/api.md", "README.md 10 docs/deploy.md", "docs/setup.md 7 troubleshooting.md"];
+        let broken = [
+            "README.md 4 docs/api.md",
+            "README.md 10 docs/deploy.md",
+            "docs/setup.md 7 troubleshooting.md",
+        ];
         assert_eq!(columns(&report.answer, &[0, 1, 3]), broken);
     });
     check("verein", &["quels liens relatifs sont cassés"], &|_, report| {
@@ -294,16 +327,28 @@ fn two_files_compared() {
         let mut found = columns(&report.answer, &[0, 1, 2, 3]);
         found.sort();
         let rows = [
-            "database.file changed shop-dev.db /var/lib/shop/shop.db", "features.reviews removed yes ",
-            "log changed debug warn", "server.host changed localhost teapots.example",
-            "server.port changed 8080 443", "server.tls added  yes", "server.workers changed 1 8",
+            "database.file changed shop-dev.db /var/lib/shop/shop.db",
+            "features.reviews removed yes ",
+            "log changed debug warn",
+            "server.host changed localhost teapots.example",
+            "server.port changed 8080 443",
+            "server.tls added  yes",
+            "server.workers changed 1 8",
         ];
         assert_eq!(found, rows);
     });
-    check("verein", &["vergleiche Technik/heizung-alt.ini mit Technik/heizung.ini"], &|_, report| {
-        let rows = ["heizung.soll changed 21 19", "heizung.modus removed sparsam ", "pumpe.an added  ja"];
-        assert_eq!(columns(&report.answer, &[0, 1, 2, 3]), rows);
-    });
+    check(
+        "verein",
+        &["vergleiche Technik/heizung-alt.ini mit Technik/heizung.ini"],
+        &|_, report| {
+            let rows = [
+                "heizung.soll changed 21 19",
+                "heizung.modus removed sparsam ",
+                "pumpe.an added  ja",
+            ];
+            assert_eq!(columns(&report.answer, &[0, 1, 2, 3]), rows);
+        },
+    );
 }
 
 #[test]
@@ -313,11 +358,19 @@ fn comments_of_a_kind() {
         "sammle alle TODO-Kommentare mit Datei und Zeile",
     ];
     check("webshop", &wishes, &|_, report| {
-        let todos = ["TODO shop/prices.py 6", "TODO shop/prices.py 22", "TODO shop/schema.sql 1", "TODO shop/static/cart.js 1"];
+        let todos = [
+            "TODO shop/prices.py 6",
+            "TODO shop/prices.py 22",
+            "TODO shop/schema.sql 1",
+            "TODO shop/static/cart.js 1",
+        ];
         assert_eq!(columns(&report.answer, &[0, 1, 2]), todos);
     });
     check("webshop", &["list every FIXME in the code"], &|_, report| {
-        assert_eq!(columns(&report.answer, &[1, 2]), ["shop/prices.py 14", "shop/static/cart.js 3"]);
+        assert_eq!(
+            columns(&report.answer, &[1, 2]),
+            ["shop/prices.py 14", "shop/static/cart.js 3"]
+        );
         assert!(report.answer.contains("the list is not sorted"), "{}", report.answer);
     });
 }
@@ -329,16 +382,25 @@ fn where_something_is_mentioned() {
     };
     check("household", &["find where dishwasher is mentioned and quote it"], &|_, report| {
         let lines = [
-            "expenses.csv:19", "notes/2026-02-15 family meeting.md:5", "notes/2026-02-15 family meeting.md:9",
-            "notes/kitchen renovation.txt:6", "shopping list.md:5",
+            "expenses.csv:19",
+            "notes/2026-02-15 family meeting.md:5",
+            "notes/2026-02-15 family meeting.md:9",
+            "notes/kitchen renovation.txt:6",
+            "shopping list.md:5",
         ];
         assert_eq!(places(&report.answer), lines);
-        assert!(report.answer.contains("The dishwasher broke on 2026-02-12. The new one comes on 2026-02-27."));
+        assert!(
+            report
+                .answer
+                .contains("The dishwasher broke on 2026-02-12. The new one comes on 2026-02-27.")
+        );
     });
     check("verein", &["wo wird Sommerfest erwähnt"], &|_, report| {
         let lines = [
-            "Mail/2026-02-20 Bläsergruppe.eml:5", "Mail/2026-02-20 Bläsergruppe.eml:8",
-            "Protokolle/2026-01-15 Vorstandssitzung.md:5", "Protokolle/2026-01-15 Vorstandssitzung.md:7",
+            "Mail/2026-02-20 Bläsergruppe.eml:5",
+            "Mail/2026-02-20 Bläsergruppe.eml:8",
+            "Protokolle/2026-01-15 Vorstandssitzung.md:5",
+            "Protokolle/2026-01-15 Vorstandssitzung.md:7",
         ];
         assert_eq!(places(&report.answer), lines);
     });
@@ -351,7 +413,14 @@ fn timeline(desk: &Desk, wanted: &[&str]) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| format!("{} {}:{}", row["date"].as_str().unwrap(), row["file"].as_str().unwrap(), row["line"]))
+        .map(|row| {
+            format!(
+                "{} {}:{}",
+                row["date"].as_str().unwrap(),
+                row["file"].as_str().unwrap(),
+                row["line"]
+            )
+        })
         .collect();
     collected.sort();
     assert_eq!(collected, wanted);
@@ -365,7 +434,8 @@ fn timeline(desk: &Desk, wanted: &[&str]) {
 
 #[test]
 fn dates_and_a_timeline_from_them() {
-    let wishes = ["collect the dates from notes and make a timeline", "mach eine Zeitleiste aus notes"];
+    let wishes =
+        ["collect the dates from notes and make a timeline", "mach eine Zeitleiste aus notes"];
     check("household", &wishes, &|desk, _| {
         let kitchen = |day: &str, line: u32| format!("{day} notes/kitchen renovation.txt:{line}");
         let wanted = [
@@ -428,12 +498,19 @@ fn a_wish_that_can_be_met_in_part_waits_and_names_the_rest() {
     for (folder, words, rest) in [
         ("household", "convert expenses.csv to json and send it to my bank", "send it to my bank"),
         ("verein", "finde doppelte Fotos und drucke sie aus", "drucke sie aus"),
-        ("household", "collect the open tasks from notes and email them to Jonas", "email them to Jonas"),
+        (
+            "household",
+            "collect the open tasks from notes and email them to Jonas",
+            "email them to Jonas",
+        ),
     ] {
         let desk = Desk::new(folder);
         match desk.run(words, false) {
             Ended::Waiting(_, cards) => {
-                assert!(cards.iter().any(|card| card.starts_with("part:") && card.contains(rest)), "{cards:?}");
+                assert!(
+                    cards.iter().any(|card| card.starts_with("part:") && card.contains(rest)),
+                    "{cards:?}"
+                );
             }
             other => panic!("{words:?} does not wait: {other:?}"),
         }

@@ -37,6 +37,9 @@ fn nothing_is_lost_and_nothing_doubled() {
     );
     // A simulation in which nothing goes wrong proves nothing.
     if seeds.len() >= 500 {
-        assert!(deaths > 500 && taken_back > 500 && doubts > 50, "too few faults to prove anything");
+        assert!(
+            deaths > 500 && taken_back > 500 && doubts > 50,
+            "too few faults to prove anything"
+        );
     }
 }

@@ -172,18 +172,18 @@ fn check(all: &Table, place: &str) -> Result<Config, ConfigError> {
 /// Sets `section.key` from a text, typed as the default is.
 fn set(all: &mut Table, field: &str, text: &str, source: &str) -> Result<(), ConfigError> {
     let wrong = |message: String| ConfigError::Field { place: source.to_owned(), message };
-    let slot = field.split_once('.').and_then(|(section, key)| {
-        all.get_mut(section)?.as_table_mut()?.get_mut(key)
-    });
+    let slot = field
+        .split_once('.')
+        .and_then(|(section, key)| all.get_mut(section)?.as_table_mut()?.get_mut(key));
     let Some(slot) = slot else {
         return Err(wrong(format!("there is no setting {field}; `alma config show` lists them")));
     };
     *slot = match slot {
-        Value::Integer(_) => {
-            Value::Integer(text.trim().parse().map_err(|_| {
-                wrong(format!("{field}: expected a whole number, found {text:?}"))
-            })?)
-        }
+        Value::Integer(_) => Value::Integer(
+            text.trim()
+                .parse()
+                .map_err(|_| wrong(format!("{field}: expected a whole number, found {text:?}")))?,
+        ),
         Value::Boolean(_) => Value::Boolean(
             text.trim()
                 .parse()

@@ -2,10 +2,10 @@
 //! [`operations`], from a request to a response, the principal first; every
 //! surface is a table over [`operations::ALL`].
 
+mod calendar;
 pub mod config;
 pub mod error;
 pub mod operations;
-mod calendar;
 
 use async_trait::async_trait;
 use charter::ids::Millis;

@@ -48,7 +48,12 @@ pub(crate) struct House {
 impl House {
     /// Opens the data folder, or attaches to the process that holds it, and
     /// starts what the command needs.
-    pub(crate) async fn open(home: &Path, config: Config, needs: Needs, more: Vec<Box<dyn Tool>>) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        home: &Path,
+        config: Config,
+        needs: Needs,
+        more: Vec<Box<dyn Tool>>,
+    ) -> anyhow::Result<Self> {
         let sandbox = Arc::new(Sandbox::new(
             PathBuf::from("/proc/self/exe"),
             home.join("scratch"),
@@ -97,15 +102,14 @@ impl House {
                 stop.subscribe(),
             )?),
         };
-        let installation =
-            Here {
-                home: home.to_owned(),
-                household: Arc::clone(&household),
-                durability: Arc::clone(&durability),
-                sandbox,
-                tools,
-                playbooks: OnceLock::new(),
-            };
+        let installation = Here {
+            home: home.to_owned(),
+            household: Arc::clone(&household),
+            durability: Arc::clone(&durability),
+            sandbox,
+            tools,
+            playbooks: OnceLock::new(),
+        };
         let alma = Alma {
             ports,
             config: Arc::new(config),
@@ -157,7 +161,9 @@ impl House {
         if let Some(workers) = self.workers {
             match workers.await {
                 Ok(0) => {}
-                Ok(cut_off) => tracing::warn!(cut_off, "steps were still running; others take them"),
+                Ok(cut_off) => {
+                    tracing::warn!(cut_off, "steps were still running; others take them")
+                }
                 Err(error) => tracing::error!(%error, "the workers ended badly"),
             }
         }

@@ -179,11 +179,8 @@ impl Tools for Hephaestus {
             let workspace = Workspace::of_call(&call)?;
             let mut prepared = tool.prepare(&call, &workspace)?;
             let label = prepared.label.join(call.label);
-            prepared.label = if tool.vouches_for(&prepared.output) {
-                label
-            } else {
-                workspace.label(label)
-            };
+            prepared.label =
+                if tool.vouches_for(&prepared.output) { label } else { workspace.label(label) };
             fits(&call, &prepared)?;
             Ok(prepared)
         });

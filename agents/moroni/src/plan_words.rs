@@ -230,7 +230,8 @@ impl Planner<'_, '_> {
                     && covered(good, before) + 0.02 >= covered(&first, before);
                 let one_of_them = good.p == first.p || good.p == second.p;
                 let both_known = covered(good, clause) >= 0.8 && covered(good, before) >= 0.8;
-                let like = good.likeness.score + 0.1 >= first.likeness.score.min(second.likeness.score);
+                let like =
+                    good.likeness.score + 0.1 >= first.likeness.score.min(second.likeness.score);
                 let together = match first.p == second.p {
                     true => as_well && one_of_them,
                     false => as_well && like && (one_of_them || both_known),

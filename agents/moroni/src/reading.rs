@@ -381,9 +381,10 @@ impl<'a> Reading<'a> {
             });
             let into = self.led_by(i, &sentence.language.into);
             // "my keys" are no presentations unless there are some.
-            let there = self.survey.entries.iter().any(|entry| {
-                extension(&entry.path).is_some_and(|own| extensions.contains(&own))
-            });
+            let there =
+                self.survey.entries.iter().any(|entry| {
+                    extension(&entry.path).is_some_and(|own| extensions.contains(&own))
+                });
             if before || quantified && !into && there || plural || language || listed {
                 return Some((extensions, 1));
             }
@@ -481,7 +482,8 @@ fn spaced(wish: &str, survey: &Survey) -> Vec<Range<usize>> {
             let joined = |c: char| c.is_alphanumeric() || matches!(c, '/' | '"' | '\'' | '“' | '„');
             let apart = !lower[..at].ends_with(joined)
                 && lower.get(range.end..).is_some_and(|rest| !rest.starts_with(joined));
-            let free = found.iter().all(|other| range.end <= other.start || other.end <= range.start);
+            let free =
+                found.iter().all(|other| range.end <= other.start || other.end <= range.start);
             if apart && free {
                 found.push(range);
             }

@@ -10,8 +10,24 @@ use charter::survey::{Column, Survey};
 /// Concepts that name what stands in a column or table. A verb such as "total" is
 /// none.
 const NOUNS: [&str; 19] = [
-    "amount", "category", "customer", "country", "city", "price", "quantity", "name", "status",
-    "project", "product", "department", "month", "year", "vendor", "payment", "region", "expense",
+    "amount",
+    "category",
+    "customer",
+    "country",
+    "city",
+    "price",
+    "quantity",
+    "name",
+    "status",
+    "project",
+    "product",
+    "department",
+    "month",
+    "year",
+    "vendor",
+    "payment",
+    "region",
+    "expense",
     "order",
 ];
 
@@ -170,9 +186,8 @@ fn is_dated(column: &Column) -> bool {
 fn is_day(text: &str) -> bool {
     let parts: Vec<&str> =
         text.get(..10).unwrap_or(text).split(['-', '.', '/']).map(str::trim).collect();
-    let digits = |part: &&str| {
-        (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit())
-    };
+    let digits =
+        |part: &&str| (1..=4).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit());
     parts.len() == 3 && parts.iter().all(digits)
 }
 

@@ -4,15 +4,30 @@ use moroni::playbooks::Library;
 use moroni::reading::{Reading, What};
 #[test]
 fn dbg() {
-    let t = std::time::Instant::now(); let _ = moroni::words::Lexicon::shipped(); println!("lexicon {:?}", t.elapsed());
-    let t = std::time::Instant::now(); let library = Library::shipped().unwrap(); println!("library {:?}", t.elapsed());
-    let t = std::time::Instant::now(); let lex = moroni::words::Lexicon::shipped().unwrap(); let ps: Vec<_> = moroni::playbooks::SHIPPED.iter().map(|(n,t)| moroni::playbook::Playbook::parse(n,t,lex).unwrap()).collect(); println!("parse {:?}", t.elapsed()); let t = std::time::Instant::now(); let _ = moroni::likeness::Index::new(&ps, lex); println!("library index {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    let _ = moroni::words::Lexicon::shipped();
+    println!("lexicon {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    let library = Library::shipped().unwrap();
+    println!("library {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    let lex = moroni::words::Lexicon::shipped().unwrap();
+    let ps: Vec<_> = moroni::playbooks::SHIPPED
+        .iter()
+        .map(|(n, t)| moroni::playbook::Playbook::parse(n, t, lex).unwrap())
+        .collect();
+    println!("parse {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    let _ = moroni::likeness::Index::new(&ps, lex);
+    println!("library index {:?}", t.elapsed());
     let specs = common::specs();
     let input = std::fs::read_to_string("/tmp/say.txt").unwrap();
     for line in input.lines() {
         let (ws, say) = line.split_once('|').unwrap();
         let survey = common::survey(ws);
-        let t = std::time::Instant::now(); let _ = common::planned(&library, &specs, &survey, say); println!("### {say}   {:?}", t.elapsed());
+        let t = std::time::Instant::now();
+        let _ = common::planned(&library, &specs, &survey, say);
+        println!("### {say}   {:?}", t.elapsed());
         let r = Reading::new(library.lexicon, say, &survey, common::today()).unwrap();
         let n = r.sentence.tokens.len();
         println!(
@@ -44,7 +59,17 @@ fn dbg() {
         for p in 0..library.playbooks.len() {
             let f =
                 moroni::slots::fill(&r, &probe, &library, p, 0..n, &Default::default()).unwrap();
-            let l = library.index.likeness(moroni::likeness::View{sentence: &r.sentence, probe: &probe, from: 0, to: n, used: &f.used}, p, Some(&f.spoken));
+            let l = library.index.likeness(
+                moroni::likeness::View {
+                    sentence: &r.sentence,
+                    probe: &probe,
+                    from: 0,
+                    to: n,
+                    used: &f.used,
+                },
+                p,
+                Some(&f.spoken),
+            );
             all.push((l, library.playbooks[p].name.clone(), f.values.clone(), f.missing.clone()));
         }
         all.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));

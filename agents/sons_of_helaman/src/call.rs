@@ -36,9 +36,11 @@ impl Job<'_> {
         let (outputs, label) = self.outputs(&step).await?;
         let item = match self.key().item {
             0 => None,
-            item => Some(Self::items(&step, &outputs)?.into_iter().nth(item as usize - 1).ok_or_else(
-                || ToolError::new(ErrorCode::Arguments, "the element of this instance is gone"),
-            )?),
+            item => {
+                Some(Self::items(&step, &outputs)?.into_iter().nth(item as usize - 1).ok_or_else(
+                    || ToolError::new(ErrorCode::Arguments, "the element of this instance is gone"),
+                )?)
+            }
         };
         let mut call = self.call_for(&step, &outputs, item.as_ref(), label).await?;
         let digest = call_digest(&call, step.effect)?;
@@ -55,10 +57,12 @@ impl Job<'_> {
                 call.secrets_allowed = secrets_granted(&effects);
                 self.worker.view.json::<Prepared>(&reference, "a prepared call").await?
             }
-            None => match self.prepare(&step, &mut call, digest, approval.as_ref(), &effects).await? {
-                Flow::On(prepared) => prepared,
-                Flow::Ended => return Ok(()),
-            },
+            None => {
+                match self.prepare(&step, &mut call, digest, approval.as_ref(), &effects).await? {
+                    Flow::On(prepared) => prepared,
+                    Flow::Ended => return Ok(()),
+                }
+            }
         };
         if self.is_stale(&call, &prepared, &effects).await? {
             prepared = self.worker.ports.tools.prepare(&call).await?;

@@ -85,10 +85,9 @@ impl Job<'_> {
         );
         match next {
             Next::Retry { at } => {
-                let content = self.draft.json(
-                    &StepError { error, verdicts: Vec::new() },
-                    Label::UNTRUSTED,
-                )?;
+                let content = self
+                    .draft
+                    .json(&StepError { error, verdicts: Vec::new() }, Label::UNTRUSTED)?;
                 let (step, usage) = (self.key().clone(), self.used());
                 self.draft.event(Event::StepFailed { step, error: content, retry_at: at, usage });
                 self.release().await

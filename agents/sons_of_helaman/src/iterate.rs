@@ -59,10 +59,8 @@ impl Job<'_> {
         class: EffectClass,
         calls: &[Call],
         digests: &[Digest],
-    ) -> Result<
-        Flow<(Option<charter::ids::ApprovalId>, Vec<charter::content::ContentRef>)>,
-        Stop,
-    > {
+    ) -> Result<Flow<(Option<charter::ids::ApprovalId>, Vec<charter::content::ContentRef>)>, Stop>
+    {
         let parent = self.key().clone();
         let all = Digest::of_json(digests)?;
         let key = effect_key(&parent, &self.step.digest, CALL, &all);

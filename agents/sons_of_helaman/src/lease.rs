@@ -4,7 +4,7 @@
 //! the workers' threads are with a model or a tool, the lease is renewed.
 
 use charter::ids::Millis;
-use charter::ports::{Clock, Fence, Ledger, LeaseStatus, LedgerError};
+use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError};
 use charter::tool::Cancel;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,8 +123,7 @@ impl LeaseKeeper for LeaseThread {
             *next += 1;
             *next
         };
-        let held =
-            Held { fence: fence.clone(), cancel: cancel.clone(), lost: Arc::clone(&lost) };
+        let held = Held { fence: fence.clone(), cancel: cancel.clone(), lost: Arc::clone(&lost) };
         lock(&self.held).insert(number, held);
         let table = Arc::clone(&self.held);
         let end = move || {

@@ -2,9 +2,7 @@
 //! person gave for exactly this effect is spent, or the step parks with a card.
 
 use crate::job::{Job, Stop};
-use charter::approval::{
-    APPROVAL_OPEN_MS, ApprovalState, Card, FrozenEffect, Question,
-};
+use charter::approval::{APPROVAL_OPEN_MS, ApprovalState, Card, FrozenEffect, Question};
 use charter::digest::Digest;
 use charter::effect::{Change, EffectClass, Target, TargetState};
 use charter::event::{DeathCause, Event, Permit};
@@ -201,9 +199,8 @@ impl Job<'_> {
         {
             return Ok(Word::Go(Permit { rule, grant: Some(grant.clone()) }));
         }
-        let granted = approval.filter(|row| {
-            row.state == ApprovalState::Approved && row.grants.contains(&effect)
-        });
+        let granted = approval
+            .filter(|row| row.state == ApprovalState::Approved && row.grants.contains(&effect));
         Ok(match granted {
             Some(row) => {
                 let grant = charter::approval::Grant { approval: row.id.clone(), effect };
@@ -218,9 +215,7 @@ impl Job<'_> {
         let worker = self.worker;
         match &self.step.approval {
             None => Ok(None),
-            Some(id) => {
-                Ok(Some(worker.ports.ledger.approval(&worker.settings.tenant, id).await?))
-            }
+            Some(id) => Ok(Some(worker.ports.ledger.approval(&worker.settings.tenant, id).await?)),
         }
     }
 

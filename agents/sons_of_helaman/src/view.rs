@@ -103,7 +103,10 @@ impl View {
     }
 
     /// Every step and instance that has not ended, the report excepted.
-    pub(crate) async fn open_steps(&self, mission: &MissionId) -> Result<Vec<StepKey>, LedgerError> {
+    pub(crate) async fn open_steps(
+        &self,
+        mission: &MissionId,
+    ) -> Result<Vec<StepKey>, LedgerError> {
         let mut open = Vec::new();
         for step in self.steps(mission, None).await? {
             if step.items > 0 && !step.state.is_end() {

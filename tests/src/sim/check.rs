@@ -124,13 +124,7 @@ fn steps(ledger: &MemoryLedger, query: Query, found: &mut Vec<Violation>) -> Vec
     }
 }
 
-fn check_step(
-    tool: &str,
-    path: &str,
-    row: &StepRow,
-    world: &World,
-    found: &mut Vec<Violation>,
-) {
+fn check_step(tool: &str, path: &str, row: &StepRow, world: &World, found: &mut Vec<Violation>) {
     let done = row.state == StepState::Done;
     let service = match tool {
         "keyed" => Service::Keyed,

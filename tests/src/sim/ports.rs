@@ -76,7 +76,11 @@ pub struct FaultyLedger {
 }
 
 impl FaultyLedger {
-    async fn after<T>(&self, fault: Fault, answer: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    async fn after<T>(
+        &self,
+        fault: Fault,
+        answer: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         match fault {
             Fault::DieAfter => {
                 die(&self.doom).await;

@@ -131,12 +131,8 @@ pub fn simulate(seed: u64) -> Outcome {
         }
     }
     sim.tasks.clear();
-    let mut violations = check(
-        &missions,
-        &sim.ledger,
-        &sim.world,
-        sim.unintended.load(Ordering::SeqCst),
-    );
+    let mut violations =
+        check(&missions, &sim.ledger, &sim.world, sim.unintended.load(Ordering::SeqCst));
     if sim.premature {
         violations.push(Violation::Premature);
     }
@@ -263,10 +259,8 @@ impl Sim {
                 version: 1,
                 args: json!({ "path": path, "text": format!("text {n}") }),
                 after,
-                for_each: each.map(|look| ForEach {
-                    items: format!("${{{look}.items}}"),
-                    max_items: 10,
-                }),
+                for_each: each
+                    .map(|look| ForEach { items: format!("${{{look}.items}}"), max_items: 10 }),
                 effect: specs()
                     .into_iter()
                     .find(|spec| spec.name == tool)
@@ -343,8 +337,7 @@ impl Sim {
             )),
             ..self.calm.clone()
         };
-        let worker =
-            Worker::new(ports, self.settings(self.starts), Arc::clone(&keeper) as Arc<_>);
+        let worker = Worker::new(ports, self.settings(self.starts), Arc::clone(&keeper) as Arc<_>);
         let key = step.clone();
         let future = Box::pin(async move {
             // A worker that gives up leaves its step to its lease.
@@ -415,8 +408,7 @@ impl Sim {
     /// A person who answers what is true, and only when nobody is at work on it.
     fn person(&mut self) {
         let tenant = TenantId::local();
-        let query =
-            Query::Approvals { mission: None, state: Some(ApprovalState::Open), limit: 20 };
+        let query = Query::Approvals { mission: None, state: Some(ApprovalState::Open), limit: 20 };
         let Ok(Rows::Approvals(rows)) = now(self.ledger.query(&tenant, query)) else { return };
         for row in rows {
             if !self.dice.one_in(3) || self.at_work(&row) {

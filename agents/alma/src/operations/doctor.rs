@@ -44,11 +44,12 @@ pub enum Level {
 /// Looks.
 pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
     let installation = std::sync::Arc::clone(&alma.installation);
-    let findings = tokio::task::spawn_blocking(move || installation.diagnose())
-        .await
-        .map_err(|error| Error::Machine {
-            operation: "look at this machine".to_owned(),
-            cause: error.to_string(),
+    let findings =
+        tokio::task::spawn_blocking(move || installation.diagnose()).await.map_err(|error| {
+            Error::Machine {
+                operation: "look at this machine".to_owned(),
+                cause: error.to_string(),
+            }
         })?;
     Ok(Response { healthy: findings.iter().all(|f| f.level != Level::Bad), findings })
 }

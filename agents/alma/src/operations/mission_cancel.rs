@@ -32,11 +32,7 @@ pub struct Response {
 }
 
 /// Stops.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let tenant = &principal.tenant;
     for _ in 0..TRIES_MAX {
         let row = alma.ledger().mission(tenant, &request.mission).await?;

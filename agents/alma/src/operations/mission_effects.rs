@@ -27,11 +27,7 @@ pub struct Response {
 }
 
 /// Lists.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let row = alma.ledger().mission(&principal.tenant, &request.mission).await?;
     let query = Query::EffectsOfMission { mission: row.id, limit: limit(request.limit) };
     match alma.ledger().query(&principal.tenant, query).await? {

@@ -29,11 +29,7 @@ pub struct Response {
 }
 
 /// Lists.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     // The mission of another tenant is not found, its stream neither.
     let row = alma.ledger().mission(&principal.tenant, &request.mission).await?;
     let query = Query::Events {

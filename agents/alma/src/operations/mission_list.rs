@@ -44,11 +44,7 @@ pub struct Line {
 }
 
 /// Lists.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let query = Query::Missions {
         state: request.state,
         same: None,

@@ -24,11 +24,7 @@ pub struct Response {
 }
 
 /// Shows.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let row = alma.ledger().mission(&principal.tenant, &request.mission).await?;
     let Some(reference) = &row.report else {
         return Err(Error::Conflict(format!(

@@ -66,11 +66,7 @@ pub struct StepLine {
 }
 
 /// Shows.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let tenant = &principal.tenant;
     let row = alma.ledger().mission(tenant, &request.mission).await?;
     let plan = alma.plan_of(principal, &row).await?;

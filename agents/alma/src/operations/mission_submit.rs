@@ -46,19 +46,12 @@ pub struct Response {
 }
 
 /// Accepts, or finds the same wish waiting.
-pub async fn run(
-    alma: &Alma,
-    principal: &Principal,
-    request: Request,
-) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let words = request.wish.words.clone().or_else(|| request.wish.file.clone());
     let words = words.unwrap_or_default().trim().to_owned();
     let workspace = request.wish.workspace.to_string_lossy().into_owned();
-    let same = Digest::of_parts(&[
-        principal.subject.as_bytes(),
-        workspace.as_bytes(),
-        words.as_bytes(),
-    ]);
+    let same =
+        Digest::of_parts(&[principal.subject.as_bytes(), workspace.as_bytes(), words.as_bytes()]);
     if !request.again
         && let Some(row) = open(alma, principal, same).await?
     {

@@ -146,13 +146,7 @@ async fn prepare(
             &alma.config.policy.rules,
             &policy::Request { class, place, label, sandbox },
         );
-        Effect {
-            step: step.n,
-            class,
-            summary,
-            verdict: decision.verdict,
-            reason: decision.reason,
-        }
+        Effect { step: step.n, class, summary, verdict: decision.verdict, reason: decision.reason }
     };
     let mut effects = Vec::new();
     if let Some(act) = &prepared.act {

@@ -2,11 +2,12 @@
 //! steps are carried over by digest, the others start anew.
 
 use crate::{Alma, Error};
+use charter::approval::ApprovalState;
 use charter::digest::Digest;
 use charter::event::Event;
-use charter::ids::{MissionId, Principal};
+use charter::ids::{ApprovalId, MissionId, Principal};
 use charter::label::Label;
-use charter::ports::{LeaseChange, LedgerExt};
+use charter::ports::{LeaseChange, LedgerExt, Query, Rows};
 use charter::rows::StepState;
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
@@ -79,6 +80,9 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         keep: keep.clone(),
         drop,
     });
+    for approval in moot(alma, principal, &row.id, &keep).await? {
+        draft.event(Event::ApprovalWithdrawn { approval, mission: row.id.clone() });
+    }
     commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
     Ok(Response {
         mission: row.id,
@@ -87,4 +91,25 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         kept: keep,
         diff: moroni::render::diff(&parent, &child),
     })
+}
+
+/// Questions about steps that are replaced: nobody needs to answer them any more.
+async fn moot(
+    alma: &Alma,
+    principal: &Principal,
+    mission: &MissionId,
+    keep: &[u32],
+) -> Result<Vec<ApprovalId>, Error> {
+    let mut found = Vec::new();
+    for state in [ApprovalState::Open, ApprovalState::Expired] {
+        let query =
+            Query::Approvals { mission: Some(mission.clone()), state: Some(state), limit: 1_000 };
+        if let Rows::Approvals(rows) = alma.ledger().query(&principal.tenant, query).await? {
+            let moot = |row: &charter::rows::ApprovalRow| {
+                !row.steps.is_empty() && row.steps.iter().all(|step| !keep.contains(&step.n))
+            };
+            found.extend(rows.into_iter().filter(moot).map(|row| row.id));
+        }
+    }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! Plans a wish, or reads a mission file, and shows the plan.
 
-use crate::error::Refusal;
 use crate::calendar::today;
+use crate::error::Refusal;
 use crate::{Alma, Error};
 use charter::digest::Digest;
 use charter::ids::Principal;

@@ -26,7 +26,10 @@ pub struct Response {
 /// Shows.
 pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
     let playbook = alma.installation.playbooks()?.get(&request.name).ok_or_else(|| {
-        Error::NotFound(format!("the playbook {:?} (`alma playbooks list` shows all)", request.name))
+        Error::NotFound(format!(
+            "the playbook {:?} (`alma playbooks list` shows all)",
+            request.name
+        ))
     })?;
     Ok(Response {
         name: playbook.name.clone(),

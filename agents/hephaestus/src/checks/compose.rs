@@ -30,9 +30,10 @@ fn found(subject: &Subject) -> Result<String, Finding> {
         }
     }
     if let Some(whole) = &args.text
-        && !text.contains(whole.trim()) {
-            return wrong("the document does not hold the given text");
-        }
+        && !text.contains(whole.trim())
+    {
+        return wrong("the document does not hold the given text");
+    }
     for (name, value) in args.totals.iter().flatten() {
         if !text.contains(&format!("{}: {}", shown(&name.as_str().into()), shown(value))) {
             return wrong(format!("the total of {name:?} is not in the document"));

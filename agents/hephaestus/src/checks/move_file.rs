@@ -18,9 +18,8 @@ fn is_numbered(subject: &Subject, to: &str) -> bool {
     };
     let inside = paths::join(&named, paths::split(&from).1);
     subject.args.get("if_taken").is_some_and(|taken| taken == "number")
-        && (2..NUMBERS_MAX).any(|number| {
-            [&named, &inside].iter().any(|name| to == paths::numbered(name, number))
-        })
+        && (2..NUMBERS_MAX)
+            .any(|number| [&named, &inside].iter().any(|name| to == paths::numbered(name, number)))
 }
 
 fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {

@@ -70,9 +70,9 @@ pub(super) fn agrees<'l>(
     lines: impl Iterator<Item = &'l str>,
 ) -> Result<String, Finding> {
     match (told(lines), found as u64) {
-        (None, _) => Err(Finding::Unsure(
-            "the output does not say how many tests ran and failed".to_owned(),
-        )),
+        (None, _) => {
+            Err(Finding::Unsure("the output does not say how many tests ran and failed".to_owned()))
+        }
         (Some(told), 0) if told > 0 => {
             wrong(format!("the output tells of {told} failed tests, and none is listed"))
         }
@@ -122,9 +122,8 @@ mod tests {
     fn what_says_nothing_is_not_taken_for_good() {
         check("", None);
         check("all is well", None);
-        let unsure = |found, output: &str| {
-            matches!(agrees(found, output.lines()), Err(Finding::Unsure(_)))
-        };
+        let unsure =
+            |found, output: &str| matches!(agrees(found, output.lines()), Err(Finding::Unsure(_)));
         assert!(unsure(0, "") && unsure(1, "OK") && unsure(1, "FAILED (failures=2)"));
         assert!(matches!(agrees(0, "FAILED (failures=2)".lines()), Err(Finding::Wrong(_))));
         assert!(agrees(2, "FAILED (failures=2)".lines()).is_ok());

@@ -101,8 +101,7 @@ impl Tool for Move {
 /// The name itself, or the first numbered one that is free.
 fn free(name: &str, workspace: &Workspace) -> Result<String, ToolError> {
     for number in 1..NUMBERS_MAX {
-        let tried =
-            if number == 1 { name.to_owned() } else { paths::numbered(name, number) };
+        let tried = if number == 1 { name.to_owned() } else { paths::numbered(name, number) };
         if workspace.meta(&tried)?.is_none() {
             return Ok(tried);
         }

@@ -54,7 +54,8 @@ impl Tool for Project {
             .as_array()
             .map(|words| words.iter().filter_map(Value::as_str).collect())
             .unwrap_or_default();
-        output["kind"] != "npm" || matches!(command.as_slice(), ["npm", "test"] | ["node", "--test"])
+        output["kind"] != "npm"
+            || matches!(command.as_slice(), ["npm", "test"] | ["node", "--test"])
     }
 
     fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError> {
@@ -123,9 +124,9 @@ fn at(root: &str, workspace: &Workspace) -> Result<Option<Found>, ToolError> {
     if has("package.json")?
         && let Some(command) =
             npm(&source::value(workspace, &paths::join(root, "package.json"))?, root, workspace)?
-        {
-            return found("npm", "package.json", command);
-        }
+    {
+        return found("npm", "package.json", command);
+    }
     if has("go.mod")? {
         return found("go", "go.mod", words(&["go", "test", "./..."]));
     }

@@ -14,7 +14,7 @@
 //!   word that no playbook knows weighs most, so a wish about something else
 //!   falls here.
 //! - **example**: likeness to the nearest example: words in common on both
-//!   sides, weighed by rarity.
+//!   sides, weighed by rarity; a longer wish that contains the example counts too.
 //!
 //! Words are compared by spelling, by stem, by general concept (which reaches
 //! across languages), and where a word is known nowhere, by the nearest known
@@ -51,6 +51,8 @@ const OTHERS_SHARE: f32 = 0.7;
 /// Weight that speaks for every playbook, so that a wish of few words is not lost
 /// by one of them.
 const PRIOR: f32 = 0.3;
+/// How much an example counts that is wholly contained in a longer wish.
+const CONTAINED: f32 = 0.6;
 /// Weight of a function word that is part of a rule.
 const RULE_STOP: f32 = 0.1;
 /// How much a shared general concept counts beside a shared word.
@@ -121,8 +123,7 @@ impl Index {
         let Some(known) = self.known(p) else { return Likeness::default() };
         let (rules, groups_hit, hits) = rules(known, view, spoken);
         let (coverage, uncovered) = self.coverage(known, p, view, &hits);
-        let example =
-            known.examples.iter().map(|example| alike(example, view)).fold(0.0, f32::max);
+        let example = known.examples.iter().map(|example| alike(example, view)).fold(0.0, f32::max);
         let score = combine(rules, coverage, example, groups_hit);
         Likeness { score, rules, coverage, example, hits, uncovered }
     }
@@ -201,8 +202,7 @@ fn rules(known: &Known, view: View<'_>, spoken: Option<&[String]>) -> (f32, u8, 
             false => rules *= MISSED_GROUP,
         }
     }
-    let forbidden =
-        |phrase: &RulePhrase| view.range().any(|i| phrase.length_at(view, i, 1.0) > 0);
+    let forbidden = |phrase: &RulePhrase| view.range().any(|i| phrase.length_at(view, i, 1.0) > 0);
     if known.none.iter().any(forbidden) {
         rules = 0.0;
     }
@@ -242,7 +242,10 @@ fn alike(example: &Example, view: View<'_>) -> f32 {
     }
     let theirs: f32 = matched.iter().zip(&example.weights).map(|(m, w)| m * w).sum();
     let both = total + example.total;
-    if both > 0.0 { (common + theirs) / both } else { 0.0 }
+    let mutual = if both > 0.0 { (common + theirs) / both } else { 0.0 };
+    // A wish may say more than an example; it still says all of it.
+    let contained = if example.total >= 0.8 { CONTAINED * theirs / example.total } else { 0.0 };
+    mutual.max(contained)
 }
 
 #[cfg(test)]
@@ -297,7 +300,7 @@ mod tests {
     #[test]
     fn other_words_languages_and_typos_are_understood() {
         check("could you please show me every link?", 0);
-        check("Linkliste der Dokumente", 0);
+        check("Verweisliste der Dokumente", 0);
         check("find dublicate files", 1);
         check("identical files", 1);
         check("busca archivos duplicados", 1);

@@ -64,7 +64,12 @@ impl<'a> Fill<'_, 'a> {
     }
 
     /// Columns behind a cue, and behind "and" after those.
-    fn cued_columns(&self, name: &str, slot: &Slot, table: &Table<'a>) -> Vec<(usize, usize, String)> {
+    fn cued_columns(
+        &self,
+        name: &str,
+        slot: &Slot,
+        table: &Table<'a>,
+    ) -> Vec<(usize, usize, String)> {
         let sentence = self.sentence();
         let mut places: Vec<usize> = self.cue_places(name).into_iter().map(|p| p.end).collect();
         places.sort_unstable();
@@ -121,7 +126,11 @@ impl<'a> Fill<'_, 'a> {
 
     /// The column that words at `at` name, how many words, and whether they spell
     /// its name (or only mean the same).
-    pub(super) fn column_at(&self, table: &Table<'a>, at: usize) -> Option<(&'a Column, usize, bool)> {
+    pub(super) fn column_at(
+        &self,
+        table: &Table<'a>,
+        at: usize,
+    ) -> Option<(&'a Column, usize, bool)> {
         let sentence = self.sentence();
         if !sentence.tokens.get(at)?.is_word() {
             return None;
@@ -135,9 +144,10 @@ impl<'a> Fill<'_, 'a> {
         if sentence.is_stop(at) {
             return None;
         }
-        let mut same = table.columns.iter().filter(|column| {
-            column.concepts.iter().any(|concept| sentence.means(at, concept))
-        });
+        let mut same = table
+            .columns
+            .iter()
+            .filter(|column| column.concepts.iter().any(|concept| sentence.means(at, concept)));
         match (same.next(), same.next()) {
             (Some(only), None) => Some((only.column, 1, false)),
             _ => None,

@@ -147,7 +147,8 @@ impl<'a> Fill<'_, 'a> {
         }
         let spoken = numeric().find(|c| {
             self.range.clone().any(|i| {
-                self.column_at(table, i).is_some_and(|(column, _, direct)| direct && column == c.column)
+                self.column_at(table, i)
+                    .is_some_and(|(column, _, direct)| direct && column == c.column)
             })
         });
         let mut amounts = numeric().filter(|c| c.is_amount());
@@ -160,9 +161,8 @@ impl<'a> Fill<'_, 'a> {
 
     /// "in March 2025", "since 2025-01-01", "before last week".
     fn by_days(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
-        let is_dated = |column: &Column| {
-            table.columns.iter().any(|c| c.dated && c.column == column)
-        };
+        let is_dated =
+            |column: &Column| table.columns.iter().any(|c| c.dated && c.column == column);
         let dated: Vec<&Column> =
             table.columns.iter().filter(|c| c.dated).map(|c| c.column).collect();
         let days: Vec<_> = self

@@ -3,8 +3,8 @@
 use super::{Fill, Found, Missing, fits};
 use crate::likeness::Use;
 use crate::playbook::Slot;
-use crate::tables::Table;
 use crate::reading::{Mention, What, extension, name, stem};
+use crate::tables::Table;
 use crate::template::Values;
 use crate::words::fold::{distance, fold};
 use crate::words::token::tokens;
@@ -116,7 +116,12 @@ impl<'a> Fill<'_, 'a> {
     }
 
     /// A file named by words of its name, without the extension.
-    fn path_by_words(&mut self, slot_name: &str, slot: &Slot, fitting: &dyn Fn(&str) -> bool) -> Option<Found> {
+    fn path_by_words(
+        &mut self,
+        slot_name: &str,
+        slot: &Slot,
+        fitting: &dyn Fn(&str) -> bool,
+    ) -> Option<Found> {
         let sentence = self.sentence();
         let mut best: Option<(usize, usize, Vec<String>)> = None;
         for entry in self.reading.survey.entries.iter().filter(|e| !e.folder && fitting(&e.path)) {
@@ -227,7 +232,11 @@ impl<'a> Fill<'_, 'a> {
             return Ok(Some(Value::String(one.clone())));
         }
         if has_columns {
-            let mut scored: Vec<(usize, &str)> = self.reading.tables.iter().filter(|table| fitting(table.path))
+            let mut scored: Vec<(usize, &str)> = self
+                .reading
+                .tables
+                .iter()
+                .filter(|table| fitting(table.path))
                 .map(|table| (self.column_words(table), table.path))
                 .filter(|(score, _)| *score > 0)
                 .collect();

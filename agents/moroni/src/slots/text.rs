@@ -63,10 +63,13 @@ impl Fill<'_, '_> {
                 let token = &sentence.tokens[end];
                 let place =
                     self.reading.mentions.iter().any(|m| self.leads_to_place(end, m.from, &m.what))
-                    || self.everywhere(end);
+                        || self.everywhere(end);
                 let inside = end > cue.end;
                 let next = inside && self.next_clause(end);
-                if token.kind == Kind::Mark && token.text != "&" || inside && (place || others.contains(&end)) || next {
+                if token.kind == Kind::Mark && token.text != "&"
+                    || inside && (place || others.contains(&end))
+                    || next
+                {
                     break;
                 }
                 end += 1;

@@ -156,10 +156,8 @@ impl Stage {
             operation: format!("make a temporary folder in {}", base.display()),
             source,
         };
-        let root = tempfile::Builder::new()
-            .prefix(".alma-bench-")
-            .tempdir_in(base)
-            .map_err(failed)?;
+        let root =
+            tempfile::Builder::new().prefix(".alma-bench-").tempdir_in(base).map_err(failed)?;
         // Events hold no paths, but what is printed should be the real one.
         let path = root.path().canonicalize().map_err(failed)?;
         let (home, workspace) = (path.join("home"), path.join("workspace"));
@@ -249,11 +247,7 @@ impl Stage {
             document => {
                 let told = document.ok().and_then(|d| d["error"].as_str().map(str::to_owned));
                 let said = [told.unwrap_or_default(), ran.stderr.trim().to_owned()].join(" ");
-                Err(BenchError::Child {
-                    command,
-                    status: ran.status,
-                    said: said.trim().to_owned(),
-                })
+                Err(BenchError::Child { command, status: ran.status, said: said.trim().to_owned() })
             }
         }
     }
@@ -294,9 +288,8 @@ impl Stage {
                 ["mission", "events", mission.as_str(), "--after", &after, "--limit", &limit];
             let mut document = self.json(&arguments)?;
             let page = document.get_mut("events").map(Value::take).unwrap_or_default();
-            let page: Record = serde_json::from_value(page).map_err(|source| {
-                BenchError::Document { command: arguments.join(" "), source }
-            })?;
+            let page: Record = serde_json::from_value(page)
+                .map_err(|source| BenchError::Document { command: arguments.join(" "), source })?;
             let last = page.len() < PAGE as usize;
             record.extend(page);
             if last {
@@ -445,8 +438,7 @@ impl Worker {
 
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) -> Result<ExitStatus, BenchError> {
-        let failed =
-            |source| BenchError::Io { operation: "kill a worker".to_owned(), source };
+        let failed = |source| BenchError::Io { operation: "kill a worker".to_owned(), source };
         self.child.kill().map_err(failed)?;
         let status = self.child.wait().map_err(failed)?;
         self.until.get_or_insert_with(now);

@@ -142,15 +142,9 @@ fn difference(expected: BTreeMap<String, String>, mut left: BTreeMap<String, Str
     found
 }
 
-fn read(
-    folder: &Path,
-    top: &Path,
-    files: &mut BTreeMap<String, String>,
-) -> Result<(), BenchError> {
-    let failed = |source| BenchError::Io {
-        operation: format!("read {}", folder.display()),
-        source,
-    };
+fn read(folder: &Path, top: &Path, files: &mut BTreeMap<String, String>) -> Result<(), BenchError> {
+    let failed =
+        |source| BenchError::Io { operation: format!("read {}", folder.display()), source };
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {
@@ -191,12 +185,9 @@ impl Field for Files {
         let put = |name: String, text: String| {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(&folder);
-            std::fs::create_dir_all(parent)
-                .and_then(|()| std::fs::write(&path, text))
-                .map_err(|source| BenchError::Io {
-                    operation: format!("write {}", path.display()),
-                    source,
-                })
+            std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(
+                |source| BenchError::Io { operation: format!("write {}", path.display()), source },
+            )
         };
         for i in 1..=MOVES {
             put(format!("from/{i:02}.txt"), format!("moved {number} {i}\n"))?;
@@ -307,18 +298,34 @@ mod tests {
     fn what_is_missing_extra_or_in_two_places_is_told_apart() {
         let text = String::new;
         check(|_| {}, Found::default());
-        check(|left| { left.remove("to/01.txt"); }, Found { missing: 1, ..Found::default() });
         check(
-            |left| { left.insert("out/01.txt".into(), text()); },
+            |left| {
+                left.remove("to/01.txt");
+            },
             Found { missing: 1, ..Found::default() },
         );
-        check(|left| { left.insert("x".into(), text()); }, Found { extra: 1, ..Found::default() });
         check(
-            |left| { left.insert("from/01.txt".into(), text()); },
+            |left| {
+                left.insert("out/01.txt".into(), text());
+            },
+            Found { missing: 1, ..Found::default() },
+        );
+        check(
+            |left| {
+                left.insert("x".into(), text());
+            },
+            Found { extra: 1, ..Found::default() },
+        );
+        check(
+            |left| {
+                left.insert("from/01.txt".into(), text());
+            },
             Found { twice: 1, ..Found::default() },
         );
         check(
-            |left| { left.insert("old/01.txt".into(), text()); },
+            |left| {
+                left.insert("old/01.txt".into(), text());
+            },
             Found { extra: 1, ..Found::default() },
         );
     }

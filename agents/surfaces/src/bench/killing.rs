@@ -57,7 +57,11 @@ pub struct Tally {
 impl Tally {
     /// Kills in the phase that was hit least.
     pub fn least(&self) -> u32 {
-        Phase::ALL.iter().map(|phase| self.by_phase.get(phase).copied().unwrap_or(0)).min().unwrap_or(0)
+        Phase::ALL
+            .iter()
+            .map(|phase| self.by_phase.get(phase).copied().unwrap_or(0))
+            .min()
+            .unwrap_or(0)
     }
 }
 
@@ -116,7 +120,14 @@ impl<'s, F: Field> Killing<'s, F> {
         self.tally.kills += 1;
         self.tally.owners += u32::from(was_owner);
         if std::env::var_os("KDEBUG").is_some() {
-            eprintln!("KILL pid={} owner={was_owner} since={} until={until} phase={phase:?} ready={} events={} mission={}", victim.pid(), victim.since, mission.record.ready(), mission.record.len(), mission.id);
+            eprintln!(
+                "KILL pid={} owner={was_owner} since={} until={until} phase={phase:?} ready={} events={} mission={}",
+                victim.pid(),
+                victim.since,
+                mission.record.ready(),
+                mission.record.len(),
+                mission.id
+            );
         }
         if let Some(phase) = phase {
             *self.tally.by_phase.entry(phase).or_default() += 1;

@@ -131,9 +131,11 @@ pub fn table(document: &Value) -> String {
         let shown = match value {
             Value::String(text) => text.clone(),
             Value::Null => "unknown".to_owned(),
-            Value::Object(fields) => {
-                fields.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(" ")
-            }
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(k, v)| format!("{k}={}", plain(v)))
+                .collect::<Vec<_>>()
+                .join(" "),
             Value::Array(lines) => {
                 let lines: Vec<String> = lines.iter().map(plain).collect();
                 lines.join(&format!("\n{:width$}  ", ""))

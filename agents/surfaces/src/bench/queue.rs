@@ -94,7 +94,9 @@ pub(super) fn run(
              the effect protocol",
         );
     }
-    figures.note("jobs_per_second: from the first claim to the last receipt, as the record dates them");
+    figures.note(
+        "jobs_per_second: from the first claim to the last receipt, as the record dates them",
+    );
     figures.note("start: from a single submission to an idle queue until its step is claimed");
     Ok((figures, durability))
 }

@@ -256,8 +256,7 @@ impl Record {
             .filter(|head| !done.contains(&head.n) && !items.contains_key(&head.n))
             .filter(|head| head.needs.iter().all(|need| done.contains(need)))
             .map(|head| free(head.n, 0));
-        let instances =
-            items.iter().flat_map(|(n, count)| (1..=*count).map(|item| free(*n, item)));
+        let instances = items.iter().flat_map(|(n, count)| (1..=*count).map(|item| free(*n, item)));
         steps.chain(instances).sum()
     }
 
@@ -517,8 +516,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_was_taken_back_is_still_the_dead_worker_s() {
-        let released =
-            Event::StepReleased { step: step(1), token: 1, dead: true, ready_at: 0 };
+        let released = Event::StepReleased { step: step(1), token: 1, dead: true, ready_at: 0 };
         check(vec![claimed(1, 500), intended(1, 1), released], false, Some(Phase::Permitted));
     }
 
@@ -538,11 +536,8 @@ mod tests {
 
     #[test]
     fn a_mission_that_goes_on_after_its_end_has_not_ended() {
-        let ended = Event::MissionEnded {
-            mission: mission(),
-            state: MissionState::Failed,
-            report: text(),
-        };
+        let ended =
+            Event::MissionEnded { mission: mission(), state: MissionState::Failed, report: text() };
         let again = Event::StepRequeued { step: step(1), by: "x".into(), revives: Vec::new() };
         assert!(record(vec![ended.clone()]).ended().is_some());
         assert!(record(vec![ended, again]).ended().is_none());

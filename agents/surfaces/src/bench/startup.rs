@@ -66,7 +66,8 @@ pub(super) fn run(
     figures.number("ledger_mb", size.ok().map(|bytes| bytes as f64 / f64::from(1 << 20)));
     figures.note("version_ms: `alma --version`, from spawning the process until it is gone");
     figures.note("start_ms: `alma config show` without an owner: opens and closes the ledger");
-    figures.note("list_ms: `alma mission list` (50 missions) beside an idle worker that is the owner");
+    figures
+        .note("list_ms: `alma mission list` (50 missions) beside an idle worker that is the owner");
     figures.note("idle_rss_mb: resident memory of that worker");
     Ok((figures, durability))
 }

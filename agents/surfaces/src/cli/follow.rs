@@ -39,11 +39,7 @@ pub async fn run(
             screen.line(&format!("note: {note}"));
         }
         let verb = if accepted.resumed { "resuming" } else { "mission" };
-        screen.line(&format!(
-            "{verb} {}  plan {}\n",
-            accepted.mission,
-            accepted.digest.short()
-        ));
+        screen.line(&format!("{verb} {}  plan {}\n", accepted.mission, accepted.digest.short()));
     }
     // The digest of the plan stands for whatever its steps turn out to ask.
     let approve = match approve {
@@ -239,16 +235,15 @@ async fn question(
     }
 }
 
-async fn prompt(
-    screen: &Screen,
-    shown: &approval_show::Response,
-) -> Result<Option<Answer>, Error> {
+async fn prompt(screen: &Screen, shown: &approval_show::Response) -> Result<Option<Answer>, Error> {
     let card = serde_json::to_value(shown).unwrap_or_default();
     screen.line(show::card(&card).trim_end());
     loop {
         let (hint, doubt) = match shown.card.question {
             Question::InDoubt => ("did it happen? [y]es / [n]o / [l]ater: ", true),
-            Question::Permission | Question::Part => ("[y]es / [n]o / [d]etails / [l]ater: ", false),
+            Question::Permission | Question::Part => {
+                ("[y]es / [n]o / [d]etails / [l]ater: ", false)
+            }
         };
         let line = tokio::task::spawn_blocking(move || {
             let term = Term::stdout();

@@ -12,7 +12,7 @@ pub mod show;
 pub mod tree;
 
 use alma::{Alma, Error};
-use args::{Cli, Command, MissionCommand};
+use args::{Cli, Command, MissionCommand, PlanCommand};
 use charter::ids::Principal;
 use exit::Exit;
 use serde_json::{Value, json};
@@ -120,12 +120,17 @@ pub async fn run(
             follow::after(alma, principal, screen, interrupts, "approvals.answer", request, no_wait)
                 .await
         }
-        Command::DeadLetters {
-            command: args::DeadLetterCommand::Requeue { step, no_wait },
-        } => {
+        Command::DeadLetters { command: args::DeadLetterCommand::Requeue { step, no_wait } } => {
             let request = json!({ "step": step });
             let name = "dead_letters.requeue";
             follow::after(alma, principal, screen, interrupts, name, request, no_wait).await
+        }
+        Command::Plan { command: PlanCommand::Show { mission, file: true } } if !screen.json => {
+            let request = json!({ "mission": mission });
+            route::call(alma, principal, "plan.show", request).await.map(|response| {
+                screen.line(response["file"].as_str().unwrap_or_default().trim_end());
+                Exit::Done
+            })
         }
         command => match route::route(&command, &alma.config.budget) {
             Ok(Some((name, request))) => route::ask(alma, principal, screen, name, request).await,

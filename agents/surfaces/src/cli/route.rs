@@ -65,10 +65,9 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             MissionCommand::Effects { mission, limit } => {
                 ("mission.effects", json!({ "mission": mission, "limit": limit }))
             }
-            MissionCommand::Events { mission, after, limit } => (
-                "mission.events",
-                json!({ "mission": mission, "after": after, "limit": limit }),
-            ),
+            MissionCommand::Events { mission, after, limit } => {
+                ("mission.events", json!({ "mission": mission, "after": after, "limit": limit }))
+            }
             MissionCommand::Run { .. } | MissionCommand::Watch { .. } => return Ok(None),
         },
         Command::Plan { command } => match command {
@@ -193,8 +192,8 @@ pub async fn call(
     name: &'static str,
     request: Value,
 ) -> Result<Value, Error> {
-    let operation = operations::find(name)
-        .ok_or_else(|| Error::NotFound(format!("the operation {name}")))?;
+    let operation =
+        operations::find(name).ok_or_else(|| Error::NotFound(format!("the operation {name}")))?;
     (operation.call)(alma, principal, request).await
 }
 

@@ -116,8 +116,7 @@ fn table(rows: &[Value]) -> String {
             Some(Value::Number(ms)) if column.ends_with("_at") => moment(ms.as_i64()),
             Some(value) => flat(value),
         };
-        let clean: String =
-            one.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = one.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         console::truncate_str(&clean, CELL_MAX, "…").into_owned()
     };
     let mut lines = vec![columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()];
