@@ -62,7 +62,8 @@ impl Ended {
     }
 }
 
-struct Now;
+/// The machine's clock.
+pub struct Now;
 
 impl Clock for Now {
     fn now(&self) -> Millis {
@@ -115,12 +116,22 @@ impl Installation for Nowhere {
 impl Rig {
     /// An Alma with these tools on this folder.
     pub fn new(workspace: &Path, tools: Hephaestus) -> Self {
+        Self::with(workspace, tools, Arc::new(MemoryLedger::new()), Arc::new(Now))
+    }
+
+    /// An Alma with this ledger and this clock.
+    pub fn with(
+        workspace: &Path,
+        tools: Hephaestus,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let seed = Now.now() as u64;
         let config: Config = config::load(Path::new("/nonexistent"), &[], &[]).expect("defaults");
         let ports = Ports {
-            ledger: Arc::new(MemoryLedger::new()) as Arc<dyn Ledger>,
+            ledger,
             tools: Arc::new(tools),
-            clock: Arc::new(Now),
+            clock,
             entropy: Arc::new(Dice::new(seed)),
             timer: Arc::new(Rest),
         };
@@ -208,11 +219,12 @@ impl Rig {
     /// Works until nothing is ready, waiting for retries.
     pub async fn work(&self) {
         for _ in 0..WORKED_MAX {
-            let far = Now.now() + 120_000;
+            let now = self.alma.ports.clock.now();
+            let far = now + 120_000;
             let query = Query::ReadySteps { now: far, limit: 1 };
             let ready = self.alma.ports.ledger.steps(&TenantId::local(), query).await;
             let Some(step) = ready.expect("readable").into_iter().next() else { return };
-            let wait = step.ready_at - Now.now();
+            let wait = step.ready_at - now;
             if wait > 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(wait as u64 + 1)).await;
             }

@@ -7,13 +7,14 @@ use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
 use charter::ids::TenantId;
-use charter::ports::{Clock, Entropy, Ledger, Tools};
+use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
 use hephaestus::tool::Tool;
 use hephaestus::{Hephaestus, tools};
 use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
-use ledger::{Durability, SqliteLedger, keys};
+use ledger::keys::{self, KeyError};
+use ledger::{Durability, SqliteLedger};
 use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
 use sons_of_helaman::lease::LeaseThread;
@@ -66,7 +67,7 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
-        let household = Household::open(home, opener(home, &clock, &entropy, &durability))
+        let household = Household::open(home, opener(home, &clock, &durability))
             .await
             .with_context(|| format!("could not open the data folder {}", home.display()))?;
         let ports = Ports {
@@ -178,19 +179,15 @@ impl House {
 fn opener(
     home: &Path,
     clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
     durability: &Arc<OnceLock<Durability>>,
 ) -> ledger::household::OpenLedger {
-    let (home, clock, entropy) = (home.to_owned(), Arc::clone(clock), Arc::clone(entropy));
+    let (home, clock) = (home.to_owned(), Arc::clone(clock));
     let durability = Arc::clone(durability);
     Box::new(move || {
-        let (home, clock, entropy) = (home.clone(), Arc::clone(&clock), Arc::clone(&entropy));
+        let (home, clock) = (home.clone(), Arc::clone(&clock));
         let durability = Arc::clone(&durability);
         Box::pin(async move {
-            let key = keys::load_or_create(&home.join("ledger.key"))
-                .map_err(|error| charter::ports::LedgerError::Damaged(chain(&error)))?;
-            let _ = entropy;
-            let ledger = Arc::new(SqliteLedger::open(&home.join("ledger.db"), clock, key).await?);
+            let ledger = Arc::new(open_ledger(&home, clock).await?);
             durability.get_or_init(|| ledger.durability().clone());
             let closing = Arc::clone(&ledger);
             Ok(OpenedLedger::new(ledger).on_close(async move {
@@ -200,6 +197,33 @@ fn opener(
             }))
         })
     })
+}
+
+/// Opens the ledger with the key that signs its checkpoints. The key is kept only
+/// after the ledger was made: a key without a ledger means that the ledger is
+/// lost, and nothing may begin anew as if there had been none.
+async fn open_ledger(home: &Path, clock: Arc<dyn Clock>) -> Result<SqliteLedger, LedgerError> {
+    let (file, kept) = (home.join("ledger.db"), home.join("ledger.key"));
+    let unusable = |error: KeyError| LedgerError::Damaged(chain(&error));
+    let key = match keys::load(&kept) {
+        Ok(key) if std::fs::metadata(&file).map_or(true, |found| found.len() == 0) => {
+            drop(key);
+            return Err(LedgerError::Damaged(format!(
+                "{} is empty or gone, and {} says that it held something; restore a backup of it, \
+                 or move the key away to begin anew",
+                file.display(),
+                kept.display()
+            )));
+        }
+        Ok(key) => return SqliteLedger::open(&file, clock, key).await,
+        Err(KeyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            keys::draw().map_err(unusable)?
+        }
+        Err(error) => return Err(unusable(error)),
+    };
+    let ledger = SqliteLedger::open(&file, clock, key.clone()).await?;
+    keys::keep(&kept, &key).map_err(unusable)?;
+    Ok(ledger)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -66,6 +66,15 @@ pub fn too_large(message: impl Into<String>) -> ToolError {
     ToolError::new(ErrorCode::TooLarge, message)
 }
 
+/// What is neither a file nor a folder.
+pub(crate) fn never_touched(path: &str) -> ToolError {
+    ToolError::new(
+        ErrorCode::Permission,
+        format!("{path:?} is a link, device or socket, and those are never touched"),
+    )
+    .hint("name the file itself")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

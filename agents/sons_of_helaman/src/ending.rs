@@ -6,7 +6,7 @@ use charter::check::{Outcome, Subject, Verdict};
 use charter::event::{DeathCause, Event};
 use charter::label::Label;
 use charter::tool::{Call, ErrorCode, Prepared, ToolError};
-use moroni::machine::failure::{Next, after};
+use moroni::machine::failure::{Next, after, backoff_ms};
 use serde::{Deserialize, Serialize};
 
 /// What is kept of a failed step.
@@ -156,6 +156,25 @@ impl Job<'_> {
         let (step, usage) = (self.key().clone(), self.used());
         self.draft.event(Event::StepDied { step, error, cause, skips, usage });
         self.release().await
+    }
+
+    /// Gives back a claim that cannot be carried on: nothing of it runs any more,
+    /// and nobody takes a claim back from a process that lives. What may have
+    /// happened is settled under the next claim.
+    pub(crate) async fn give_back(&mut self) {
+        let ports = &self.worker.ports;
+        let wait = backoff_ms(self.step.lost, ports.entropy.next_u32());
+        self.clear();
+        self.draft.event(Event::StepReleased {
+            step: self.key().clone(),
+            token: self.fence.token,
+            dead: true,
+            ready_at: ports.clock.now().saturating_add_unsigned(wait),
+        });
+        if let Err(stop) = self.release().await {
+            // Somebody else has it, or the ledger is away: then its lease runs out.
+            tracing::debug!(step = %self.key(), ?stop, "a claim was not given back");
+        }
     }
 
     /// Ends the step because the mission is being stopped.

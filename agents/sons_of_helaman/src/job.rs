@@ -113,6 +113,12 @@ impl<'w> Job<'w> {
         Ok(())
     }
 
+    /// Forgets what is drafted: it is not to be recorded.
+    pub(crate) fn clear(&mut self) {
+        let worker = self.worker;
+        self.draft = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
+    }
+
     /// Resources used since the claim.
     pub(crate) fn used(&self) -> Usage {
         let wall = self.worker.ports.clock.now().saturating_sub(self.started);

@@ -26,12 +26,12 @@ pub async fn reconcile(
     for lease in leases {
         let dead = is_alive(&lease.holder) == Some(false);
         let is_here = lease.holder.host == settings.process.host;
-        // This process cannot be its own victim: while it lives, its lease
-        // thread renews.
-        let expired = lease.expires_at < now && lease.holder != settings.process;
-        if !dead && !expired {
+        if !dead && lease.expires_at >= now {
             continue;
         }
+        // This process renews what it works on, so what has run out here is
+        // worked on no more; it need not be its own victim.
+        let dead = dead || lease.holder == settings.process;
         if take_back(ports, &lease, dead, is_here).await? {
             taken += 1;
         }

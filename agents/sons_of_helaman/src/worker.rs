@@ -188,7 +188,10 @@ impl Worker {
                 .hint("free some space; a step that was tried in vain waits in `alma dead-letters list`");
                 job.failed(error).await?;
             }
-            Err(stop) => return Err(stop),
+            Err(stop) => {
+                job.give_back().await;
+                return Err(stop);
+            }
         }
         Ok(Worked::Advanced)
     }

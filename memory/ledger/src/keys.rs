@@ -36,15 +36,11 @@ pub enum KeyError {
     Entropy(getrandom::Error),
 }
 
-/// The key in this file; a new one is made on first use.
-pub fn load_or_create(path: &Path) -> Result<SigningKey, KeyError> {
-    match load(path) {
-        Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            create(path)?;
-            load(path)
-        }
-        other => other,
-    }
+/// A key that is in no file yet.
+pub fn draw() -> Result<SigningKey, KeyError> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(KeyError::Entropy)?;
+    Ok(SigningKey::from_bytes(&bytes))
 }
 
 /// The key in this file.
@@ -90,9 +86,8 @@ pub fn key_id(key: &VerifyingKey) -> String {
 
 /// Writes the key under another name first: under its own name it is whole or
 /// not there, and never replaces one that is.
-fn create(path: &Path) -> Result<(), KeyError> {
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(KeyError::Entropy)?;
+pub fn keep(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
+    let bytes = key.to_bytes();
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
@@ -103,10 +98,7 @@ fn create(path: &Path) -> Result<(), KeyError> {
         let mut file = File::from(file);
         file.write_all(&bytes)?;
         file.sync_all()?;
-        std::fs::hard_link(&draft, path).or_else(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Ok(()),
-            _ => Err(error),
-        })?;
+        std::fs::hard_link(&draft, path)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
@@ -124,8 +116,11 @@ mod tests {
     fn a_key_is_made_once_and_for_its_owner_alone() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.key");
-        let first = load_or_create(&path).unwrap();
-        assert_eq!(load_or_create(&path).unwrap().to_bytes(), first.to_bytes());
+        let key = draw().unwrap();
+        keep(&path, &key).unwrap();
+        assert_eq!(load(&path).unwrap().to_bytes(), key.to_bytes());
+        assert!(keep(&path, &draw().unwrap()).is_err());
+        assert_eq!(load(&path).unwrap().to_bytes(), key.to_bytes());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
     }
@@ -133,9 +128,9 @@ mod tests {
     fn refused(spoil: impl Fn(&Path), expect: &str) {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.key");
-        load_or_create(&path).unwrap();
+        keep(&path, &draw().unwrap()).unwrap();
         spoil(&path);
-        let error = load_or_create(&path).unwrap_err().to_string();
+        let error = load(&path).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     }
 
@@ -166,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = load_or_create(Path::new("/nonexistent/ledger.key")).unwrap_err().to_string();
+        let path = Path::new("/nonexistent/ledger.key");
+        let error = keep(path, &draw().unwrap()).unwrap_err().to_string();
         assert_eq!(error, "could not make the signing key /nonexistent/ledger.key");
     }
 }

@@ -8,7 +8,7 @@
 
 mod temp;
 
-use crate::error::{arguments, io, os};
+use crate::error::{arguments, io, never_touched, os};
 use crate::workspace::{Workspace, paths};
 use charter::effect::{Change, Target, TargetState};
 use charter::tool::{ErrorCode, Proposed, ToolError};
@@ -48,11 +48,7 @@ pub fn apply(workspace: &Workspace, proposed: &Proposed) -> Result<Vec<Target>, 
         return Err(changed_since(&proposed.before, &now));
     }
     if let Some(other) = now.iter().find(|target| target.state == TargetState::Other) {
-        return Err(ToolError::new(
-            ErrorCode::Permission,
-            format!("{:?} is a link, device or socket, and those are never touched", other.path),
-        )
-        .hint("name the file itself"));
+        return Err(never_touched(&other.path));
     }
     let mark = marks.into_iter().next().flatten();
     match change {

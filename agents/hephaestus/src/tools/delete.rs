@@ -1,7 +1,7 @@
 //! `delete`: one file, or one empty folder.
 
 use crate::args::{parse, path_schema};
-use crate::error::os;
+use crate::error::{never_touched, os};
 use crate::tool::{Tool, object, spec};
 use crate::workspace::{Kind, Workspace, paths};
 use charter::effect::{Change, EffectClass};
@@ -39,10 +39,7 @@ impl Tool for Delete {
         match meta.kind {
             Kind::File => {}
             Kind::Other => {
-                return Err(ToolError::new(
-                    ErrorCode::Permission,
-                    format!("{path:?} is a link, device or socket, and those are never touched"),
-                ));
+                return Err(never_touched(&path));
             }
             Kind::Folder => {
                 if !workspace.is_empty_folder(&path)? {

@@ -1,7 +1,7 @@
 //! `move`: one file or folder to another, free name.
 
 use crate::args::{parse, path_schema};
-use crate::error::{arguments, os};
+use crate::error::{arguments, never_touched, os};
 use crate::tool::{Tool, object, spec};
 use crate::workspace::{Kind, Workspace, paths};
 use charter::effect::{Change, EffectClass};
@@ -65,10 +65,7 @@ impl Tool for Move {
         let mut to = paths::normal(&args.to)?;
         let source = workspace.meta(&from)?.ok_or_else(|| os("move", &from, Errno::NOENT))?;
         if source.kind == Kind::Other {
-            return Err(ToolError::new(
-                ErrorCode::Permission,
-                format!("{from:?} is a link, device or socket, and those are never touched"),
-            ));
+            return Err(never_touched(&from));
         }
         let into = args.to.ends_with('/')
             || workspace.meta(&to)?.is_some_and(|target| target.kind == Kind::Folder);

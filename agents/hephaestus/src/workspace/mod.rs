@@ -15,7 +15,7 @@ pub(crate) use glob::is_left_out;
 pub use secrets::looks_secret;
 pub use walk::{WALK_ENTRIES_MAX, Walked, WalkedFile};
 
-use crate::error::{io, malformed, os, too_large};
+use crate::error::{io, malformed, never_touched, os, too_large};
 use charter::digest::Digest;
 use charter::effect::{Change, Target, TargetState};
 use charter::ids::Millis;
@@ -355,8 +355,15 @@ impl Workspace {
     /// into normal form.
     pub fn propose(&self, change: Change) -> Result<Proposed, ToolError> {
         let change = normal_change(change)?;
-        let before =
-            change.paths().into_iter().map(|path| self.target(path)).collect::<Result<_, _>>()?;
+        let before = change
+            .paths()
+            .into_iter()
+            .map(|path| self.target(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Nobody is asked about what would be refused afterwards.
+        if let Some(target) = before.iter().find(|target| target.state == TargetState::Other) {
+            return Err(never_touched(&target.path));
+        }
         Ok(Proposed { change, before })
     }
 }

@@ -52,7 +52,7 @@ const OTHERS_SHARE: f32 = 0.7;
 /// by one of them.
 const PRIOR: f32 = 0.3;
 /// How much an example counts that is wholly contained in a longer wish.
-const CONTAINED: f32 = 0.6;
+const CONTAINED: f32 = 0.8;
 /// Weight of a function word that is part of a rule.
 const RULE_STOP: f32 = 0.1;
 /// How much a shared general concept counts beside a shared word.

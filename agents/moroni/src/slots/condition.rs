@@ -110,15 +110,17 @@ impl<'a> Fill<'_, 'a> {
             let language = self.sentence().language;
             let between = self.reading.lead(mention.from, &language.between);
             let until = self.reading.lead(mention.from, &language.until);
-            let comparison = self.comparison_before(mention.from);
-            let (is, from) = match (&comparison, &lower, between, until) {
+            let comparison = self.comparison_before(mention.from).filter(|comparison| {
+                matches!(comparison.is.as_str(), ">" | ">=" | "<" | "<=" | "=" | "!=")
+            });
+            // "is between 10 and 20": the word next to the number counts.
+            let begins = between.filter(|between| {
+                comparison.as_ref().is_none_or(|comparison| comparison.from < between.start)
+            });
+            let (is, from) = match (comparison, &lower, begins, until) {
                 (_, Some(_), _, Some(until)) => ("<=".to_owned(), until.start),
-                (Some(comparison), ..)
-                    if matches!(comparison.is.as_str(), ">" | ">=" | "<" | "<=" | "=" | "!=") =>
-                {
-                    (comparison.is.clone(), comparison.from)
-                }
                 (_, None, Some(between), _) => (">=".to_owned(), between.start),
+                (Some(comparison), ..) => (comparison.is, comparison.from),
                 _ => continue,
             };
             let before = self.column_before(table, from).filter(|(column, _)| column.numeric);

@@ -1,9 +1,11 @@
 //! A file to write.
 
 use super::{Fill, Found};
+use crate::likeness::Use;
 use crate::playbook::{Slot, SlotType};
 use crate::reading::{Mention, What, extension};
 use serde_json::Value;
+use std::ops::Range;
 
 impl Fill<'_, '_> {
     pub(super) fn new_file(&mut self, slot_name: &str, slot: &Slot) -> Found {
@@ -40,6 +42,12 @@ impl Fill<'_, '_> {
         }
         let Some((_, mention, text)) = best else { return Ok(None) };
         let (mention, path) = (mention.clone(), text.clone());
+        // "save it as out.md": the verb belongs to the file.
+        for i in self.before(mention.from) {
+            if self.sentence().means(i, "write") {
+                self.mark(i..i + 1, Use::Lead);
+            }
+        }
         self.take(&mention);
         Ok(Some(Value::String(path)))
     }
@@ -114,15 +122,14 @@ impl Fill<'_, '_> {
 
     /// Whether a word for writing stands between the mention before and piece `at`.
     fn write_before(&self, at: usize) -> bool {
-        let from = self
-            .reading
-            .mentions
-            .iter()
-            .filter(|m| m.to <= at && !matches!(m.what, What::Number(_) | What::Days(_)))
-            .map(|m| m.to)
-            .max()
-            .unwrap_or(self.range.start)
-            .max(self.range.start);
-        (from..at).any(|i| self.sentence().means(i, "write"))
+        self.before(at).any(|i| self.sentence().means(i, "write"))
+    }
+
+    /// The pieces between the mention before piece `at` and it.
+    fn before(&self, at: usize) -> Range<usize> {
+        let counted = |m: &&Mention| !matches!(m.what, What::Number(_) | What::Days(_));
+        let earlier = self.reading.mentions.iter().filter(counted).map(|m| m.to);
+        let from = earlier.filter(|to| *to <= at).max().unwrap_or(self.range.start);
+        from.max(self.range.start)..at
     }
 }

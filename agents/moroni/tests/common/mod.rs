@@ -1,4 +1,7 @@
-//! What the tests of plans share: tools, workspaces, a library.
+//! What the tests of plans share: tools, workspaces, a way to plan.
+
+// Each test takes what it needs.
+#![allow(dead_code)]
 
 use charter::budget::Budget;
 use charter::effect::EffectClass;
@@ -9,7 +12,6 @@ use moroni::plan_words::{Planned, Request, plan};
 use moroni::playbooks::Library;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// A Wednesday.
 pub(crate) fn today() -> Date {
@@ -21,26 +23,24 @@ pub(crate) fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The tools of `specs.yaml`.
+/// The tools of `specs.json`: names, classes and arguments as the registry has
+/// them.
 pub(crate) fn specs() -> Vec<ToolSpec> {
     #[derive(Deserialize)]
     struct Spec {
+        name: String,
         effect: EffectClass,
-        args: serde_json::Map<String, Value>,
-        required: Vec<String>,
+        args: Value,
     }
-    let specs: BTreeMap<String, Spec> = serde_saphyr::from_str(&text("specs.yaml")).unwrap();
+    let specs: Vec<Spec> = serde_json::from_str(&text("specs.json")).unwrap();
     specs
         .into_iter()
-        .map(|(name, spec)| ToolSpec {
-            summary: format!("The tool {name}."),
-            name,
+        .map(|spec| ToolSpec {
+            summary: format!("The tool {}.", spec.name),
+            name: spec.name,
             version: 1,
             effect: spec.effect,
-            args: json!({
-                "type": "object", "properties": spec.args, "required": spec.required,
-                "additionalProperties": false,
-            }),
+            args: spec.args,
             output: String::new(),
             undo: String::new(),
             limits: Limits::default(),

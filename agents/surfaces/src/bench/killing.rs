@@ -119,16 +119,6 @@ impl<'s, F: Field> Killing<'s, F> {
             .phase(victim.since, until, &|step, key| field.happened(number, step, key));
         self.tally.kills += 1;
         self.tally.owners += u32::from(was_owner);
-        if std::env::var_os("KDEBUG").is_some() {
-            eprintln!(
-                "KILL pid={} owner={was_owner} since={} until={until} phase={phase:?} ready={} events={} mission={}",
-                victim.pid(),
-                victim.since,
-                mission.record.ready(),
-                mission.record.len(),
-                mission.id
-            );
-        }
         if let Some(phase) = phase {
             *self.tally.by_phase.entry(phase).or_default() += 1;
         }

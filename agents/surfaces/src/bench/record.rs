@@ -92,11 +92,6 @@ impl Record {
         self.0.iter().map(|recorded| &recorded.event)
     }
 
-    #[doc(hidden)]
-    pub fn raw(&self) -> &[Recorded] {
-        &self.0
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -126,8 +126,17 @@ pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
         ))
     })?;
     if !workspace.is_dir() {
-        return Err(Error::Usage(format!("the workspace {} is no folder", workspace.display())));
+        return Err(Error::Usage(format!(
+            "the workspace {} is no folder; name one with --workspace",
+            workspace.display()
+        )));
     }
+    let Some(workspace) = workspace.to_str() else {
+        return Err(Error::Usage(format!(
+            "the workspace {} has a name that is no UTF-8 text; rename the folder",
+            workspace.display()
+        )));
+    };
     let file = wish.file.as_deref().map(read).transpose()?;
     let words = (!wish.words.is_empty()).then(|| wish.words.join(" "));
     Ok(json!({
@@ -149,9 +158,14 @@ fn read(path: &Path) -> Result<String, Error> {
         std::fs::File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     }
-    .map_err(|error| fail(error.to_string()))?;
+    .map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            fail("it is no UTF-8 text; save it as UTF-8 and try again".to_owned())
+        }
+        _ => fail(format!("{error}; check its name and that you may read it")),
+    })?;
     if size as u64 > FILE_BYTES_MAX {
-        return Err(fail(format!("it has more than {FILE_BYTES_MAX} bytes")));
+        return Err(fail(format!("it has more than {FILE_BYTES_MAX} bytes; make it shorter")));
     }
     Ok(text)
 }

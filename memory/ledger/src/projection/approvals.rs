@@ -76,7 +76,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             for key in listed {
                 let step = steps::get(key, cx)?;
                 if step.state == StepState::Parked && step.approval.as_ref() == Some(approval) {
-                    let ready_at = cx.at;
+                    let ready_at = steps::AT_ONCE;
                     steps::set(StepRow { state: StepState::Ready, ready_at, ..step }, cx)?;
                 }
             }

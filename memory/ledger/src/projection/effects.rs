@@ -3,6 +3,7 @@
 use super::rowset::owned;
 use super::{Cx, approvals, conflict, steps};
 use charter::approval::Answer;
+use charter::effect::EffectClass;
 use charter::event::{EffectOutcome, Event, Permit};
 use charter::ports::LedgerError;
 use charter::rows::{EffectRow, EffectState, MadeRow};
@@ -87,6 +88,8 @@ fn again(row: &EffectRow, cx: &Cx<'_>) -> Result<(), LedgerError> {
     match row.state {
         EffectState::Intended
         | EffectState::Received(EffectOutcome::Failed | EffectOutcome::NotDone) => Ok(()),
+        // A step that was requeued looks around afresh.
+        EffectState::Received(EffectOutcome::Done) if row.class <= EffectClass::Read => Ok(()),
         EffectState::Received(EffectOutcome::Done) => {
             conflict(format!("effect {} is done and never happens twice", row.key))
         }

@@ -226,7 +226,7 @@ fn planned(
     };
     cx.rows.missions.put(mission.clone(), row);
     let mut report =
-        fresh(StepKey::report(mission), cx.tenant, digest, EffectClass::Think, 0, cx.at);
+        fresh(StepKey::report(mission), cx.tenant, digest, EffectClass::Think, 0);
     report.blocked_by = steps;
     if steps > 0 {
         report.state = StepState::Blocked;
@@ -234,7 +234,7 @@ fn planned(
     steps::set(report, cx)?;
     for head in heads {
         let key = StepKey::step(mission, head.n);
-        let row = fresh(key, cx.tenant, head.digest, head.class, 0, cx.at);
+        let row = fresh(key, cx.tenant, head.digest, head.class, 0);
         steps::set(waiting(row, head, head.needs.len() as u32), cx)?;
     }
     Ok(())
@@ -279,7 +279,7 @@ fn replan(
             Some(old) if keep.contains(&head.n) => carried(old, head, cx)?,
             old => {
                 let token = old.map_or(0, |old| old.token).max(get(mission, cx)?.token_floor);
-                let row = fresh(key, cx.tenant, head.digest, head.class, token, cx.at);
+                let row = fresh(key, cx.tenant, head.digest, head.class, token);
                 let row = waiting(row, head, 0);
                 let (open, hopeless) = steps::open_needs(&row, cx)?;
                 if hopeless {
@@ -312,7 +312,7 @@ fn carried(mut row: StepRow, head: &StepHead, cx: &Cx<'_>) -> Result<StepRow, Le
         StepState::Blocked | StepState::Ready if hopeless => return stuck(&row.key),
         StepState::Blocked if open == 0 => {
             row.state = StepState::Ready;
-            row.ready_at = cx.at;
+            row.ready_at = steps::AT_ONCE;
         }
         StepState::Ready if open > 0 => row.state = StepState::Blocked,
         _ => {}

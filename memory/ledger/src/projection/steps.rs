@@ -11,6 +11,10 @@ use charter::plan::ITEMS_MAX;
 use charter::ports::LedgerError;
 use charter::rows::{StepRow, StepState};
 
+/// When a step that waits for nothing may be claimed: whatever the clock says. A
+/// clock that is set back must not hold it up.
+pub(super) const AT_ONCE: Millis = 0;
+
 pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     match event {
         Event::StepClaimed { step, worker, token } => {
@@ -67,7 +71,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             let mut parent =
                 StepRow { expanded: true, items: items.len() as u32, worker: None, ..row.clone() };
             if items.is_empty() {
-                parent.make_ready(cx.at);
+                parent.make_ready(AT_ONCE);
                 return set(parent, cx);
             }
             parent.state = StepState::Expanded;
@@ -77,7 +81,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 if cx.rows.steps.get(&key).is_some() {
                     return conflict(format!("instance {key} exists already"));
                 }
-                let mut instance = fresh(key, cx.tenant, *digest, row.class, floor, cx.at);
+                let mut instance = fresh(key, cx.tenant, *digest, row.class, floor);
                 instance.state =
                     if approval.is_some() { StepState::Parked } else { StepState::Ready };
                 instance.approval.clone_from(approval);
@@ -194,7 +198,6 @@ pub(super) fn fresh(
     digest: Digest,
     class: EffectClass,
     token: u64,
-    at: Millis,
 ) -> StepRow {
     StepRow {
         key,
@@ -206,7 +209,7 @@ pub(super) fn fresh(
         blocked_by: 0,
         for_each: false,
         expanded: false,
-        ready_at: at,
+        ready_at: AT_ONCE,
         token,
         failures: 0,
         lost: 0,
@@ -291,10 +294,10 @@ pub(super) fn report_follows(of: &StepKey, cx: &mut Cx<'_>) -> Result<(), Ledger
     let mut report = report.clone();
     report.blocked_by = open;
     if open == 0 && report.state == StepState::Blocked {
-        report.make_ready(cx.at);
+        report.make_ready(AT_ONCE);
     } else if open > 0 && report.state != StepState::Blocked {
         let (digest, token) = (report.digest, report.token);
-        report = fresh(report.key, cx.tenant, digest, EffectClass::Think, token, cx.at);
+        report = fresh(report.key, cx.tenant, digest, EffectClass::Think, token);
         report.state = StepState::Blocked;
         report.blocked_by = open;
     }
@@ -320,7 +323,7 @@ fn count_instance(
     row.items_open = (row.items_open + open(is)).saturating_sub(open(was));
     row.items_lost = (row.items_lost + lost(is)).saturating_sub(lost(was));
     if row.items_open == 0 && row.state == StepState::Expanded {
-        row.make_ready(cx.at);
+        row.make_ready(AT_ONCE);
     } else if row.items_open > 0 && row.state != StepState::Expanded {
         match row.state {
             StepState::Ready | StepState::Claimed | StepState::Dead => {
@@ -346,7 +349,7 @@ fn unblock(done: &StepKey, key: &StepKey, cx: &mut Cx<'_>) -> Result<(), LedgerE
     }
     row.blocked_by = row.blocked_by.saturating_sub(1);
     if row.blocked_by == 0 {
-        row.make_ready(cx.at);
+        row.make_ready(AT_ONCE);
     }
     set(row, cx)
 }
@@ -367,7 +370,7 @@ fn skip(key: &StepKey, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
 pub(super) fn stop(key: &StepKey, end: StepState, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let mut row = get(key, cx)?;
     match row.state {
-        StepState::Parked if key.n == 0 => row.make_ready(cx.at),
+        StepState::Parked if key.n == 0 => row.make_ready(AT_ONCE),
         StepState::Blocked | StepState::Ready | StepState::Parked if key.n > 0 => row.state = end,
         _ => return Ok(()),
     }
@@ -400,7 +403,7 @@ fn requeue(step: &StepKey, revives: &[u32], cx: &mut Cx<'_>) -> Result<(), Ledge
         items_lost: dead.items_lost,
         usage: dead.usage,
         former_alive: dead.former_alive,
-        ..fresh(dead.key, cx.tenant, dead.digest, dead.class, dead.token, cx.at)
+        ..fresh(dead.key, cx.tenant, dead.digest, dead.class, dead.token)
     };
     set(row, cx)?;
     missions::refused_no_more(&step.mission, cx)?;
@@ -419,7 +422,7 @@ fn requeue(step: &StepKey, revives: &[u32], cx: &mut Cx<'_>) -> Result<(), Ledge
         row.state = StepState::Blocked;
         row.blocked_by = open;
         if open == 0 {
-            row.make_ready(cx.at);
+            row.make_ready(AT_ONCE);
         }
         set(row, cx)?;
     }

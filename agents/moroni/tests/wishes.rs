@@ -1,0 +1,119 @@
+//! Whole wishes: parts that can be met, parts that cannot, and none at all.
+
+mod common;
+
+use charter::reference;
+use charter::survey::Survey;
+use common::{planned, specs, survey};
+use moroni::lint::{is_sound, lint};
+use moroni::plan_words::{Planned, Refusal};
+use moroni::playbooks::Library;
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::shipped().unwrap());
+
+fn wish(words: &str) -> Planned {
+    planned(&LIBRARY, &specs(), &survey("all"), words)
+}
+
+fn refusal(words: &str) -> Refusal {
+    match wish(words) {
+        Planned::Refused(refusal) => refusal,
+        other => panic!("{words}: {other:?}"),
+    }
+}
+
+#[test]
+fn steps_of_several_parts_are_numbered_through() {
+    let found = wish("list the links in docs and count the words of every note");
+    let Planned::Plan { plan, parts, .. } = found else { panic!("{found:?}") };
+    assert_eq!(parts.len(), 2);
+    let numbers: Vec<u32> = plan.steps.iter().map(|step| step.n).collect();
+    assert_eq!(numbers, (1..=plan.steps.len() as u32).collect::<Vec<_>>());
+    assert!(is_sound(&lint(&plan, &specs())));
+    assert!(plan.answer.is_some_and(|answer| answer.contains("${3.")), "the second part's answer");
+}
+
+#[test]
+fn what_cannot_be_met_stands_in_the_plan_in_the_users_words() {
+    let found = wish("convert expenses.csv to json and email it to Bob");
+    let Planned::Plan { plan, reason, .. } = found else { panic!("{found:?}") };
+    assert_eq!(plan.unmet, ["email it to Bob"]);
+    assert!(reason.starts_with("convert (version 1): "), "{reason}");
+    assert!(reason.contains("likeness "), "{reason}");
+}
+
+#[test]
+fn a_refusal_names_the_words_and_what_is_near() {
+    let refused = refusal("book me a flight to Paris");
+    assert!(refused.message.contains("\"flight\""), "{}", refused.message);
+    assert!(refused.missing.contains(&"flight".to_owned()));
+    assert_eq!(refused.nearest.len(), 3);
+}
+
+#[test]
+fn a_refusal_asks_for_what_is_missing() {
+    let refused = refusal("add up the amounts in sales.csv");
+    assert!(refused.message.contains("sales.csv"), "{}", refused.message);
+    assert!(refused.message.contains("expenses.csv"), "{}", refused.message);
+    assert_eq!(refused.missing[0], "source");
+}
+
+#[test]
+fn empty_and_endless_wishes_are_refused() {
+    assert!(refusal("  \n").message.contains("empty"));
+    assert!(refusal(&"count words ".repeat(2_000)).message.contains("bytes"));
+}
+
+#[test]
+fn an_empty_workspace_is_told() {
+    let found = planned(&LIBRARY, &specs(), &Survey::default(), "total per category");
+    let Planned::Refused(refusal) = found else { panic!("{found:?}") };
+    assert!(refusal.message.contains("no file"), "{}", refusal.message);
+}
+
+#[test]
+fn words_of_the_user_hold_no_references() {
+    let found = wish("find where \"${1.rows} {{files}}\" is mentioned in notes");
+    let Planned::Plan { plan, .. } = found else { panic!("{found:?}") };
+    assert!(is_sound(&lint(&plan, &specs())));
+    let args = reference::resolve(&plan.steps[0].args, &|_| None).unwrap();
+    assert_eq!(args["text"], "${1.rows} {{files}}");
+}
+
+#[test]
+fn the_same_wish_is_the_same_plan() {
+    let digest = |found: Planned| match found {
+        Planned::Plan { plan, .. } => plan.digest().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let words = "total amount per category in expenses.csv";
+    assert_eq!(digest(wish(words)), digest(wish(words)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_words_end_in_a_sound_plan_or_a_refusal(words in "(\\PC{1,12} ){0,12}") {
+        if let Planned::Plan { plan, .. } = wish(&words) {
+            prop_assert!(is_sound(&lint(&plan, &specs())), "{words}");
+        }
+    }
+
+    #[test]
+    fn known_words_in_any_order_too(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "convert", "expenses.csv", "to", "json", "and", "per", "category", "total", "delete",
+            "all", "photos", "in", "docs", ",", "over", "100", "where", "is", "travel", "except",
+            "*.log", "\"budget\"", "into", "archive/", "since", "2025-03-01", "und", "lösche",
+            "out.md", "save", "as", "-- rm", "../x", "notes\n",
+        ]), 0..20),
+    ) {
+        let words = words.join(" ");
+        if let Planned::Plan { plan, .. } = wish(&words) {
+            prop_assert!(is_sound(&lint(&plan, &specs())), "{words}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A step on the dead-letter desk that is sent round again looks around afresh and
+//! asks again.
+
+use alma_tests::rig::fixture;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use surfaces::bench::child::Stage;
+
+#[test]
+fn a_denied_step_that_is_requeued_asks_again() {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
+    let stage = Stage::new(program, Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let folder = fixture("household");
+    let mission = json!({
+        "goal": "delete a file",
+        "steps": [{ "tool": "delete", "args": { "path": "expenses.csv" } }],
+    });
+    let file = stage.mission_file("delete", &mission).unwrap();
+    let (file, workspace) = (file.to_string_lossy(), folder.path().to_string_lossy());
+    let run = ["mission", "run", "--file", &file, "--workspace", &workspace];
+    let first = stage.json(&run).unwrap();
+    let approval = first["approvals"][0]["approval"].as_str().unwrap().to_owned();
+    assert_eq!(stage.json(&["deny", &approval]).unwrap()["state"], "refused");
+
+    let step = format!("{}/1", first["mission"].as_str().unwrap());
+    let again = stage.json(&["dead-letters", "requeue", &step]).unwrap();
+    assert_eq!(again["state"], "waiting");
+    let second = again["approvals"][0]["approval"].as_str().unwrap();
+    assert_ne!(second, approval);
+    assert!(folder.path().join("expenses.csv").exists());
+    assert_eq!(stage.json(&["approve", second]).unwrap()["state"], "done");
+    assert!(!folder.path().join("expenses.csv").exists());
+}
