@@ -20,15 +20,24 @@ fn file(shell: &Shell, text: &[u8], code: i32, says: &[&str]) {
 fn malformed_mission_files() {
     let shell = shell();
     file(&shell, b"goal: x\nsteps:\n  - tool: read\n    args: {path: a\n", 2, &["line 4"]);
-    file(&shell, b"goal: x\nsteps:\n  - tool: raed\n    args: {path: a}\n", 2, &["line 3", "raed", "read"]);
+    file(
+        &shell,
+        b"goal: x\nsteps:\n  - tool: raed\n    args: {path: a}\n",
+        2,
+        &["line 3", "raed", "read"],
+    );
     file(&shell, b"goal: x\nstpes: []\n", 2, &["stpes"]);
     file(&shell, b"", 2, &["alma: "]);
     file(&shell, b"\xff\xfe\x00", 2, &["mission.yaml", "UTF-8", "save it"]);
     file(&shell, &vec![b'#'; 5 << 20], 2, &["mission.yaml", "bytes"]);
     let step = "goal: x\nsteps:\n  - {tool: read, title: t, args: {path: \"${7.rows}\"}}\n";
     file(&shell, step.as_bytes(), 2, &["7"]);
-    shell.run(&["mission", "run", "--file", "gone.yaml"]).says(2, &["gone.yaml", "No such file", "check its name"]);
-    shell.run(&["plan", "edit", "m-0000000000000000", "--file", "gone.yaml"]).says(2, &["gone.yaml"]);
+    shell
+        .run(&["mission", "run", "--file", "gone.yaml"])
+        .says(2, &["gone.yaml", "No such file", "check its name"]);
+    shell
+        .run(&["plan", "edit", "m-0000000000000000", "--file", "gone.yaml"])
+        .says(2, &["gone.yaml"]);
     shell.run(&["mission", "show", "m-nonsense"]).says(2, &["m-nonsense"]);
     shell.run(&["mission", "show", "m-0000000000000000"]).says(1, &["was not found"]);
     shell.wish("  ").says(2, &["no wish"]);
@@ -40,7 +49,9 @@ fn malformed_mission_files() {
 fn malformed_playbooks_and_configuration() {
     let shell = shell();
     shell.put("a.md", "- [ ] Ann: x\n");
-    for text in [&b"name: x\nversion: one\n"[..], b"name: [", b"\xff\xfe", b"name: mine\nversion: 1\n"] {
+    for text in
+        [&b"name: x\nversion: one\n"[..], b"name: [", b"\xff\xfe", b"name: mine\nversion: 1\n"]
+    {
         shell.put_home("playbooks/mine.yaml", text);
         shell.wish("count the words in a.md").says(2, &["mine"]);
     }
@@ -96,7 +107,9 @@ fn a_file_of_two_gigabytes_costs_no_memory() {
     shell.put("small.tmp", "x");
     // Address space, of which little is ever touched.
     let wish = |words: &str| -> Out {
-        let script = format!("ulimit -v 1500000; exec \"$ALMA\" mission run --again --approve-plan \"{words}\"");
+        let script = format!(
+            "ulimit -v 1500000; exec \"$ALMA\" mission run --again --approve-plan \"{words}\""
+        );
         alma_tests::shell::ended(shell.script(&script).spawn().unwrap())
     };
     wish("list the largest files").says(0, &["2147483648"]);
@@ -106,7 +119,9 @@ fn a_file_of_two_gigabytes_costs_no_memory() {
     wish("find where hello is mentioned").says(0, &["0 mentions"]);
     wish("move big.json to attic").says(0, &["attic/big.json"]);
     wish("delete attic/big.json").says(0, &["Files deleted: 1"]);
-    assert!(!shell.work().join("attic/big.json").exists() && shell.work().join("small.tmp").exists());
+    assert!(
+        !shell.work().join("attic/big.json").exists() && shell.work().join("small.tmp").exists()
+    );
     shell.intact();
 }
 
@@ -123,20 +138,24 @@ fn without_permission() {
     let wish = |words: &str| shell.nobody(&["mission", "run", "--again", "--approve-plan", words]);
     wish("collect the open action items").says(0, &["3 open action items"]);
     mode("b.md", 0o000);
-    wish("collect the open action items in b.md").says(1, &["b.md", "Permission denied", "give yourself permission"]);
+    wish("collect the open action items in b.md")
+        .says(1, &["b.md", "Permission denied", "give yourself permission"]);
     mode("sealed", 0o000);
     // What cannot be looked into is not passed over in silence.
     wish("collect the open action items").says(1, &["Permission denied"]);
     mode("sealed", 0o555);
-    wish("delete sealed/c.md").says(1, &["sealed/c.md", "Permission denied", "give yourself permission"]);
+    wish("delete sealed/c.md")
+        .says(1, &["sealed/c.md", "Permission denied", "give yourself permission"]);
     assert!(shell.work().join("sealed/c.md").exists());
     mode(".", 0o555);
-    wish("count the words in a.md and save them to words.md").says(1, &["words.md", "Permission denied"]);
+    wish("count the words in a.md and save them to words.md")
+        .says(1, &["words.md", "Permission denied"]);
     shell.nobody(&["--json", "audit", "verify"]).says(0, &["\"intact\": true"]);
     // A data folder of somebody else, and a place where none can be made.
     std::fs::create_dir(shell.beside("root")).unwrap();
     for home in ["root", "root/mine"] {
-        let mut command = shell.script("exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$ALMA\" doctor");
+        let mut command = shell
+            .script("exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$ALMA\" doctor");
         command.env("ALMA_HOME", shell.beside(home));
         alma_tests::shell::ended(command.spawn().unwrap()).says(1, &["data folder", home]);
     }
@@ -170,11 +189,22 @@ fn ways_out_of_the_workspace() {
     let diary = outside.join("diary.md");
     for path in ["../outside/diary.md", diary.to_str().unwrap()] {
         shell.step("read", &json!({ "path": path })).says(3, &[path, "another folder"]);
-        let out = shell.run(&["mission", "run", "--approve-plan", "--again", "--file", shell.beside("mission.yaml").to_str().unwrap()]);
+        let out = shell.run(&[
+            "mission",
+            "run",
+            "--approve-plan",
+            "--again",
+            "--file",
+            shell.beside("mission.yaml").to_str().unwrap(),
+        ]);
         out.says(1, &["no usable path"]);
         assert!(!out.out.contains("secret"), "{out:#?}");
     }
-    for words in ["delete ../outside/diary.md", "convert ../outside/diary.md to json", "search for plan in /etc/passwd"] {
+    for words in [
+        "delete ../outside/diary.md",
+        "convert ../outside/diary.md to json",
+        "search for plan in /etc/passwd",
+    ] {
         let out = shell.wish(words);
         assert!(out.code == 5 || out.code == 3, "{out:#?}");
     }
@@ -201,9 +231,17 @@ fn hostile_names() {
     let gone = shell.run(&["mission", "run", "--approve-plan", "delete all *.md"]);
     gone.says(0, &["Files deleted: 5"]);
     assert!(!gone.out.contains('\u{1b}'), "{gone:#?}");
-    let mut left: Vec<_> = std::fs::read_dir(shell.work()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        std::fs::read_dir(shell.work()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [std::ffi::OsStr::new("-rf"), std::ffi::OsStr::from_bytes(b"n\xff.md"), std::ffi::OsStr::new("todo.txt")]);
+    assert_eq!(
+        left,
+        [
+            std::ffi::OsStr::new("-rf"),
+            std::ffi::OsStr::from_bytes(b"n\xff.md"),
+            std::ffi::OsStr::new("todo.txt")
+        ]
+    );
     shell.intact();
     // A workspace that has no name in UTF-8.
     let odd = shell.beside("x").with_file_name(std::ffi::OsStr::from_bytes(b"w\xff"));
@@ -211,6 +249,10 @@ fn hostile_names() {
     let mut command = shell.command(&["mission", "run", "count the words"]);
     command.current_dir(odd);
     alma_tests::shell::ended(command.spawn().unwrap()).says(2, &["UTF-8", "rename the folder"]);
-    shell.run(&["mission", "run", "-w", "/nonexistent", "count the words"]).says(2, &["/nonexistent", "--workspace"]);
-    shell.run(&["mission", "run", "-w", "/etc/passwd", "count the words"]).says(2, &["no folder", "--workspace"]);
+    shell
+        .run(&["mission", "run", "-w", "/nonexistent", "count the words"])
+        .says(2, &["/nonexistent", "--workspace"]);
+    shell
+        .run(&["mission", "run", "-w", "/etc/passwd", "count the words"])
+        .says(2, &["no folder", "--workspace"]);
 }

@@ -110,7 +110,12 @@ fn a_damaged_ledger_is_told_and_left_alone() {
     let half = good[..good.len() / 2].to_vec();
     for bytes in [garbage, half, Vec::new()] {
         std::fs::write(&file, &bytes).unwrap();
-        for command in [&["mission", "list"][..], &["doctor"], &["audit", "verify"], &["mission", "run", WORDS]] {
+        for command in [
+            &["mission", "list"][..],
+            &["doctor"],
+            &["audit", "verify"],
+            &["mission", "run", WORDS],
+        ] {
             shell.run(command).says(1, &["ledger", "restore a backup"]);
         }
         assert!(std::fs::read(&file).unwrap() == bytes, "the damaged file was changed");
@@ -170,8 +175,12 @@ fn interrupt(process: &Child) {
 /// A mission that works for half a minute, once its program runs.
 #[track_caller]
 fn long_mission(shell: &Shell) -> Child {
-    shell.put("long.yaml", "goal: wait\nsteps:\n  - {tool: run, title: Wait, args: {program: [sleep, \"30\"]}}\n");
-    let child = shell.command(&["mission", "run", "--again", "--file", "long.yaml"]).spawn().unwrap();
+    shell.put(
+        "long.yaml",
+        "goal: wait\nsteps:\n  - {tool: run, title: Wait, args: {program: [sleep, \"30\"]}}\n",
+    );
+    let child =
+        shell.command(&["mission", "run", "--again", "--file", "long.yaml"]).spawn().unwrap();
     let began = Instant::now();
     while !sleeps(child.id()) {
         assert!(began.elapsed() < SOON, "its program never ran");
@@ -239,7 +248,10 @@ fn nobody_reads_and_nobody_answers() {
     let shell = shell();
     let code = |script: &str| ended(shell.script(script).spawn().unwrap()).code;
     assert_eq!(code("\"$ALMA\" tools list | head -1; exit ${PIPESTATUS[0]}"), 0);
-    assert_eq!(code(&format!("\"$ALMA\" mission run '{WORDS}' | head -1; exit ${{PIPESTATUS[0]}}")), 0);
+    assert_eq!(
+        code(&format!("\"$ALMA\" mission run '{WORDS}' | head -1; exit ${{PIPESTATUS[0]}}")),
+        0
+    );
     assert_eq!(code(&format!("\"$ALMA\" mission run --again '{WORDS}' >&- 2>&-")), 0);
     assert_eq!(code(&format!("\"$ALMA\" mission run --again '{WORDS}' <&-")), 0);
     // Nobody to ask: it waits, and says how to answer.
@@ -256,7 +268,8 @@ fn without_a_home() {
     let shell = shell();
     let mut command = shell.command(&["doctor"]);
     command.env_remove("ALMA_HOME").env_remove("HOME");
-    ended(command.spawn().unwrap()).says(2, &["neither ALMA_HOME nor HOME is set", "set ALMA_HOME"]);
+    ended(command.spawn().unwrap())
+        .says(2, &["neither ALMA_HOME nor HOME is set", "set ALMA_HOME"]);
     let mut command = shell.command(&["mission", "run", WORDS]);
     command.env_remove("ALMA_HOME").env("HOME", shell.beside("person"));
     std::fs::create_dir(shell.beside("person")).unwrap();
@@ -286,9 +299,15 @@ fn a_clock_that_is_set_back_loses_nothing() {
         let store = Arc::new(store);
         let ledger: Arc<dyn Ledger> = Arc::clone(&store) as _;
         let rig = Rig::with(folder.path(), hephaestus::Hephaestus::new(), ledger, clock);
-        for words in ["collect the dates from notes and make a timeline", "delete all *.tmp", "find duplicate files"] {
+        for words in [
+            "collect the dates from notes and make a timeline",
+            "delete all *.tmp",
+            "find duplicate files",
+        ] {
             match rig.run(words, true).await {
-                Ended::Report(report) => assert_eq!(report.state, MissionState::Done, "{report:#?}"),
+                Ended::Report(report) => {
+                    assert_eq!(report.state, MissionState::Done, "{report:#?}")
+                }
                 other => panic!("{words:?}: {other:?}"),
             }
         }
@@ -312,7 +331,12 @@ fn two_terminals_and_a_worker_on_one_data_folder() {
     let terminals: Vec<_> = (0..2)
         .map(|terminal| {
             let runs: String = (0..4)
-                .map(|n| format!("\"$ALMA\" mission run 'convert n{}.csv to json' || exit 1\n", 4 * terminal + n))
+                .map(|n| {
+                    format!(
+                        "\"$ALMA\" mission run 'convert n{}.csv to json' || exit 1\n",
+                        4 * terminal + n
+                    )
+                })
                 .collect();
             shell.script(&runs).spawn().unwrap()
         })
@@ -321,8 +345,10 @@ fn two_terminals_and_a_worker_on_one_data_folder() {
         ended(terminal).says(0, &[]);
     }
     for n in 0..8 {
-        let made: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(shell.work().join(format!("n{n}.json"))).unwrap()).unwrap();
+        let made: serde_json::Value = serde_json::from_slice(
+            &std::fs::read(shell.work().join(format!("n{n}.json"))).unwrap(),
+        )
+        .unwrap();
         assert_eq!(made[0], serde_json::json!({"who": "Ann", "amount": n}));
     }
     let list = shell.run(&["--json", "mission", "list"]);

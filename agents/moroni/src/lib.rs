@@ -23,6 +23,7 @@ pub mod likeness;
 pub mod lint;
 pub mod machine;
 pub mod mission_file;
+pub mod names;
 pub mod plan_words;
 pub mod playbook;
 pub mod playbooks;

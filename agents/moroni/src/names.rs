@@ -45,9 +45,9 @@ impl Names {
             names.words.extend(own.iter().cloned());
             for column in &entry.columns {
                 let texts = std::iter::once(&column.name).chain(&column.values);
-                names.words.extend(texts.flat_map(|t| {
-                    words(&fold(t)).map(str::to_owned).collect::<Vec<_>>()
-                }));
+                names.words.extend(
+                    texts.flat_map(|t| words(&fold(t)).map(str::to_owned).collect::<Vec<_>>()),
+                );
             }
             let extension = (!entry.folder).then(|| extension(&entry.path)).flatten();
             names.extensions.extend(extension.clone());
@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(names.entries[1].extension.as_deref(), Some("gz"));
         assert_eq!(names.beginning("uber"), [0]);
         assert!(names.has("notes") && !names.has("note"));
-        assert!(names.any_extension(&["gz".to_owned()]) && !names.any_extension(&["md".to_owned()]));
+        assert!(
+            names.any_extension(&["gz".to_owned()]) && !names.any_extension(&["md".to_owned()])
+        );
     }
 }

@@ -149,7 +149,7 @@ pub fn plan(request: &Request<'_>) -> Planned {
         })
         .collect();
     let probe =
-        request.playbooks.index.probe(&reading.sentence, &values, &|word| reading.is_name(word));
+        request.playbooks.index.probe(&reading.sentence, &values, &|word| reading.names.has(word));
     let planner = Planner { request, reading: &reading, probe };
     planner.plan()
 }
@@ -388,9 +388,7 @@ impl Planner<'_, '_> {
         let needs = &playbook.options.needs;
         let extensions: Vec<String> =
             needs.iter().filter_map(|kind| library.lexicon.extensions(kind)).flatten().collect();
-        let there = self.request.survey.entries.iter().any(|entry| {
-            crate::reading::extension(&entry.path).is_some_and(|own| extensions.contains(&own))
-        });
+        let there = self.reading.names.any_extension(&extensions);
         if !needs.is_empty() && !there && !self.request.survey.truncated {
             fill.missing.push(Missing {
                 slot: needs.join(", "),

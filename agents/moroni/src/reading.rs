@@ -1,16 +1,18 @@
 //! A wish read against a workspace: which of its words name files, folders, kinds
 //! of files, days and numbers. Playbooks are not known here.
 
+use crate::names::Names;
 use crate::tables::Table;
 use crate::words::dates::{self, Span};
 use crate::words::fold::{distance, fold, typos_allowed};
 use crate::words::numbers;
 use crate::words::sentence::Sentence;
-use crate::words::token::{Kind, tokens, tokens_around};
+use crate::words::token::{Kind, tokens_around};
 use crate::words::{Lexicon, Phrases};
 use charter::survey::{Entry, Survey};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 /// What some words of a wish name.
@@ -64,6 +66,12 @@ pub struct Reading<'a> {
     pub mentions: Vec<Mention>,
     /// The tables, with their words.
     pub tables: Vec<Table<'a>>,
+    /// The names of files and folders.
+    pub names: Names,
+    /// Entries with nearly the name of a file that is not there.
+    near: BTreeMap<String, Vec<usize>>,
+    /// The first two letters of each word of the wish.
+    beginnings: HashSet<[char; 2]>,
 }
 
 impl<'a> Reading<'a> {
@@ -81,10 +89,29 @@ impl<'a> Reading<'a> {
         };
         let tokens = tokens_around(wish, &known, &spaced(wish, survey));
         let sentence = Sentence::read_tokens(lexicon, wish, tokens)?;
-        let tables = Table::all(&sentence, survey);
-        let mut reading = Self { sentence, survey, today, mentions: Vec::new(), tables };
+        let beginnings = sentence.folded.iter().filter_map(|word| two(word)).collect();
+        let mut reading = Self {
+            names: Names::new(survey),
+            tables: Table::all(&sentence, survey, &beginnings),
+            sentence,
+            survey,
+            today,
+            mentions: Vec::new(),
+            near: BTreeMap::new(),
+            beginnings,
+        };
         reading.mentions = reading.find();
+        let lost = reading.mentions.iter().filter_map(|mention| match &mention.what {
+            What::Path { text, entries, .. } if entries.is_empty() => Some(text.clone()),
+            _ => None,
+        });
+        reading.near = lost.map(|text| (text.clone(), reading.find_near(&text))).collect();
         Some(reading)
+    }
+
+    /// Whether a word of the wish may be this one or a form of it.
+    pub fn may_say(&self, folded: &str) -> bool {
+        two(folded).is_none_or(|beginning| self.beginnings.contains(&beginning))
     }
 
     fn find(&self) -> Vec<Mention> {
@@ -186,38 +213,48 @@ impl<'a> Reading<'a> {
     fn folder_at(&self, i: usize, before: &[Mention]) -> Option<(String, usize)> {
         let sentence = &self.sentence;
         let beside = |i: usize| sentence.means(i, "folder") && sentence.tokens[i].is_word();
+        let next_to = |length: usize| {
+            i + length < sentence.tokens.len() && beside(i + length)
+                || self.skip_back(i).is_some_and(beside)
+        };
         let mut best: Option<(usize, &Entry)> = None;
-        for entry in self.survey.entries.iter().filter(|entry| entry.folder) {
-            let words: Vec<String> =
-                tokens(name(&entry.path), &|_| false).iter().map(|t| t.folded.clone()).collect();
-            let length = words.len();
-            if length == 0 || i + length > sentence.tokens.len() {
-                continue;
-            }
-            let spelled = sentence.folded[i..i + length] == words;
-            let next_to = i + length < sentence.tokens.len() && beside(i + length)
-                || self.skip_back(i).is_some_and(|at| beside(at));
-            let meant = || {
-                // "the notes folder" in another language.
-                let kind = |code: &str, word: &str| {
-                    let language = sentence.lexicon.language(code)?;
-                    let stem = language.stem(word);
-                    language.kinds.longest(&[stem], 0).map(|(kind, _)| kind.to_owned())
-                };
-                let theirs = kind("en", &words[0]);
-                length == 1
-                    && theirs.is_some()
-                    && theirs == kind(sentence.language.code, &sentence.tokens[i].text)
-            };
-            // A name that is no word of its own needs nothing beside it.
-            let plainly = || length == 1 && words[0].len() > 3 && self.is_no_word(i);
-            let placed = || next_to || self.introduced(i) || self.listed(i, before) || plainly();
-            let fits = spelled && placed() || next_to && meant();
+        let mut offer = |length: usize, entry: &'a Entry| {
             let better = best.is_none_or(|(longest, other)| {
                 length > longest || length == longest && entry.path.len() < other.path.len()
             });
-            if fits && better {
+            if better {
                 best = Some((length, entry));
+            }
+        };
+        for e in self.names.beginning(&sentence.folded[i]) {
+            let (entry, words) = (&self.survey.entries[*e], &self.names.entries[*e].words);
+            let length = words.len();
+            let spelled = sentence.folded.get(i..i + length) == Some(words.as_slice());
+            // A name that is no word of its own needs nothing beside it.
+            let plainly = || length == 1 && words[0].len() > 3 && self.is_no_word(i);
+            if entry.folder
+                && spelled
+                && (next_to(length) || self.introduced(i) || self.listed(i, before) || plainly())
+            {
+                offer(length, entry);
+            }
+        }
+        // "the notes folder" in another language.
+        let kind = |code: &str, word: &str| {
+            let language = sentence.lexicon.language(code)?;
+            let stem = language.stem(word);
+            language.kinds.longest(&[stem], 0).map(|(kind, _)| kind.to_owned())
+        };
+        if next_to(1)
+            && let Some(meant) = kind(sentence.language.code, &sentence.tokens[i].text)
+        {
+            for (entry, named) in self.survey.entries.iter().zip(&self.names.entries) {
+                if let [word] = named.words.as_slice()
+                    && entry.folder
+                    && kind("en", word).as_ref() == Some(&meant)
+                {
+                    offer(1, entry);
+                }
             }
         }
         best.map(|(length, entry)| (entry.path.clone(), length))
@@ -318,19 +355,18 @@ impl<'a> Reading<'a> {
             return None;
         }
         let mut best: Option<(usize, Vec<usize>)> = None;
-        for (e, entry) in self.survey.entries.iter().enumerate().filter(|(_, e)| !e.folder) {
-            let stem = stem(&entry.path);
-            let words: Vec<String> =
-                tokens(stem, &|_| false).into_iter().map(|t| t.folded).collect();
+        for e in self.names.beginning(&sentence.folded[i]) {
+            let (entry, words) = (&self.survey.entries[*e], &self.names.entries[*e].words);
             let length = words.len();
-            let there = fold(stem).chars().count() >= 4
-                && i + length <= sentence.tokens.len()
-                && sentence.folded[i..i + length] == words;
+            let letters: usize = words.iter().map(String::len).sum();
+            let there = !entry.folder
+                && letters >= 4
+                && sentence.folded.get(i..i + length) == Some(words.as_slice());
             match &mut best {
                 _ if !there => {}
-                Some((longest, entries)) if *longest == length => entries.push(e),
+                Some((longest, entries)) if *longest == length => entries.push(*e),
                 Some((longest, _)) if *longest > length => {}
-                _ => best = Some((length, vec![e])),
+                _ => best = Some((length, vec![*e])),
             }
         }
         let (length, entries) = best?;
@@ -381,10 +417,7 @@ impl<'a> Reading<'a> {
             });
             let into = self.led_by(i, &sentence.language.into);
             // "my keys" are no presentations unless there are some.
-            let there =
-                self.survey.entries.iter().any(|entry| {
-                    extension(&entry.path).is_some_and(|own| extensions.contains(&own))
-                });
+            let there = self.names.any_extension(&extensions);
             if before || quantified && !into && there || plural || language || listed {
                 return Some((extensions, 1));
             }
@@ -408,38 +441,32 @@ impl<'a> Reading<'a> {
         self.survey.entries.iter().find(|entry| entry.path == path)
     }
 
-    /// Entries whose name or path is a typo away from `text`, nearest first.
-    pub fn near(&self, text: &str) -> Vec<(usize, &Entry)> {
-        let wanted = fold(text);
-        let most = typos_allowed(name(text).chars().count()).max(1);
-        let mut found: Vec<(usize, &Entry)> = self
-            .survey
-            .entries
-            .iter()
-            .filter_map(|entry| {
-                let whole = distance(&wanted, &fold(&entry.path), most);
-                let by_name = distance(&fold(name(text)), &fold(name(&entry.path)), most);
-                Some((whole.into_iter().chain(by_name).min()?, entry))
-            })
-            .collect();
-        found.sort_by_key(|(typos, entry)| (*typos, entry.path.clone()));
-        found
+    /// Entries with nearly the name of a file that is not there; only the nearest.
+    pub fn near(&self, text: &str) -> Vec<&'a Entry> {
+        let found = self.near.get(text).map_or(&[] as &[usize], Vec::as_slice);
+        found.iter().filter_map(|i| self.survey.entries.get(*i)).collect()
     }
 
-    /// Whether a folded word is the name of something here: a file, a folder, a
-    /// column or a value of one.
-    pub fn is_name(&self, folded: &str) -> bool {
-        self.survey.entries.iter().any(|entry| {
-            let mut texts = vec![name(&entry.path)];
-            for column in &entry.columns {
-                texts.push(&column.name);
-                texts.extend(column.values.iter().map(String::as_str));
+    fn find_near(&self, text: &str) -> Vec<usize> {
+        let (wanted, own) = (fold(text), fold(name(text)));
+        let most = typos_allowed(own.chars().count()).max(1);
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for (i, entry) in self.survey.entries.iter().enumerate() {
+            let whole = distance(&wanted, &fold(&entry.path), most);
+            let by_name = distance(&own, &fold(name(&entry.path)), most);
+            if let Some(typos) = whole.into_iter().chain(by_name).min() {
+                found.push((typos, i));
             }
-            texts.into_iter().any(|text| {
-                fold(text).split(|c: char| !c.is_alphanumeric()).any(|word| word == folded)
-            })
-        })
+        }
+        let least = found.iter().map(|(typos, _)| *typos).min();
+        found.into_iter().filter(|(typos, _)| Some(*typos) == least).map(|(_, i)| i).collect()
     }
+}
+
+/// The first two letters of a word.
+pub(crate) fn two(folded: &str) -> Option<[char; 2]> {
+    let mut letters = folded.chars();
+    Some([letters.next()?, letters.next()?])
 }
 
 /// A path without `./` before and `/` behind.

@@ -1,12 +1,16 @@
 //! The tables of a workspace, their words read once: names of columns and values,
 //! by spelling, stem and concept.
 
+use crate::reading::two;
 use crate::words::Lexicon;
 use crate::words::fold::{distance, fold};
 use crate::words::sentence::Sentence;
 use crate::words::token::tokens;
-use charter::survey::{Column, Survey};
+use charter::survey::{Column, Entry, Survey};
+use std::collections::HashSet;
 
+/// Most tables whose words are read.
+const TABLES_MAX: usize = 200;
 /// Concepts that name what stands in a column or table. A verb such as "total" is
 /// none.
 const NOUNS: [&str; 19] = [
@@ -118,9 +122,17 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The tables of a workspace.
-    pub fn all(sentence: &Sentence<'_>, survey: &'a Survey) -> Vec<Self> {
-        let tables = survey.entries.iter().filter(|entry| !entry.columns.is_empty());
+    /// The tables of a workspace, those whose name the wish spells first. Values are
+    /// read only if a word of the wish has the same first two letters.
+    pub fn all(
+        sentence: &Sentence<'_>,
+        survey: &'a Survey,
+        beginnings: &HashSet<[char; 2]>,
+    ) -> Vec<Self> {
+        let mut tables: Vec<&Entry> =
+            survey.entries.iter().filter(|entry| !entry.columns.is_empty()).collect();
+        tables.sort_by_key(|entry| !sentence.text.contains(crate::reading::name(&entry.path)));
+        let tables = tables.into_iter().take(TABLES_MAX);
         tables
             .map(|entry| {
                 let name = crate::template::part(&entry.path, "stem");
@@ -128,7 +140,11 @@ impl<'a> Table<'a> {
                     path: &entry.path,
                     stem: sentence.language.stem(name),
                     concepts: concepts(sentence.lexicon, name),
-                    columns: entry.columns.iter().map(|c| ColumnWords::new(sentence, c)).collect(),
+                    columns: entry
+                        .columns
+                        .iter()
+                        .map(|c| ColumnWords::new(sentence, c, beginnings))
+                        .collect(),
                 }
             })
             .collect()
@@ -136,7 +152,7 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> ColumnWords<'a> {
-    fn new(sentence: &Sentence<'_>, column: &'a Column) -> Self {
+    fn new(sentence: &Sentence<'_>, column: &'a Column, beginnings: &HashSet<[char; 2]>) -> Self {
         let forms = |text: &str| -> Vec<Form> {
             let words = tokens(text, &|_| false);
             let words = words.iter().filter(|t| t.is_word() || t.is_value());
@@ -144,7 +160,12 @@ impl<'a> ColumnWords<'a> {
         };
         let dated = is_dated(column);
         let spoken = !column.numeric && !dated;
-        let values = column.values.iter().filter(|_| spoken);
+        let said = |value: &&String| {
+            let folded = fold(value);
+            let letters = folded.trim_start_matches(|c: char| !c.is_alphanumeric());
+            two(letters).is_none_or(|beginning| beginnings.contains(&beginning))
+        };
+        let values = column.values.iter().filter(|_| spoken).filter(said);
         Self {
             column,
             words: forms(&column.name),

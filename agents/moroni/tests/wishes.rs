@@ -117,3 +117,38 @@ proptest! {
         }
     }
 }
+
+/// Planning looks at every name once: thousands of files must not make it slow.
+#[test]
+fn a_large_workspace_is_planned_in_time() {
+    use charter::survey::{Column, Entry};
+    let mut entries: Vec<Entry> = (0..5_000)
+        .map(|i| Entry {
+            path: format!("area {}/part-{}/file_{i:04}_notes.md", i % 40, i % 7),
+            folder: false,
+            bytes: 1,
+            modified: 0,
+            columns: Vec::new(),
+        })
+        .collect();
+    for entry in entries.iter_mut().step_by(20) {
+        entry.path = entry.path.replace(".md", ".csv");
+        entry.columns = (0..10)
+            .map(|c| Column {
+                name: format!("column {c}"),
+                numeric: c % 2 == 0,
+                values: (0..50).map(|v| format!("value {v} of {c}")).collect(),
+            })
+            .collect();
+    }
+    let survey = Survey { entries, truncated: false };
+    let specs = specs();
+    LazyLock::force(&LIBRARY);
+    let begin = std::time::Instant::now();
+    let words = "find all links in the notes of area 3, count the words in file_0001_notes.md and \
+                 total column 2 per column 3 where column 1 is value 7, then call missing.csv";
+    let found = planned(&LIBRARY, &specs, &survey, words);
+    println!("{found:#?}");
+    // Far above what it takes, far below what a loop over loops would.
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+}

@@ -84,6 +84,9 @@ fn refused<T: std::fmt::Debug>(result: Result<T, LedgerError>, expect: &str) {
     }
 }
 
+/// From when on a step may run that waits for nothing: no clock can hold it up.
+const AT_ONCE: charter::ids::Millis = 0;
+
 async fn states(world: &World<'_>, mission: &charter::ids::MissionId) -> Vec<(u32, StepState)> {
     let query = Query::Steps {
         mission: mission.clone(),
@@ -121,7 +124,7 @@ async fn a_plan_without_steps_goes_straight_to_its_report(ledger: &dyn Ledger) {
     let world = World::new(ledger, 2);
     let (mission, draft) = world.submission(&[]);
     let committed = draft.commit().await.unwrap();
-    assert_eq!(committed.ready, [(StepKey::report(&mission), world.now())]);
+    assert_eq!(committed.ready, [(StepKey::report(&mission), AT_ONCE)]);
     world.end(&mission, MissionState::Done).await;
     let fence = world.try_claim(&StepKey::report(&mission)).await;
     refused(fence, "is done, so it cannot be claimed");
@@ -309,7 +312,7 @@ async fn a_list_without_elements_is_gathered_once(ledger: &dyn Ledger) {
     let one = StepKey::step(&mission, 1);
     let fence = world.claim(&one).await;
     let committed = world.expanding(&fence, 0, None).commit().await.unwrap();
-    assert_eq!(committed.ready, [(one.clone(), world.now())]);
+    assert_eq!(committed.ready, [(one.clone(), AT_ONCE)]);
     let row = world.step(&one).await;
     assert_eq!((row.state, row.items, row.expanded), (StepState::Ready, 0, true));
     world.run(&one, &[]).await;
@@ -626,7 +629,7 @@ async fn a_report_that_waits_is_freed_by_a_cancel(ledger: &dyn Ledger) {
     draft.commit().await.unwrap();
     assert_eq!(world.mission(&mission).await.state, MissionState::Waiting);
     let committed = world.cancelling(&mission, steps).commit().await.unwrap();
-    assert_eq!(committed.ready, [(report, world.now())]);
+    assert_eq!(committed.ready, [(report, AT_ONCE)]);
     world.end(&mission, MissionState::Cancelled).await;
 }
 
@@ -745,7 +748,7 @@ async fn a_child_plan_keeps_what_is_done(ledger: &dyn Ledger) {
     let mut draft = world.draft();
     let event = replanned(&world, &mut draft, &mission, (parent, &heads[..1]), &[1], vec![]);
     let committed = draft.event(event).commit().await.unwrap();
-    assert_eq!(committed.ready, [(StepKey::report(&mission), world.now())]);
+    assert_eq!(committed.ready, [(StepKey::report(&mission), AT_ONCE)]);
     assert_eq!(states(&world, &mission).await.len(), 1);
     world.end(&mission, MissionState::Done).await;
 }
@@ -910,7 +913,7 @@ async fn the_outbox_holds_what_is_ready(ledger: &dyn Ledger) {
     world.failing(&fence, now + 50).commit().await.unwrap();
     let outbox = |now| Query::Outbox { now, limit: 9 };
     let Rows::Outbox(due) = world.ask(outbox(now)).await else { panic!() };
-    assert_eq!(due.iter().map(|row| (row.step.n, row.due_at)).collect::<Vec<_>>(), [(1, now)]);
+    assert_eq!(due.iter().map(|row| (row.step.n, row.due_at)).collect::<Vec<_>>(), [(1, AT_ONCE)]);
     assert_eq!(world.ask(Query::OutboxNext { now }).await, Rows::When(Some(now + 50)));
     ledger.outbox_done(&[due[0].id]).await.unwrap();
     assert_eq!(world.ask(outbox(now)).await, Rows::Outbox(vec![]));

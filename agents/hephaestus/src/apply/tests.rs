@@ -106,7 +106,12 @@ fn a_link_that_was_put_there_leads_nowhere() {
     assert_eq!(carry(&desk, &proposed), Err(ErrorCode::Outside));
     assert_eq!(outside.get("a"), "theirs");
     assert!(!outside.at("new").exists());
-    let proposed = propose(&desk, gone("d"));
+    let refused = desk.workspace().propose(gone("d")).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Permission);
+    let proposed = Proposed {
+        change: gone("d"),
+        before: vec![Target { path: "d".into(), state: TargetState::Other }],
+    };
     assert_eq!(carry(&desk, &proposed), Err(ErrorCode::Permission));
 }
 

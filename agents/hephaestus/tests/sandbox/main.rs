@@ -4,6 +4,9 @@
 //! The test has a `main` of its own because it is also the containment helper:
 //! the sandbox starts this very binary again.
 
+// A test with a main of its own has no #[test] functions for clippy to know.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod bench;
 mod changes;
 mod death;

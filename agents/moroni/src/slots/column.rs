@@ -28,7 +28,7 @@ impl<'a> Fill<'_, 'a> {
         }
         if columns.is_empty() && !slot.optional && slot.default.is_none() {
             let names = table.columns.iter().filter(|c| suits(slot, c.column));
-            let names = names.map(|c| c.column.name.clone()).collect();
+            let names = names.map(|c| c.column.name.as_str()).collect();
             return Err(self.missing(slot, "Which column?", names));
         }
         Ok(match columns.len() {
@@ -182,7 +182,7 @@ impl<'a> Fill<'_, 'a> {
             self.notes.push(format!("The column {name} was taken."));
             return Ok(Some(name));
         }
-        let names: Vec<String> = candidates.iter().map(|c| c.column.name.clone()).collect();
+        let names: Vec<&str> = candidates.iter().map(|c| c.column.name.as_str()).collect();
         if names.is_empty() {
             let mut missing = self.missing(slot, "", Vec::new());
             missing.question = format!("{} has no column of numbers.", table.path);

@@ -244,9 +244,9 @@ impl<'a> Fill<'_, 'a> {
                 _ => "=",
             };
             // Two values of one column cannot both hold; the first is kept.
-            let again = rows.iter().any(|row| {
-                is == "=" && row["is"] == "=" && row["column"] == Value::from(column.name.as_str())
-            });
+            let again = rows
+                .iter()
+                .any(|row| is == "=" && row["is"] == "=" && row["column"] == column.name.as_str());
             if !again {
                 rows.push(json!({"column": column.name, "is": is, "value": value}));
                 let lead = self.column_before(table, from).filter(|(c, _)| c.name == column.name);
@@ -330,7 +330,7 @@ impl<'a> Fill<'_, 'a> {
                 self.is_free(to)
                     && (token.kind == Kind::Quoted || token.is_word() && !sentence.is_stop(to))
             });
-            let taken = rows.iter().any(|row| row["column"] == Value::from(column.name.as_str()));
+            let taken = rows.iter().any(|row| row["column"] == column.name.as_str());
             let textual = matches!(is.as_str(), "=" | "!=" | "contains" | "starts");
             if let Some(word) = word.filter(|_| !taken && !column.numeric && textual) {
                 let value = word.text.clone();

@@ -1,6 +1,6 @@
 //! Files: globs, paths, folders, kinds.
 
-use super::{Fill, Found, fits};
+use super::{Fill, Found};
 use crate::likeness::Use;
 use crate::playbook::{Slot, SlotType};
 use crate::reading::{Mention, What};
@@ -139,35 +139,27 @@ impl Fill<'_, '_> {
             }
             [] if survey.truncated => Ok(Some((text.to_owned(), folder))),
             [] => {
-                let near: Vec<(usize, String, bool)> = self
-                    .reading
-                    .near(text)
-                    .into_iter()
-                    .map(|(typos, entry)| (typos, entry.path.clone(), entry.folder))
-                    .collect();
-                let nearest = near.first().map(|(typos, _, _)| *typos);
-                let alike = near.iter().filter(|(t, _, _)| Some(*t) == nearest);
-                let alike: Vec<&(usize, String, bool)> = alike.collect();
-                if let [(_, path, folder)] = alike.as_slice() {
+                let alike = self.reading.near(text);
+                if let [only] = alike.as_slice() {
                     self.notes.push(format!(
-                        "There is no {text}; {path} was taken, whose name is almost the same."
+                        "There is no {text}; {} was taken, whose name is almost the same.",
+                        only.path
                     ));
-                    return Ok(Some((path.clone(), *folder)));
+                    return Ok(Some((only.path.clone(), only.folder)));
                 }
                 let written = self.reading.led_by(mention.from, &self.sentence().language.into)
                     && !self.reading.led_by(mention.from, &self.sentence().language.at);
                 if written {
                     return Ok(None);
                 }
-                let candidates = alike.iter().map(|(_, path, _)| path.clone()).collect();
+                let candidates = alike.iter().map(|entry| entry.path.as_str()).collect();
                 let mut missing = self.missing(slot, "", candidates);
                 missing.question = format!("There is no file or folder called {text} here.");
                 Err(missing)
             }
             several => {
                 // The same name in several folders: all of them are meant.
-                let paths = several.iter().map(|i| survey.entries[*i].path.clone());
-                let paths: Vec<String> = paths.collect();
+                let paths = several.iter().map(|i| survey.entries[*i].path.as_str()).collect();
                 let mut missing = self.missing(slot, "", paths);
                 missing.question = format!("There are several called {text}. Which one?");
                 Err(missing)
@@ -187,12 +179,16 @@ impl Fill<'_, '_> {
         let mut found: Vec<String> = Vec::new();
         for extension in extensions {
             let own = std::slice::from_ref(extension);
-            let occurs = self
-                .reading
-                .survey
-                .entries
-                .iter()
-                .any(|entry| !entry.folder && inside(&entry.path) && fits(&entry.path, own));
+            let names = &self.reading.names;
+            let occurs = names.any_extension(own)
+                && (folders.is_empty()
+                    || self
+                        .reading
+                        .survey
+                        .entries
+                        .iter()
+                        .enumerate()
+                        .any(|(i, entry)| names.has_extension(i, own) && inside(&entry.path)));
             if (occurs || self.reading.survey.truncated) && !found.contains(extension) {
                 found.push(extension.clone());
             }
@@ -237,6 +233,12 @@ impl Fill<'_, '_> {
                 _ => {}
             }
         }
+        // What is not there yet can be read by nobody.
+        let there = |glob: &String| {
+            let path = glob.strip_suffix("/**").unwrap_or(glob);
+            self.reading.survey.entries.iter().any(|entry| escape(&entry.path) == path)
+        };
+        written.retain(there);
         if written.is_empty() {
             return;
         }

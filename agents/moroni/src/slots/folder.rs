@@ -74,7 +74,7 @@ impl Fill<'_, '_> {
             let ends = at >= self.range.end || !self.is_free(at);
             // "to the folder out": behind a word for "folder" any word is a name.
             let named = at.checked_sub(2).is_some_and(|noun| {
-                noun >= place.start && sentence.means(noun, "folder") && at - 1 >= place.end
+                noun >= place.start && sentence.means(noun, "folder") && at > place.end
             });
             match (ends, named) {
                 (true, true) => at -= 1,

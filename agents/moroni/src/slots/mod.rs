@@ -225,10 +225,10 @@ impl<'a> Fill<'_, 'a> {
         None
     }
 
-    fn missing(&self, slot: &Slot, otherwise: &str, mut candidates: Vec<String>) -> Missing {
-        candidates.sort();
+    fn missing(&self, slot: &Slot, otherwise: &str, candidates: Vec<&str>) -> Missing {
+        let mut candidates: Vec<String> =
+            candidates.into_iter().take(CANDIDATES_MAX).map(str::to_owned).collect();
         candidates.dedup();
-        candidates.truncate(CANDIDATES_MAX);
         Missing {
             slot: String::new(),
             question: slot.ask.clone().unwrap_or_else(|| otherwise.to_owned()),
@@ -237,15 +237,14 @@ impl<'a> Fill<'_, 'a> {
     }
 
     /// Files of the workspace of certain kinds; all files for no kinds.
-    fn files_of_kinds(&self, kinds: &[String]) -> Vec<String> {
+    fn files_of_kinds(&self, kinds: &[String]) -> Vec<&'a str> {
         let extensions = self.extensions_of(kinds);
-        self.reading
-            .survey
-            .entries
-            .iter()
-            .filter(|entry| !entry.folder)
-            .filter(|entry| kinds.is_empty() || fits(&entry.path, &extensions))
-            .map(|entry| entry.path.clone())
+        let names = &self.reading.names;
+        let entries = self.reading.survey.entries.iter().enumerate();
+        entries
+            .filter(|(_, entry)| !entry.folder)
+            .filter(|(i, _)| kinds.is_empty() || names.has_extension(*i, &extensions))
+            .map(|(_, entry)| entry.path.as_str())
             .collect()
     }
 

@@ -3,11 +3,10 @@
 use super::{Fill, Found, Missing, fits};
 use crate::likeness::Use;
 use crate::playbook::Slot;
-use crate::reading::{Mention, What, extension, name, stem};
+use crate::reading::{Mention, What, extension};
 use crate::tables::Table;
 use crate::template::Values;
 use crate::words::fold::{distance, fold};
-use crate::words::token::tokens;
 use serde_json::Value;
 
 impl<'a> Fill<'_, 'a> {
@@ -69,19 +68,11 @@ impl<'a> Fill<'_, 'a> {
                 Ok(Value::String(path))
             }
             [] => {
-                let near: Vec<(usize, String)> = self
-                    .reading
-                    .near(text)
-                    .into_iter()
-                    .filter(|(_, entry)| !entry.folder)
-                    .map(|(typos, entry)| (typos, entry.path.clone()))
-                    .collect();
-                let nearest = near.first().map(|(typos, _)| *typos);
-                let alike: Vec<&String> =
-                    near.iter().filter(|(t, _)| Some(*t) == nearest).map(|(_, p)| p).collect();
+                let near = self.reading.near(text).into_iter().filter(|entry| !entry.folder);
+                let alike: Vec<&'a str> = near.map(|entry| entry.path.as_str()).collect();
                 match alike.as_slice() {
                     [one] => {
-                        let path = (*one).clone();
+                        let path = (*one).to_owned();
                         self.notes.push(format!(
                             "There is no {text}; {path} was taken, whose name is almost the same."
                         ));
@@ -99,15 +90,14 @@ impl<'a> Fill<'_, 'a> {
                         Err(missing)
                     }
                     several => {
-                        let candidates = several.iter().map(|path| (*path).clone()).collect();
-                        let mut missing = self.missing(slot, "", candidates);
+                        let mut missing = self.missing(slot, "", several.to_vec());
                         missing.question = format!("There is no {text}. Which one is meant?");
                         Err(missing)
                     }
                 }
             }
             several => {
-                let candidates = several.iter().map(|i| entries[*i].path.clone()).collect();
+                let candidates = several.iter().map(|i| entries[*i].path.as_str()).collect();
                 let mut missing = self.missing(slot, "", candidates);
                 missing.question = format!("There are several files called {text}. Which one?");
                 Err(missing)
@@ -124,14 +114,11 @@ impl<'a> Fill<'_, 'a> {
     ) -> Option<Found> {
         let sentence = self.sentence();
         let mut best: Option<(usize, usize, Vec<String>)> = None;
-        for entry in self.reading.survey.entries.iter().filter(|e| !e.folder && fitting(&e.path)) {
-            let stem = stem(&entry.path);
-            let words: Vec<String> = tokens(stem, &|_| false)
-                .iter()
-                .filter(|t| t.is_word())
-                .map(|t| t.text.clone())
-                .collect();
-            if words.is_empty() || stem.chars().count() < 3 {
+        for (entry, named) in self.reading.survey.entries.iter().zip(&self.reading.names.entries) {
+            let words = &named.lettered;
+            let letters: usize = words.iter().map(|word| word.chars().count()).sum();
+            let may_be = words.first().is_some_and(|first| self.reading.may_say(&fold(first)));
+            if letters < 3 || !may_be || entry.folder || !fitting(&entry.path) {
                 continue;
             }
             for at in self.range.clone() {
@@ -179,7 +166,8 @@ impl<'a> Fill<'_, 'a> {
             }
             several => {
                 let said = self.sentence().words(at, at + length).to_owned();
-                let mut missing = self.missing(slot, "", several.to_vec());
+                let mut missing =
+                    self.missing(slot, "", several.iter().map(String::as_str).collect());
                 missing.question = format!("Which of the files called {said}?");
                 Some(Err(missing))
             }
@@ -217,19 +205,15 @@ impl<'a> Fill<'_, 'a> {
         let taken: Vec<String> =
             self.values.values().filter_map(|v| v.as_str().map(str::to_owned)).collect();
         let has_columns = self.playbook.slots.iter().any(|(_, other)| other.of.is_some());
-        let mut files: Vec<String> = self
-            .files_of_kinds(&slot.kinds)
-            .into_iter()
-            .filter(|path| !taken.contains(path))
-            .collect();
-        let is_table =
-            |path: &String| self.reading.entry(path).is_some_and(|e| !e.columns.is_empty());
+        let mut files: Vec<&str> = self.files_of_kinds(&slot.kinds);
+        files.retain(|path| !taken.iter().any(|taken| taken == path));
+        let is_table = |path: &&str| self.reading.table(path).is_some();
         if has_columns && files.iter().any(is_table) {
             files.retain(is_table);
         }
         if let [one] = files.as_slice() {
             self.notes.push(format!("{one} was taken: it is the only such file here."));
-            return Ok(Some(Value::String(one.clone())));
+            return Ok(Some(Value::String((*one).to_owned())));
         }
         if has_columns {
             let mut scored: Vec<(usize, &str)> = self
@@ -251,9 +235,7 @@ impl<'a> Fill<'_, 'a> {
                 return Ok(Some(Value::String(path.to_owned())));
             }
         }
-        let names: Vec<String> = files.iter().map(|path| name(path).to_owned()).collect();
-        let shown = if names.len() == files.len() { files } else { names };
-        Err(self.missing(slot, "Which file?", shown))
+        Err(self.missing(slot, "Which file?", files))
     }
 
     /// How much a part of a wish speaks of a table: of its name, columns and values.

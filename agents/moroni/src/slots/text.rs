@@ -25,12 +25,9 @@ impl Fill<'_, '_> {
             let lead = leads.iter().filter(|c| c.end < end.start).max_by_key(|c| c.end);
             let mut start = lead.map_or(self.range.start, |c| c.end);
             // Nothing that names a place, and no mark, is part of the words.
-            for i in start..end.start {
-                let ends = !self.is_free(i) || self.sentence().tokens[i].kind == Kind::Mark;
-                if ends {
-                    start = i + 1;
-                }
-            }
+            let ends =
+                |i: &usize| !self.is_free(*i) || self.sentence().tokens[*i].kind == Kind::Mark;
+            start = (start..end.start).rev().find(ends).map_or(start, |i| i + 1);
             for mention in &self.reading.mentions {
                 let place = mention.to <= end.start
                     && mention.from >= start

@@ -55,12 +55,12 @@ impl<'l> Sentence<'l> {
         let in_english: Vec<String> = tokens.iter().map(|t| english.stem(&t.text)).collect();
         let mut concepts = vec![BTreeSet::new(); tokens.len()];
         for (known, stems) in [(language, &stems), (english, &in_english)] {
-            for i in 0..tokens.len() {
+            for (i, token) in tokens.iter().enumerate() {
                 for (concept, length) in known.concepts.all(stems, i) {
                     // A function word of this language may be a noun in English.
                     if length == 1
                         && known.code != language.code
-                        && language.stop.contains(&tokens[i].folded)
+                        && language.stop.contains(&token.folded)
                     {
                         continue;
                     }

@@ -219,9 +219,9 @@ fn split(text: &str, start: usize, found: &mut Vec<Token>) {
             Kind::Number
         } else if captures.name("word").is_some() {
             Kind::Word
-        } else if captures.name("symbol").is_some() && !whole.as_str().starts_with("!") {
-            Kind::Symbol
-        } else if whole.as_str() == "!=" {
+        } else if whole.as_str() == "!="
+            || captures.name("symbol").is_some() && !whole.as_str().starts_with("!")
+        {
             Kind::Symbol
         } else {
             Kind::Mark

@@ -225,8 +225,7 @@ fn planned(
         report: None,
     };
     cx.rows.missions.put(mission.clone(), row);
-    let mut report =
-        fresh(StepKey::report(mission), cx.tenant, digest, EffectClass::Think, 0);
+    let mut report = fresh(StepKey::report(mission), cx.tenant, digest, EffectClass::Think, 0);
     report.blocked_by = steps;
     if steps > 0 {
         report.state = StepState::Blocked;
