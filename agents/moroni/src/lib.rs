@@ -8,9 +8,9 @@
 //! | to know | look at |
 //! |---|---|
 //! | what a playbook is | [`playbook`], [`playbooks`], `playbooks/README.md` |
-//! | how words are understood | [`words`], [`reading`], [`likeness`], [`slots`] |
+//! | how words are understood | [`words`], [`names`], [`tables`], [`reading`], [`likeness`], [`slots`] |
 //! | how a wish of several parts is planned | [`clauses`], [`plan_words`] |
-//! | what is wrong with a plan | [`lint`] |
+//! | what is wrong with a plan, or with a playbook | [`lint`], [`schema`], [`trial`] |
 //! | how plans are shown and compared | [`render`] |
 //! | how a failed step is repaired | [`heal`] |
 //! | how a mission goes on | [`machine`] |
@@ -37,6 +37,7 @@ pub mod schema;
 pub mod slots;
 pub mod tables;
 pub mod template;
+pub mod trial;
 pub mod words;
 pub mod yaml;
 

@@ -148,7 +148,7 @@ fn a_large_workspace_is_planned_in_time() {
     let words = "find all links in the notes of area 3, count the words in file_0001_notes.md and \
                  total column 2 per column 3 where column 1 is value 7, then call missing.csv";
     let found = planned(&LIBRARY, &specs, &survey, words);
-    println!("{found:#?}");
+    assert!(matches!(found, Planned::Plan { .. } | Planned::Refused(_)));
     // Far above what it takes, far below what a loop over loops would.
-    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
 }

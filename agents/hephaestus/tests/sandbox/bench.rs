@@ -79,13 +79,16 @@ impl Bench {
     }
 }
 
+/// Hears of a program before it may act.
+type Started = dyn FnMut(&Process) -> Result<(), ToolError>;
+
 pub(crate) struct Settings {
     pub(crate) cwd: String,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) limits: Limits,
     pub(crate) level: SandboxLevel,
     pub(crate) cancel: Cancel,
-    pub(crate) started: Box<dyn FnMut(&Process) -> Result<(), ToolError>>,
+    pub(crate) started: Box<Started>,
 }
 
 impl Default for Settings {

@@ -87,10 +87,8 @@ pub(crate) fn errors_say_what_is_wrong() {
     let bench = Bench::new();
     bench.put("plain", "no program");
     bench.put("noline", "echo hi\n");
-    for name in ["noline"] {
-        let path = bench.work().join(name);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    let path = bench.work().join("noline");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     let code = |argv: &[&str]| match bench.try_run(argv, |_| {}) {
         Ok(_) => panic!("{argv:?} ran"),
         Err(error) => ToolError::from(error).code,
@@ -204,7 +202,7 @@ pub(crate) fn what_dead_processes_left_is_swept() {
     for folder in [&mine, &dead, &scratch.join("other")] {
         fs::create_dir_all(folder.join("work/work")).unwrap();
     }
-    fs::set_permissions(dead.join("work/work"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dead.join("work/work"), fs::Permissions::from_mode(0o000)).unwrap();
     let _ = Sandbox::new("/x".into(), scratch.clone(), Vec::new(), Host::default());
     assert!(mine.exists() && !dead.exists() && scratch.join("other").exists());
 }
