@@ -97,6 +97,30 @@ impl Desk {
     }
 }
 
+/// Each wish on a fresh copy of the folder, twice. The second run finds its own
+/// results there, changes nothing and answers the same.
+#[track_caller]
+pub fn twice(folder: &str, wishes: &[&str], verify: &dyn Fn(&Desk, &Report)) {
+    for words in wishes {
+        // Shown when the rest fails.
+        println!("wish: {words}");
+        let desk = Desk::new(folder);
+        let first = desk.done(words);
+        verify(&desk, &first);
+        println!("once more");
+        let second = desk.done(words);
+        verify(&desk, &second);
+        assert_eq!(second.files, [], "{words:?} changed files once more");
+        assert_eq!(second.answer, first.answer, "{words:?} answered otherwise");
+    }
+}
+
+/// A file of the workspace as JSON.
+#[track_caller]
+pub fn json(desk: &Desk, path: &str) -> serde_json::Value {
+    serde_json::from_str(&desk.text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 /// Every path that a report says something happened to.
 pub fn named(report: &Report) -> Vec<String> {
     let both = |file: &charter::report::FileLine| {

@@ -117,7 +117,9 @@ fn a_file_of_two_gigabytes_costs_no_memory() {
     wish("convert big.json to yaml").says(1, &["2147483648 bytes", "split the file"]);
     wish("count the words in big.json").says(0, &[]);
     shell.step("search", &json!({"files": "**/*", "text": "hello"})).says(0, &["done"]);
-    shell.step("read", &json!({"path": "big.json"})).says(1, &["2147483648 bytes", "split the file"]);
+    shell
+        .step("read", &json!({"path": "big.json"}))
+        .says(1, &["2147483648 bytes", "split the file"]);
     let packed = json!({"files": "big.json", "to": "big.zip"});
     shell.step("pack", &packed).says(0, &["created  big.zip"]);
     wish("move big.json to attic").says(0, &["attic/big.json"]);

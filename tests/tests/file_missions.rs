@@ -27,6 +27,8 @@ fn fates(report: &Report) -> Vec<String> {
 #[track_caller]
 fn check(folder: &str, wishes: &[&str], wanted: &[&str], verify: &dyn Fn(&Desk, &Report)) {
     for words in wishes {
+        // Shown when the rest fails.
+        println!("wish: {words}");
         let desk = Desk::new(folder);
         let report = desk.done(words);
         assert_eq!(fates(&report), wanted, "{words:?}");

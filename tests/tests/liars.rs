@@ -215,6 +215,22 @@ const NOT_REFUTED: [(&str, Lie, MissionState); 3] = [
     ("run", Lie::Stale, MissionState::Done),
 ];
 
+/// Lies that are none in these missions: what is told is what an honest tool
+/// tells. A tool that deletes or moves tells names alone, last week's names are
+/// this week's, and of one number no row can be dropped.
+const SAME: [(&str, &str, Lie); 10] = [
+    ("delete-files", "delete", Lie::Empty),
+    ("delete-files", "delete", Lie::Stale),
+    ("delete-files", "delete", Lie::Dropped),
+    ("move-files", "move", Lie::Empty),
+    ("move-files", "move", Lie::Stale),
+    ("move-files", "move", Lie::Dropped),
+    ("replace-text", "table", Lie::Stale),
+    ("run-tests", "project", Lie::Stale),
+    ("table-average", "table", Lie::Dropped),
+    ("table-count", "table", Lie::Dropped),
+];
+
 impl Case {
     /// The folder, as it is or as it was last week, with these tools.
     fn desk(
@@ -273,8 +289,15 @@ impl Case {
                     ));
                 }
             }
-            eprintln!("MATRIX {} {tool} {effective:?}", self.playbook);
-            assert!(effective.contains(&Lie::Nothing), "{}: {tool} never lied", self.playbook);
+            for lie in Lie::ALL {
+                let same = SAME.contains(&(self.playbook, &tool, lie));
+                assert!(
+                    same || effective.contains(&lie),
+                    "{} ({:?}): {tool} was to lie ({lie:?}) and told the truth",
+                    self.playbook,
+                    self.words
+                );
+            }
         }
         through
     }

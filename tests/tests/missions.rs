@@ -3,32 +3,9 @@
 //! second time in the same folder, and every time the folder may differ only in
 //! the files that the report names.
 
-use alma_tests::desk::Desk;
-use alma_tests::markdown::{columns, csv, entries};
+use alma_tests::desk::{Desk, json, twice};
+use alma_tests::markdown::{columns, entries};
 use alma_tests::rig::Ended;
-use charter::report::Report;
-use serde_json::Value;
-
-type Verify<'v> = &'v dyn Fn(&Desk, &Report);
-
-/// Each wish on a fresh copy of the folder, twice. The second run finds its own
-/// results there, changes nothing and answers the same.
-#[track_caller]
-fn check(folder: &str, wishes: &[&str], verify: Verify<'_>) {
-    for words in wishes {
-        let desk = Desk::new(folder);
-        let first = desk.done(words);
-        verify(&desk, &first);
-        let second = desk.done(words);
-        verify(&desk, &second);
-        assert_eq!(second.files, [], "{words:?} changed files once more");
-        assert_eq!(second.answer, first.answer, "{words:?} answered otherwise");
-    }
-}
-
-fn json(desk: &Desk, path: &str) -> Value {
-    serde_json::from_str(&desk.text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 const HOUSEHOLD_TASKS: [&str; 7] = [
     "Jonas: measure the wall for the new shelves (notes/2026-01-11 family meeting.md:11)",
@@ -50,7 +27,7 @@ fn open_action_items_by_person() {
         assert_eq!(found.len(), 8);
         assert!(found.iter().any(|entry| entry.contains("(notes/kitchen renovation.txt:8)")));
     };
-    check(
+    twice(
         "household",
         &[
             "collect the open action items from notes grouped by person",
@@ -59,12 +36,12 @@ fn open_action_items_by_person() {
         ],
         &|_, report| is_all(&report.answer),
     );
-    check(
+    twice(
         "household",
         &["list every unfinished to-do by owner and save it to todo.md"],
         &|desk, _| is_all(&desk.text("todo.md")),
     );
-    check(
+    twice(
         "verein",
         &[
             "Stelle die offenen Aufgaben aus den Protokollen je Person zusammen und schreibe sie nach aufgaben.md",
@@ -84,157 +61,6 @@ fn open_action_items_by_person() {
     );
 }
 
-/// Every cell of a CSV stands in the JSON made from it, as text or as the number
-/// that the text is.
-fn same_cells(records: &Value, csv: &[Vec<String>]) {
-    let (header, rows) = csv.split_first().unwrap();
-    let records = records.as_array().unwrap();
-    assert_eq!(records.len(), rows.len());
-    for (record, row) in records.iter().zip(rows) {
-        assert_eq!(record.as_object().unwrap().len(), header.len());
-        for (name, cell) in header.iter().zip(row) {
-            let same = match &record[name] {
-                Value::String(text) => text == cell,
-                Value::Number(number) => cell.parse::<f64>().ok() == number.as_f64(),
-                Value::Null => cell.is_empty(),
-                _ => false,
-            };
-            assert!(same, "{name}: {cell:?} became {}", record[name]);
-        }
-    }
-}
-
-const BY_CATEGORY: [&str; 9] = [
-    "groceries 7 416.05",
-    "health 2 47.95",
-    "household 1 649",
-    "housing 3 3450",
-    "leisure 3 128.3",
-    "refund 1 -40",
-    "repairs 2 305.5",
-    "transport 3 138",
-    "travel 2 712.8",
-];
-const NACH_KATEGORIE: [&str; 5] =
-    ["Büro 3 49", "Fest 2 630", "Geräte 3 1403.3", "Strom 1 203.17", "Versicherung 1 312.4"];
-
-#[test]
-fn a_table_to_json_with_totals_per_group() {
-    check(
-        "household",
-        &[
-            "convert expenses.csv to json and total per category",
-            "wandle expenses.csv in json um und summiere je category",
-        ],
-        &|desk, report| {
-            same_cells(&json(desk, "expenses.json"), &csv(&desk.text("expenses.csv"), ','));
-            assert_eq!(columns(&report.answer, &[0, 1, 2]), BY_CATEGORY);
-            assert!(report.answer.contains("5807.60"), "{}", report.answer);
-        },
-    );
-    check(
-        "verein",
-        &["wandle Ausgaben.csv in json um und summiere Betrag je Kategorie"],
-        &|desk, report| {
-            same_cells(&json(desk, "Ausgaben.json"), &csv(&desk.text("Ausgaben.csv"), ';'));
-            assert_eq!(columns(&report.answer, &[0, 1, 2]), NACH_KATEGORIE);
-            assert!(report.answer.contains("2597.87"), "{}", report.answer);
-        },
-    );
-}
-
-#[test]
-fn totals_by_condition_and_per_group() {
-    check(
-        "household",
-        &[
-            "what is the total for travel in expenses.csv",
-            "total the amount in expenses.csv where category is travel",
-            "summiere amount in expenses.csv wo category travel ist",
-        ],
-        &|_, report| assert!(report.answer.contains("712.80"), "{}", report.answer),
-    );
-    check(
-        "verein",
-        &[
-            "summiere Betrag in Ausgaben.csv je Kategorie",
-            "somme de Betrag par Kategorie dans Ausgaben.csv",
-        ],
-        &|_, report| {
-            assert_eq!(columns(&report.answer, &[0, 1, 2]), NACH_KATEGORIE);
-            assert!(report.answer.contains("2597.87"), "{}", report.answer);
-        },
-    );
-}
-
-#[test]
-fn rows_that_meet_a_condition() {
-    let over = [
-        "2026-01-05",
-        "2026-01-08",
-        "2026-02-01",
-        "2026-02-02",
-        "2026-02-18",
-        "2026-02-27",
-        "2026-03-02",
-    ];
-    check("household", &["show all rows of expenses.csv with amount over 200"], &|_, report| {
-        assert_eq!(columns(&report.answer, &[0]), over)
-    });
-    check("household", &["export the expenses over 200 to big.csv"], &|desk, _| {
-        let rows = csv(&desk.text("big.csv"), ',');
-        let days: Vec<&str> = rows.iter().skip(1).map(|row| row[0].as_str()).collect();
-        assert_eq!(days, over);
-        assert_eq!(
-            rows[2],
-            ["2026-01-08", "repairs", "Pipes & Sons", "210.5", "Jonas", "leak, first visit"]
-        );
-    });
-    check("verein", &["zeige alle Zeilen aus Ausgaben.csv mit Bezahlt = nein"], &|_, report| {
-        let unpaid = [
-            "Gemeinde 150,00",
-            "Werkstatt Behn 64,80",
-            "Zelte; Bänke GmbH 480,00",
-            "Papierhaus 8,05",
-        ];
-        assert_eq!(columns(&report.answer, &[2, 3]), unpaid);
-    });
-}
-
-#[test]
-fn averages_counts_and_order() {
-    check(
-        "webshop",
-        &[
-            "average total per country in data/orders.csv",
-            "moyenne de total par country dans data/orders.csv",
-        ],
-        &|_, report| {
-            let means = ["AT 36.75", "DE 416.67", "FR 61.25", "NL 15.25"];
-            assert_eq!(columns(&report.answer, &[0, 2]), means);
-        },
-    );
-    check("webshop", &["how many rows of data/orders.csv per status"], &|_, report| {
-        let counts = ["cancelled 1", "open 3", "paid 2", "shipped 3"];
-        assert_eq!(columns(&report.answer, &[0, 1]), counts);
-    });
-    check("verein", &["zähle die Mitglieder nach Ort"], &|_, report| {
-        assert_eq!(columns(&report.answer, &[0, 1]), ["Adendorf 2", "Bardowick 1", "Lüneburg 3"]);
-    });
-    let amounts = |text: &str| -> Vec<f64> {
-        columns(text, &[3]).iter().map(|cell| cell.parse().unwrap()).collect()
-    };
-    check("household", &["sort expenses.csv by amount, largest first"], &|_, report| {
-        let found = amounts(&report.answer);
-        assert_eq!((found.len(), found[0], found[23]), (24, 1150.0, -40.0));
-        assert!(found.is_sorted_by(|a, b| a >= b), "{found:?}");
-    });
-    check("household", &["ordena expenses.csv por amount"], &|_, report| {
-        let found = amounts(&report.answer);
-        assert!(found.len() == 24 && found.is_sorted(), "{found:?}");
-    });
-}
-
 #[test]
 fn files_with_the_same_content() {
     let groups = [
@@ -242,13 +68,13 @@ fn files_with_the_same_content() {
         "3 27 downloads/IMG_0412.jpg, photos/IMG_0412 (1).jpg, photos/IMG_0412.jpg",
     ];
     let wishes = ["find duplicate files", "trouve les fichiers en double"];
-    check("household", &wishes, &|_, report| {
+    twice("household", &wishes, &|_, report| {
         assert_eq!(columns(&report.answer, &[0, 1, 2]), groups);
     });
-    check("household", &["find duplicate files and write the list to dup.md"], &|desk, _| {
+    twice("household", &["find duplicate files and write the list to dup.md"], &|desk, _| {
         assert_eq!(columns(&desk.text("dup.md"), &[0, 1, 2]), groups);
     });
-    check("verein", &["finde doppelte Dateien"], &|_, report| {
+    twice("verein", &["finde doppelte Dateien"], &|_, report| {
         let group = "2 26 Fotos/Sommerfest 2025 Kopie.jpg, Fotos/Sommerfest 2025.jpg";
         assert_eq!(columns(&report.answer, &[0, 1, 2]), [group]);
     });
@@ -257,7 +83,7 @@ fn files_with_the_same_content() {
 #[test]
 fn lines_of_code_and_words() {
     let wishes = ["count the lines of code per language", "zähle die Codezeilen je Sprache"];
-    check("webshop", &wishes, &|_, report| {
+    twice("webshop", &wishes, &|_, report| {
         // Language, files, lines, code, comments, blank.
         let lines =
             ["Python 6 89 59 4 26", "JavaScript 1 9 5 3 1", "SQL 1 6 5 1 0", "CSS 1 5 4 1 0"];
@@ -267,12 +93,12 @@ fn lines_of_code_and_words() {
         });
         assert_eq!(found, lines, "{}", report.answer);
     });
-    check("household", &["count the words in each note"], &|_, report| {
+    twice("household", &["count the words in each note"], &|_, report| {
         assert!(report.answer.contains("348 words in 10 files"), "{}", report.answer);
         let travel: Vec<String> = columns(&report.answer, &[0, 1, 2]);
         assert!(travel.contains(&"notes/travel.md 56 16".to_owned()), "{travel:?}");
     });
-    check("verein", &["zähle die Wörter in Protokolle"], &|_, report| {
+    twice("verein", &["zähle die Wörter in Protokolle"], &|_, report| {
         let words = [
             "Protokolle/2026-01-15 Vorstandssitzung.md 68",
             "Protokolle/2026-02-19 Vorstandssitzung.md 55",
@@ -286,7 +112,7 @@ fn lines_of_code_and_words() {
 #[test]
 fn links_and_the_broken_ones() {
     let wishes = ["list all links in notes", "liste alle Links in notes auf"];
-    check("household", &wishes, &|_, report| {
+    twice("household", &wishes, &|_, report| {
         let targets = [
             "18 travel.md",
             "18 https://ferry.example/booking",
@@ -300,7 +126,7 @@ fn links_and_the_broken_ones() {
         assert_eq!(columns(&report.answer, &[1, 3]), targets);
     });
     let wishes = ["which relative links are broken", "welche relativen Links sind kaputt"];
-    check("webshop", &wishes, &|_, report| {
+    twice("webshop", &wishes, &|_, report| {
         let broken = [
             "README.md 4 docs/api.md",
             "README.md 10 docs/deploy.md",
@@ -308,7 +134,7 @@ fn links_and_the_broken_ones() {
         ];
         assert_eq!(columns(&report.answer, &[0, 1, 3]), broken);
     });
-    check("verein", &["quels liens relatifs sont cassés"], &|_, report| {
+    twice("verein", &["quels liens relatifs sont cassés"], &|_, report| {
         let broken = [
             "Protokolle/2026-01-15 Vorstandssitzung.md 15 Haushalt 2026.md",
             "Satzung.md 13 Beitragsordnung.pdf",
@@ -323,7 +149,7 @@ fn two_files_compared() {
         "compare config/dev.yaml with config/prod.yaml",
         "compara config/dev.yaml con config/prod.yaml",
     ];
-    check("webshop", &wishes, &|_, report| {
+    twice("webshop", &wishes, &|_, report| {
         let mut found = columns(&report.answer, &[0, 1, 2, 3]);
         found.sort();
         let rows = [
@@ -337,7 +163,7 @@ fn two_files_compared() {
         ];
         assert_eq!(found, rows);
     });
-    check(
+    twice(
         "verein",
         &["vergleiche Technik/heizung-alt.ini mit Technik/heizung.ini"],
         &|_, report| {
@@ -357,7 +183,7 @@ fn comments_of_a_kind() {
         "collect all TODO comments with file and line number",
         "sammle alle TODO-Kommentare mit Datei und Zeile",
     ];
-    check("webshop", &wishes, &|_, report| {
+    twice("webshop", &wishes, &|_, report| {
         let todos = [
             "TODO shop/prices.py 6",
             "TODO shop/prices.py 22",
@@ -366,7 +192,7 @@ fn comments_of_a_kind() {
         ];
         assert_eq!(columns(&report.answer, &[0, 1, 2]), todos);
     });
-    check("webshop", &["list every FIXME in the code"], &|_, report| {
+    twice("webshop", &["list every FIXME in the code"], &|_, report| {
         assert_eq!(
             columns(&report.answer, &[1, 2]),
             ["shop/prices.py 14", "shop/static/cart.js 3"]
@@ -380,7 +206,7 @@ fn where_something_is_mentioned() {
     let places = |text: &str| -> Vec<String> {
         entries(text).iter().map(|e| e.split(": ").nth(1).unwrap().to_owned()).collect()
     };
-    check("household", &["find where dishwasher is mentioned and quote it"], &|_, report| {
+    twice("household", &["find where dishwasher is mentioned and quote it"], &|_, report| {
         let lines = [
             "expenses.csv:19",
             "notes/2026-02-15 family meeting.md:5",
@@ -395,7 +221,7 @@ fn where_something_is_mentioned() {
                 .contains("The dishwasher broke on 2026-02-12. The new one comes on 2026-02-27.")
         );
     });
-    check("verein", &["wo wird Sommerfest erwähnt"], &|_, report| {
+    twice("verein", &["wo wird Sommerfest erwähnt"], &|_, report| {
         let lines = [
             "Mail/2026-02-20 Bläsergruppe.eml:5",
             "Mail/2026-02-20 Bläsergruppe.eml:8",
@@ -436,7 +262,7 @@ fn timeline(desk: &Desk, wanted: &[&str]) {
 fn dates_and_a_timeline_from_them() {
     let wishes =
         ["collect the dates from notes and make a timeline", "mach eine Zeitleiste aus notes"];
-    check("household", &wishes, &|desk, _| {
+    twice("household", &wishes, &|desk, _| {
         let kitchen = |day: &str, line: u32| format!("{day} notes/kitchen renovation.txt:{line}");
         let wanted = [
             kitchen("2025-11-03", 3),
@@ -459,7 +285,7 @@ fn dates_and_a_timeline_from_them() {
         ];
         timeline(desk, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
     });
-    check("verein", &["erstelle eine Zeitleiste aus Protokolle"], &|desk, _| {
+    twice("verein", &["erstelle eine Zeitleiste aus Protokolle"], &|desk, _| {
         timeline(
             desk,
             &[

@@ -1,6 +1,8 @@
 //! Every example of every shipped playbook, in every language, its markers filled
 //! with samples, comes out as its own playbook.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::{planned, specs, survey};

@@ -2,6 +2,8 @@
 //! come out as its playbook with its slots, or be refused. The format of the
 //! corpora is described in `playbooks/README.md`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use charter::survey::Survey;

@@ -1,6 +1,8 @@
 //! Every shipped playbook is sound against the tools, for each combination of its
 //! optional slots.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::specs;

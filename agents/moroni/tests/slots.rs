@@ -1,5 +1,7 @@
 //! What each type of slot takes from words.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::{planned, specs, survey};

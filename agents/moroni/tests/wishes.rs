@@ -1,5 +1,7 @@
 //! Whole wishes: parts that can be met, parts that cannot, and none at all.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use charter::reference;

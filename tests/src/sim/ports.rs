@@ -312,7 +312,7 @@ impl Tools for FaultyTools {
         let after = charter::effect::targets_digest(&proposed.expected()).ok();
         self.witness(|row| row.after.is_some() && row.after == after).await;
         let expected = proposed.expected();
-        if self.world.apply(&proposed.change, &proposed.before, &expected).is_err() {
+        if !self.world.apply(&proposed.change, &proposed.before, &expected) {
             return Err(ToolError::new(ErrorCode::ChangedSince, "simulated"));
         }
         match fault {

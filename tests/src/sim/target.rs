@@ -83,14 +83,14 @@ impl World {
     }
 
     /// Carries out a change, unless a target no longer holds what it held. What
-    /// already is as it shall be counts as done.
-    pub fn apply(&self, change: &Change, before: &[Target], after: &[Target]) -> Result<(), ()> {
+    /// already is as it shall be counts as done. Tells whether it is done.
+    pub fn apply(&self, change: &Change, before: &[Target], after: &[Target]) -> bool {
         let now: Vec<Target> = change.paths().into_iter().map(|path| self.look(path)).collect();
         if now == after {
-            return Ok(());
+            return true;
         }
         if now != before {
-            return Err(());
+            return false;
         }
         let mut state = self.lock();
         match change {
@@ -107,6 +107,6 @@ impl World {
             }
             Change::Folder { .. } => {}
         }
-        Ok(())
+        true
     }
 }

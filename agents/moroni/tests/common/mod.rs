@@ -1,5 +1,6 @@
 //! What the tests of plans share: tools, workspaces, a way to plan.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 // Each test takes what it needs.
 #![allow(dead_code)]
 
