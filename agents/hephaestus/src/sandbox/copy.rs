@@ -152,7 +152,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("work/work");
         fs::create_dir_all(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
         remove_tree(&root.path().join("work"));
         assert!(!root.path().join("work").exists());
     }
