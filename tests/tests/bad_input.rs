@@ -1,7 +1,7 @@
 //! Bad input, through the real binary: each gets the exit code that is promised
 //! and words that say what happened, why, and what to do. Nothing is lost.
 
-use alma_tests::shell::{Out, Shell};
+use alma_tests::shell::{Out, Shell, ended};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -110,7 +110,7 @@ fn a_file_of_two_gigabytes_costs_no_memory() {
         let script = format!(
             "ulimit -v 1500000; exec \"$ALMA\" mission run --again --approve-plan \"{words}\""
         );
-        alma_tests::shell::ended(shell.script(&script).spawn().unwrap())
+        ended(shell.script(&script).spawn().unwrap())
     };
     wish("list the largest files").says(0, &["2147483648"]);
     wish("find duplicate files").says(0, &["2 files compared"]);
@@ -120,8 +120,6 @@ fn a_file_of_two_gigabytes_costs_no_memory() {
     shell
         .step("read", &json!({"path": "big.json"}))
         .says(1, &["2147483648 bytes", "split the file"]);
-    let packed = json!({"files": "big.json", "to": "big.zip"});
-    shell.step("pack", &packed).says(0, &["created  big.zip"]);
     wish("move big.json to attic").says(0, &["attic/big.json"]);
     wish("delete attic/big.json").says(0, &["Files deleted: 1"]);
     assert!(
@@ -157,12 +155,10 @@ fn without_permission() {
         .says(1, &["words.md", "Permission denied"]);
     shell.nobody(&["--json", "audit", "verify"]).says(0, &["\"intact\": true"]);
     // A data folder of somebody else, and a place where none can be made.
-    std::fs::create_dir(shell.beside("root")).unwrap();
-    for home in ["root", "root/mine"] {
-        let mut command = shell
-            .script("exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$ALMA\" doctor");
-        command.env("ALMA_HOME", shell.beside(home));
-        alma_tests::shell::ended(command.spawn().unwrap()).says(1, &["data folder", home]);
+    for home in ["/usr", "/usr/alma-home"] {
+        let mut command = shell.as_nobody(&["doctor"]);
+        command.env("ALMA_HOME", home);
+        ended(command.spawn().unwrap()).says(1, &["data folder", home]);
     }
 }
 
@@ -253,7 +249,7 @@ fn hostile_names() {
     std::fs::create_dir(&odd).unwrap();
     let mut command = shell.command(&["mission", "run", "count the words"]);
     command.current_dir(odd);
-    alma_tests::shell::ended(command.spawn().unwrap()).says(2, &["UTF-8", "rename the folder"]);
+    ended(command.spawn().unwrap()).says(2, &["UTF-8", "rename the folder"]);
     shell
         .run(&["mission", "run", "-w", "/nonexistent", "count the words"])
         .says(2, &["/nonexistent", "--workspace"]);

@@ -168,8 +168,8 @@ fn a_damaged_key_is_told() {
 }
 
 fn interrupt(process: &Child) {
-    let status = Command::new("kill").args(["-INT", &process.id().to_string()]).status();
-    assert!(status.unwrap().success());
+    let kill = format!("kill -INT {}", process.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
 /// A mission that works for half a minute, once its program runs.
@@ -191,17 +191,19 @@ fn long_mission(shell: &Shell) -> Child {
 
 /// Whether a process has `sleep` among those it started.
 fn sleeps(process: u32) -> bool {
-    let tree = Command::new("ps").args(["-e", "-o", "pid=,ppid=,comm="]).output().unwrap();
-    let text = String::from_utf8_lossy(&tree.stdout).into_owned();
-    let rows: Vec<(u32, u32, &str)> = text
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?))
+    let rows: Vec<(u32, u32, bool)> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let stat = std::fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+            // Number, name in brackets, state, parent.
+            let (pid, rest) = stat.split_once(" (")?;
+            let (name, rest) = rest.rsplit_once(") ")?;
+            let parent = rest.split(' ').nth(1)?.parse().ok()?;
+            Some((pid.parse().ok()?, parent, name == "sleep"))
         })
         .collect();
     let parent = |pid| rows.iter().find(|row| row.0 == pid).map(|row| row.1);
-    rows.iter().filter(|row| row.2 == "sleep").any(|row| {
+    rows.iter().filter(|row| row.2).any(|row| {
         std::iter::successors(Some(row.0), |pid| parent(*pid)).take(20).any(|pid| pid == process)
     })
 }

@@ -218,7 +218,7 @@ const NOT_REFUTED: [(&str, Lie, MissionState); 3] = [
 /// Lies that are none in these missions: what is told is what an honest tool
 /// tells. A tool that deletes or moves tells names alone, last week's names are
 /// this week's, and of one number no row can be dropped.
-const SAME: [(&str, &str, Lie); 10] = [
+const SAME: [(&str, &str, Lie); 11] = [
     ("delete-files", "delete", Lie::Empty),
     ("delete-files", "delete", Lie::Stale),
     ("delete-files", "delete", Lie::Dropped),
@@ -229,6 +229,7 @@ const SAME: [(&str, &str, Lie); 10] = [
     ("run-tests", "project", Lie::Stale),
     ("table-average", "table", Lie::Dropped),
     ("table-count", "table", Lie::Dropped),
+    ("table-total", "table", Lie::Dropped),
 ];
 
 impl Case {

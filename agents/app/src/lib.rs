@@ -69,7 +69,11 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let config = config::load(&home, &environment, &cli.settings)?;
+    let mut settings = cli.settings.clone();
+    if let Command::Worker { concurrency: Some(steps) } = &cli.command {
+        settings.push(("worker.concurrency".to_owned(), steps.to_string()));
+    }
+    let config = config::load(&home, &environment, &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

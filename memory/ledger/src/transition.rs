@@ -25,6 +25,9 @@ const STREAM_BYTES_MAX: usize = 200;
 pub(crate) struct Decision {
     /// Steps that may be claimed now, and from when on.
     pub(crate) ready: Vec<(StepKey, Millis)>,
+    /// Steps that a child plan took away or made wait again: the queue need not
+    /// hear of them.
+    pub(crate) silenced: Vec<StepKey>,
     /// Steps whose lease is over.
     pub(crate) released: Vec<StepKey>,
     /// A mission ended: the chain is sealed with a checkpoint.
@@ -138,6 +141,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
     let fenced = transition.fence.as_ref().map(|fence| &fence.step);
     let mut decision = Decision {
         ready: Vec::new(),
+        silenced: Vec::new(),
         released: Vec::new(),
         seals: transition
             .events
@@ -158,6 +162,10 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         }
         if was.is_some() && was != is {
             decision.released.push(change.key.clone());
+        }
+        let blocked = |row: Option<&StepRow>| row.is_none_or(|row| row.state == StepState::Blocked);
+        if blocked(change.is) && !blocked(change.was) {
+            decision.silenced.push(change.key.clone());
         }
         let Some(row) = change.is else { continue };
         let rung =

@@ -174,6 +174,7 @@ impl State {
         }
         self.transitions.insert(id, (first, self.events.len() - 1));
         self.contents.extend(contents.into_iter().map(|content| (content.id.clone(), content)));
+        self.outbox.retain(|_, row| !decision.silenced.contains(&row.step));
         for (step, due_at) in &decision.ready {
             self.outbox_last += 1;
             let (id, tenant) = (self.outbox_last, tenant.clone());

@@ -9,6 +9,7 @@ use charter::check::{Subject, Verdict};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Read;
 
 pub(super) fn check(subject: &Subject, workspace: &Workspace) -> Vec<Verdict> {
     vec![verdict(
@@ -36,11 +37,13 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     let count = rows.len();
     let (mut files, mut lines) = (0_u64, 0_u64);
     for file in &walked.files {
+        if is_binary(workspace, &file.path)? {
+            continue;
+        }
         let bytes = workspace.read(&file.path, TEXT_MAX)?;
         let text = match bytes.as_slice() {
             [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
             [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-            all if all.iter().take(8_192).any(|byte| *byte == 0) => continue,
             all => String::from_utf8_lossy(all.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(all))
                 .into_owned(),
         };
@@ -77,6 +80,18 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     equal(&subject.output, "count", count)?;
     equal(&subject.output, "files", files)?;
     Ok(format!("read again: {lines} lines of {files} files, {count} fit"))
+}
+
+/// Whether the beginning of a file is no text: its size does not matter then.
+fn is_binary(workspace: &Workspace, path: &str) -> Result<bool, Finding> {
+    let mut head = Vec::with_capacity(8_192);
+    workspace
+        .open_file(path)?
+        .take(8_192)
+        .read_to_end(&mut head)
+        .map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))?;
+    let wide = head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]);
+    Ok(!wide && head.contains(&0))
 }
 
 /// Whether a line fits. A literal text is compared without the expression that

@@ -80,6 +80,7 @@ impl Fill<'_, '_> {
                     into.folders.push(folder.clone());
                     true
                 }
+                What::Files(_) if !into.is_empty() && self.is_verb(mention.from) => continue,
                 What::Files(extensions) => {
                     into.extensions.extend(extensions.iter().cloned());
                     true
@@ -111,6 +112,18 @@ impl Fill<'_, '_> {
             globs = self.without(globs, &left_out.globs(&[]));
         }
         Ok(Some(Value::from(globs)))
+    }
+
+    /// "and email them to Jonas": a word that also names files is a verb there.
+    fn is_verb(&self, i: usize) -> bool {
+        let sentence = self.sentence();
+        let joined = i
+            .checked_sub(1)
+            .is_some_and(|at| sentence.language.join.longest(&sentence.folded, at).is_some());
+        let stop = |word: &String| sentence.language.stop.contains(word);
+        joined
+            && sentence.folded.get(i + 1).is_some_and(stop)
+            && sentence.folded.get(i).is_some_and(|word| !word.ends_with('s'))
     }
 
     /// The piece after a word for "except".
@@ -225,10 +238,14 @@ impl Fill<'_, '_> {
     pub(super) fn leave_out_written(&mut self) {
         let playbook = self.playbook;
         let mut written: Vec<String> = Vec::new();
+        let mut made: Vec<String> = Vec::new();
         for (name, slot) in playbook.slots.iter() {
             let Some(path) = self.values.get(name).and_then(Value::as_str) else { continue };
             match slot.kind {
-                SlotType::NewFile => written.push(escape(path)),
+                SlotType::NewFile => {
+                    made.push(escape(path));
+                    written.push(escape(path));
+                }
                 SlotType::Folder => written.push(format!("{}/**", escape(path))),
                 _ => {}
             }
@@ -244,8 +261,14 @@ impl Fill<'_, '_> {
         }
         for (name, slot) in playbook.slots.iter().filter(|(_, s)| s.kind == SlotType::Files) {
             let Some(Value::Array(list)) = self.values.get(name) else { continue };
-            let globs: Vec<String> =
+            let mut globs: Vec<String> =
                 list.iter().filter_map(|glob| glob.as_str().map(str::to_owned)).collect();
+            // "make a timeline" does not mean the timeline.md of the last time.
+            let others = |glob: &String| !made.contains(glob);
+            if globs.iter().any(others) {
+                globs.retain(others);
+                self.values.insert(name.to_owned(), Value::from(globs.clone()));
+            }
             // A folder that is read from on purpose stays.
             let named =
                 written.iter().filter(|path| !globs.contains(path)).cloned().collect::<Vec<_>>();

@@ -301,10 +301,10 @@ impl Stage {
 
     /// Starts a worker. It may not have begun yet.
     pub fn worker(&self, concurrency: Option<u32>) -> Result<Worker, BenchError> {
-        let setting = concurrency.map(|n| format!("worker.concurrency={n}"));
+        let concurrency = concurrency.map(|n| n.to_string());
         let mut arguments = vec!["worker", "--json"];
-        if let Some(setting) = &setting {
-            arguments.extend(["--set", setting]);
+        if let Some(concurrency) = &concurrency {
+            arguments.extend(["--concurrency", concurrency]);
         }
         Worker::start(&mut self.command(&arguments))
     }

@@ -13,8 +13,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Longest time between two kills, in milliseconds.
+/// Longest time between two kills, in milliseconds: of most, and of those that
+/// shall hit a worker while it starts.
 const MOMENT_MS: u64 = 240;
+const EARLY_MS: u64 = 50;
+/// One kill of so many is early.
+const EARLY_IN: u64 = 4;
 /// Pause between two looks at missions that end by themselves.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the last mission may take once nobody is killed any more.
@@ -104,7 +108,8 @@ impl<'s, F: Field> Killing<'s, F> {
     /// answers what is asked, and starts another in its place.
     pub fn kill(&mut self) -> Result<Option<Phase>, BenchError> {
         let mut mission = self.mission()?;
-        let moment = Duration::from_millis(self.seed.below(MOMENT_MS));
+        let longest = if self.seed.below(EARLY_IN) == 0 { EARLY_MS } else { MOMENT_MS };
+        let moment = Duration::from_millis(self.seed.below(longest));
         let at = usize::from(self.seed.below(2) == 1);
         let [first, second] = &mut self.workers;
         let (victim, other) = if at == 0 { (first, second) } else { (second, first) };

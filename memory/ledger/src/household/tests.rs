@@ -1,3 +1,5 @@
+//! The household, tried with two processes and with broken ones.
+
 use super::lock::OwnerLock;
 use super::testing::{Tally, fence, transition};
 use super::wire::{Call, Hello, Message, Welcome};

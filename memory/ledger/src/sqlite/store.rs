@@ -226,6 +226,13 @@ async fn write(
     )
     .await?;
     take(conn, transition).await?;
+    of_steps(
+        conn,
+        "DELETE FROM outbox WHERE (mission, n, item) IN \
+         (SELECT value->>0, value->>1, value->>2 FROM json_each(?1))",
+        decision.silenced.iter(),
+    )
+    .await?;
     ring(conn, &transition.tenant, &decision.ready).await
 }
 
