@@ -226,7 +226,7 @@ async fn write(
     )
     .await?;
     take(conn, transition).await?;
-    of_steps(
+    delete(
         conn,
         "DELETE FROM outbox WHERE (mission, n, item) IN \
          (SELECT value->>0, value->>1, value->>2 FROM json_each(?1))",
