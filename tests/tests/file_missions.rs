@@ -264,7 +264,7 @@ fn lists_headings_and_addresses() {
             ["1 1 Easter trip", "7 2 Ferry", "12 2 Flat"]
         );
     });
-    check("webshop", &["make a table of contents for docs"], &[], &|_, report| {
+    check("webshop", &["list the headings in docs"], &[], &|_, report| {
         let headings = [
             "docs/prices.md Prices",
             "docs/prices.md Rounding",
