@@ -80,6 +80,13 @@ impl Fill<'_, '_> {
                     into.folders.push(folder.clone());
                     true
                 }
+                // "e-mail addresses": a kind of which nothing is here, where something
+                // else can be meant.
+                What::Files(extensions)
+                    if slot.default.is_some() && !self.reading.names.any_extension(extensions) =>
+                {
+                    continue;
+                }
                 What::Files(_) if !into.is_empty() && self.is_verb(mention.from) => continue,
                 What::Files(extensions) => {
                     into.extensions.extend(extensions.iter().cloned());
