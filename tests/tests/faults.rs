@@ -1,6 +1,7 @@
 //! Planted bugs: each patch in `tests/faults` is applied to a scratch copy of the
 //! project, and there the simulation must fail. A test that passes with the bug in
-//! place proves nothing. Run by `tests/run --all`.
+//! place proves nothing. Run by `tests/soak`: it builds the
+//! project anew for each bug.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -78,6 +78,9 @@ pub enum BenchError {
     /// What was found contradicts what was asked for.
     #[error("{0}")]
     Wrong(String),
+    /// It was asked for something that cannot be measured.
+    #[error("{0}")]
+    Usage(String),
     /// A person wants to stop.
     #[error("stopped; nothing was left behind")]
     Stopped,

@@ -25,7 +25,7 @@ pub(super) fn run(
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
     if !(1..=STEPS_MAX).contains(&steps) {
-        return Err(BenchError::Wrong(format!("--steps: expected 1 to {STEPS_MAX}")));
+        return Err(BenchError::Usage(format!("--steps: expected 1 to {STEPS_MAX}")));
     }
     let mut worker = stage.worker(None)?;
     let durability = worker.durability()?;

@@ -53,6 +53,7 @@ pub fn run(command: &BenchCommand, screen: &Screen) -> Exit {
         Err(error) => {
             let exit = match error {
                 BenchError::Stopped => Exit::Cancelled,
+                BenchError::Usage(_) => Exit::Usage,
                 _ => Exit::Failed,
             };
             if screen.json {

@@ -27,7 +27,7 @@ pub(super) fn run(
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
     if !(1..=WORKERS_MAX).contains(&workers) {
-        return Err(BenchError::Wrong(format!("--workers: expected 1 to {WORKERS_MAX}")));
+        return Err(BenchError::Usage(format!("--workers: expected 1 to {WORKERS_MAX}")));
     }
     let jobs = jobs.max(1);
     let settings = stage.json(&["config", "show"])?;

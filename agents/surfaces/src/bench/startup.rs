@@ -124,7 +124,7 @@ fn fill(
     let each = u32::try_from(stage.record(&first)?.len()).unwrap_or(u32::MAX).max(1);
     let wanted = missions.max(events.div_ceil(each));
     if wanted > missions.saturating_add(EXTRA_MAX) {
-        return Err(BenchError::Wrong(format!(
+        return Err(BenchError::Usage(format!(
             "{events} events would take {wanted} missions; ask for fewer"
         )));
     }
