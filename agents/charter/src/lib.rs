@@ -12,7 +12,7 @@
 //! | human text, kept apart from the record of it | [`content`] |
 //! | trust and sensitivity of a datum | [`label`] |
 //! | what a mission may spend | [`budget`] |
-//! | plans and their steps | [`plan`], [`reference`] |
+//! | plans and their steps | [`plan`], [`mod@reference`] |
 //! | what a tool is, and what it proposes to change | [`tool`], [`effect`] |
 //! | checks and their verdicts | [`check`] |
 //! | what is asked of a person | [`approval`] |
