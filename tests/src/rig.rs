@@ -100,10 +100,6 @@ impl Installation for Nowhere {
         Ok(&SHIPPED)
     }
 
-    fn is_owner(&self) -> bool {
-        true
-    }
-
     async fn audit(&self) -> Result<AuditReport, Error> {
         Err(Error::Usage("a rig has no ledger on disk".into()))
     }

@@ -37,8 +37,6 @@ pub struct Alma {
 pub trait Installation: Send + Sync {
     /// The playbooks, read when they are first needed.
     fn playbooks(&self) -> Result<&Library, Error>;
-    /// Whether this process holds the data folder.
-    fn is_owner(&self) -> bool;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.
     async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
     /// What is in order on this machine and what is not.

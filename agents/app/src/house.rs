@@ -105,7 +105,6 @@ impl House {
         };
         let installation = Here {
             home: home.to_owned(),
-            household: Arc::clone(&household),
             durability: Arc::clone(&durability),
             sandbox,
             tools,
@@ -330,7 +329,6 @@ fn start_workers(
 /// What operations may ask of this process.
 struct Here {
     home: PathBuf,
-    household: Arc<Household>,
     durability: Arc<OnceLock<Durability>>,
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
@@ -349,10 +347,6 @@ impl Installation for Here {
             operation: "keep the playbooks".to_owned(),
             cause: "they are gone".to_owned(),
         })
-    }
-
-    fn is_owner(&self) -> bool {
-        self.household.role() == Role::Owner
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {

@@ -33,7 +33,6 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     let screen = Screen {
         json: cli.json,
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
-        color: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     if let Command::Bench { command } = &cli.command {
         let exit = surfaces::bench::run(command, &screen);

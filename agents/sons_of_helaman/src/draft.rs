@@ -74,11 +74,6 @@ impl<'p> Draft<'p> {
         Ok(reference)
     }
 
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
     /// The transition, named and dated.
     pub fn transition(self, fence: Option<Fence>, lease: LeaseChange) -> Transition {
         let at = self.ports.clock.now();

@@ -11,9 +11,7 @@ use charter::content::ContentError;
 use charter::digest::DigestError;
 use charter::event::{DeathCause, Event};
 use charter::ids::{StepKey, TenantId, WorkerId};
-use charter::ports::{
-    Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Query, Tools,
-};
+use charter::ports::{Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Tools};
 use charter::rows::{MissionRow, StepRow};
 use charter::tool::{ErrorCode, Process, ToolError};
 use moroni::machine::ring::{Ring, Work, on_ring};
@@ -203,11 +201,5 @@ impl Worker {
         draft.event(Event::MissionStopped { mission: mission.id.clone(), limit, steps });
         commit(&self.ports, draft.transition(None, LeaseChange::Keep)).await?;
         Ok(Worked::Advanced)
-    }
-
-    /// Whether any step of this tenant is ready, for callers that drain.
-    pub async fn has_ready_steps(&self) -> Result<bool, LedgerError> {
-        let query = Query::ReadySteps { now: self.ports.clock.now(), limit: 1 };
-        Ok(!self.ports.ledger.steps(&self.settings.tenant, query).await?.is_empty())
     }
 }

@@ -55,8 +55,6 @@ pub struct Screen {
     pub json: bool,
     /// Whether a person sits in front of both input and output.
     pub interactive: bool,
-    /// Whether colours are welcome.
-    pub color: bool,
 }
 
 impl Screen {
