@@ -1,10 +1,11 @@
 //! The test harness: a whole Alma on a folder ([`rig`], [`desk`]), tools
-//! that lie ([`liar`]), the real
-//! binary on folders of its own ([`shell`]), and simulated ports with seeded
+//! that lie ([`liar`]), the real binary on folders of its own ([`shell`]), a dead
+//! worker whose words arrive late ([`late`]), and simulated ports with seeded
 //! faults ([`sim`]).
 
 pub mod counting;
 pub mod desk;
+pub mod late;
 pub mod liar;
 pub mod markdown;
 pub mod rig;

@@ -1,13 +1,27 @@
 //! Planted bugs: each patch in `tests/faults` is applied to a scratch copy of the
-//! project, and there the simulation must fail. A test that passes with the bug in
-//! place proves nothing. Run by `tests/soak`: it builds the
-//! project anew for each bug.
+//! project, and there both the simulation and the kills must fail, for that reason.
+//! A test that passes with the bug in place proves nothing. Run by `tests/soak`: it
+//! builds the project anew for each bug.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The planted bugs.
-const FAULTS: &[&str] = &["act-before-the-intent", "publish-before-commit", "skip-the-fence"];
+/// A planted bug, and how each test puts it.
+struct Fault {
+    patch: &'static str,
+    sim: &'static str,
+    kills: &'static str,
+}
+
+const FAULTS: &[Fault] = &[
+    Fault { patch: "act-before-the-intent", sim: "Unintended", kills: "happened 2 times" },
+    Fault {
+        patch: "publish-before-commit",
+        sim: "Premature",
+        kills: "it waits for the queue, but it cannot run yet",
+    },
+    Fault { patch: "skip-the-fence", sim: "seeds failed", kills: "was accepted while claim" },
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -57,23 +71,26 @@ fn cargo(copy: &Path, args: &[&str]) -> Command {
 }
 
 #[track_caller]
-fn caught(copy: &Path, test: &str, fault: &str) {
+fn caught(copy: &Path, test: &str, patch: &str, why: &str) {
     succeed(&mut cargo(copy, &["test", "-q", "-p", "alma-tests", "--test", test, "--no-run"]));
     let output = run(&mut cargo(copy, &["test", "-q", "-p", "alma-tests", "--test", test]));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success(), "{test} did not catch {fault}: {said}");
-    assert!(said.contains("panicked"), "{test} failed for another reason: {said}");
+    assert!(!output.status.success(), "{test} did not catch {patch}: {said}");
+    assert!(said.contains(why), "{test} failed for another reason than {patch}: {said}");
+    println!("{test} caught {patch}");
 }
 
 #[test]
-fn every_planted_bug_is_caught() {
-    let files: Vec<String> = std::fs::read_dir(root().join("tests/faults"))
+fn every_planted_bug_is_caught_by_the_simulation_and_by_the_kills() {
+    let mut files: Vec<String> = std::fs::read_dir(root().join("tests/faults"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(files.len(), FAULTS.len(), "each patch is tested: {files:?}");
+    files.sort();
+    assert_eq!(files, FAULTS.iter().map(|fault| fault.patch).collect::<Vec<_>>());
     for fault in FAULTS {
-        let copy = scratch(fault);
-        caught(copy.path(), "sim", fault);
+        let copy = scratch(fault.patch);
+        caught(copy.path(), "sim", fault.patch, fault.sim);
+        caught(copy.path(), "kills", fault.patch, fault.kills);
     }
 }

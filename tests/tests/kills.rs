@@ -4,6 +4,7 @@
 //! neither. Run by `tests/run --all`; another seed with ALMA_KILLS_SEED.
 
 use alma_tests::counting::{Kind, acts};
+use alma_tests::late::Late;
 use charter::digest::Digest;
 use charter::event::Event;
 use charter::ids::StepKey;
@@ -21,6 +22,8 @@ const ENOUGH: u32 = 20;
 /// Bounds of the whole test.
 const KILLS_MAX: u32 = 1_500;
 const TIME_MAX: Duration = Duration::from_secs(8 * 60);
+/// Of so many moments one kills every process.
+const ALL_IN: u32 = 6;
 /// Chains of steps in one mission, and their length. No multiple of three, so
 /// that each chain has every kind of tool.
 const CHAINS: u32 = 5;
@@ -96,6 +99,17 @@ fn doubts(record: &Record) -> Result<usize, String> {
     if unknown.is_empty() { Ok(asked) } else { Err(format!("never asked about {unknown:?}")) }
 }
 
+/// What is on disk when every process is dead is one consistent ledger, and its
+/// outbox tells of nothing that was not committed.
+fn intact(home: &Path) {
+    let key = ledger::keys::load(&home.join("ledger.key")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let report = runtime
+        .block_on(ledger::audit::verify(&home.join("ledger.db"), &ledger::keys::public(&key)))
+        .unwrap();
+    assert!(report.is_clean(), "after a power cut: {:#?}", report.findings);
+}
+
 #[test]
 fn killed_workers_lose_nothing_and_do_nothing_twice() {
     let seed =
@@ -108,19 +122,33 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
     let stage = Stage::new(program, folder).unwrap();
     let counts = Counts { workspace: stage.workspace().to_owned() };
     let mut killing = Killing::begin(&stage, counts, seed).unwrap();
+    let mut late = Late::new(seed).unwrap();
     let began = Instant::now();
     while killing.tally.least() < ENOUGH
         && killing.tally.kills < KILLS_MAX
         && began.elapsed() < TIME_MAX
     {
-        killing.kill().unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        let killed = if killing.tally.kills % ALL_IN == ALL_IN - 1 {
+            killing.kill_all(|| {
+                intact(stage.home());
+                Ok(())
+            })
+        } else {
+            killing.kill(|| {
+                late.write(stage.home()).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+                Ok(())
+            })
+        };
+        killed.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
     }
     let (missions, tally, counts) = killing.settle().unwrap();
     println!(
-        "seed {seed}: {} kills in {} s, {} of them of the owner, {} steps requeued, by phase {:?}",
+        "seed {seed}: {} kills in {} s, {} of them of the owner, {} late writes refused, \
+         {} steps requeued, by phase {:?}",
         tally.kills,
         began.elapsed().as_secs(),
         tally.owners,
+        late.refused,
         tally.requeued,
         tally.by_phase
     );
@@ -160,4 +188,5 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
     }
     assert!(tally.owners >= ENOUGH && tally.kills - tally.owners >= ENOUGH);
     assert!(asked > 0);
+    assert!(late.refused >= ENOUGH, "only {} late writes", late.refused);
 }

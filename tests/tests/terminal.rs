@@ -102,14 +102,12 @@ fn interrupted(stage: &Stage, phase: Phase) -> (PathBuf, String) {
             std::thread::sleep(Duration::from_millis(20 + seed.below(300)));
         }
         process.kill().unwrap();
-        let until = process.until.unwrap();
+        let (since, until) = process.started();
         let list = stage.json(&["mission", "list", "--limit", "1"]).unwrap();
         let Some(id) = list["missions"][0]["mission"].as_str() else { continue };
         let record = stage.record(&id.parse().unwrap()).unwrap();
         let happened = !acts(stage.workspace(), &name).is_empty();
-        if record.phase(process.since, until, &|_, _| happened) == Some(phase)
-            && record.ended().is_none()
-        {
+        if record.phase(since, until, &|_, _| happened) == Some(phase) && record.ended().is_none() {
             return (file, name);
         }
     }

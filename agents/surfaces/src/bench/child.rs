@@ -383,9 +383,10 @@ pub struct Worker {
     complaints: Option<std::thread::JoinHandle<Vec<u8>>>,
     said: Option<Value>,
     /// Just before its start.
-    pub since: Millis,
-    /// Just after its death, once it was killed.
-    pub until: Option<Millis>,
+    since: Millis,
+    /// Just after it had begun, or after its death if that was earlier: it was
+    /// started before this.
+    until: Option<Millis>,
 }
 
 impl Worker {
@@ -423,6 +424,7 @@ impl Worker {
                     });
                 }
             });
+            self.until.get_or_insert_with(now);
         }
         Ok(self.said.get_or_insert_with(|| json!({})))
     }
@@ -437,6 +439,11 @@ impl Worker {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The span in which it was started.
+    pub fn started(&self) -> (Millis, Millis) {
+        (self.since, self.until.unwrap_or_else(now))
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -33,7 +33,7 @@ pub(super) fn run(
     let mut killing = Killing::begin(stage, files, seed)?;
     for n in 0..kills {
         progress.tell(|| format!("kill {n} of {kills}"));
-        killing.kill()?;
+        killing.kill(|| Ok(()))?;
     }
     progress.say("letting the last mission end");
     let (missions, tally, files) = killing.settle()?;

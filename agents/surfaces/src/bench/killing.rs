@@ -7,7 +7,7 @@ use super::record::{Phase, Record};
 use charter::approval::Question;
 use charter::digest::Digest;
 use charter::event::DeathCause;
-use charter::ids::{MissionId, StepKey};
+use charter::ids::{Millis, MissionId, StepKey};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,6 +67,23 @@ impl Tally {
             .min()
             .unwrap_or(0)
     }
+
+    /// Counts the kill of a worker that was started in this span.
+    fn count(
+        &mut self,
+        field: &impl Field,
+        mission: &Mission,
+        (since, until): (Millis, Millis),
+        was_owner: bool,
+    ) {
+        let happened = |step: &StepKey, key: &Digest| field.happened(mission.number, step, key);
+        let phase = mission.record.phase(since, until, &happened);
+        self.kills += 1;
+        self.owners += u32::from(was_owner);
+        if let Some(phase) = phase {
+            *self.by_phase.entry(phase).or_default() += 1;
+        }
+    }
 }
 
 /// Missions under way, and workers that do not live long.
@@ -105,38 +122,68 @@ impl<'s, F: Field> Killing<'s, F> {
     }
 
     /// Kills one of the workers at a drawn moment, looks how far it had come,
-    /// answers what is asked, and starts another in its place.
-    pub fn kill(&mut self) -> Result<Option<Phase>, BenchError> {
+    /// answers what is asked, and starts another in its place. `meanwhile` is done
+    /// while one worker goes on alone.
+    pub fn kill(
+        &mut self,
+        meanwhile: impl FnOnce() -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
         let mut mission = self.mission()?;
-        let longest = if self.seed.below(EARLY_IN) == 0 { EARLY_MS } else { MOMENT_MS };
-        let moment = Duration::from_millis(self.seed.below(longest));
+        let moment = self.moment();
         let at = usize::from(self.seed.below(2) == 1);
         let [first, second] = &mut self.workers;
         let (victim, other) = if at == 0 { (first, second) } else { (second, first) };
         pause(moment)?;
         let was_owner = self.stage.owner() == Some(victim.pid());
         victim.kill()?;
-        let until = victim.until.unwrap_or(victim.since);
+        let started = victim.started();
         self.stage.follow(&mission.id, &mut mission.record)?;
-        let (field, number) = (&self.field, mission.number);
-        let phase = mission
-            .record
-            .phase(victim.since, until, &|step, key| field.happened(number, step, key));
-        self.tally.kills += 1;
-        self.tally.owners += u32::from(was_owner);
-        if let Some(phase) = phase {
-            *self.tally.by_phase.entry(phase).or_default() += 1;
-        }
+        self.tally.count(&self.field, &mission, started, was_owner);
         // Never two that start at the same time: claims are told apart by when
         // their workers were started.
         other.begun()?;
+        meanwhile()?;
         self.care(&mission)?;
         self.put_back(mission);
         let mission = self.mission()?;
         self.current = Some(mission);
         // Last, so that the next moment may fall into its start.
         self.workers[at] = self.stage.worker(Some(1))?;
-        Ok(phase)
+        Ok(())
+    }
+
+    /// Kills both workers at a drawn moment, as a power cut would, lets `look` see
+    /// what is left on disk, and starts two others.
+    pub fn kill_all(
+        &mut self,
+        look: impl FnOnce() -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        let mut mission = self.mission()?;
+        pause(self.moment())?;
+        let owner = self.stage.owner();
+        // The owner last: nobody shall take its place.
+        self.workers.sort_by_key(|worker| Some(worker.pid()) == owner);
+        for worker in &mut self.workers {
+            worker.kill()?;
+        }
+        look()?;
+        self.stage.follow(&mission.id, &mut mission.record)?;
+        for worker in &self.workers {
+            let was_owner = Some(worker.pid()) == owner;
+            self.tally.count(&self.field, &mission, worker.started(), was_owner);
+        }
+        for worker in &mut self.workers {
+            *worker = self.stage.worker(Some(1))?;
+            worker.begun()?;
+        }
+        self.care(&mission)?;
+        self.put_back(mission);
+        Ok(())
+    }
+
+    fn moment(&mut self) -> Duration {
+        let longest = if self.seed.below(EARLY_IN) == 0 { EARLY_MS } else { MOMENT_MS };
+        Duration::from_millis(self.seed.below(longest))
     }
 
     /// Lets the last mission end. Gives all of them.
