@@ -159,6 +159,8 @@ impl Rig {
                 budget: None,
             },
             again: true,
+            mission: None,
+            once: None,
         };
         let mission = match mission_submit::run(&self.alma, &principal, request).await {
             Ok(response) => response.mission,

@@ -287,7 +287,8 @@ fn lists_headings_and_addresses() {
 fn contained(scratch: &std::path::Path) -> Hephaestus {
     let helper = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
     let sandbox = Sandbox::new(helper, scratch.to_owned(), Vec::new(), Host::of_process());
-    Hephaestus::with_tools(tools::with_sandbox(Arc::new(sandbox)))
+    let sandbox = Arc::new(sandbox);
+    Hephaestus::with_tools(tools::with_sandbox(Arc::clone(&sandbox))).checking_in(sandbox)
 }
 
 #[test]

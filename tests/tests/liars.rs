@@ -206,15 +206,6 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// What a program printed is known from its run alone. An output that is not
-/// whole, or does not agree with itself, makes the mission end unverified; last
-/// week's output has every mark of a true one.
-const NOT_REFUTED: [(&str, Lie, MissionState); 3] = [
-    ("run", Lie::Empty, MissionState::Unverified),
-    ("run", Lie::Dropped, MissionState::Unverified),
-    ("run", Lie::Stale, MissionState::Done),
-];
-
 /// Lies that are none in these missions: what is told is what an honest tool
 /// tells. A tool that deletes or moves tells names alone, last week's names are
 /// this week's, and of one number no row can be dropped.
@@ -244,8 +235,10 @@ impl Case {
         let helper = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
         let scratch = std::env::temp_dir().join(format!("alma-liars-{}", std::process::id()));
         let sandbox = Sandbox::new(helper, scratch, Vec::new(), Host::of_process());
-        let real = tools::with_sandbox(Arc::new(sandbox));
-        Desk::with(self.folder, liar::tools(real, tape, liar, old), &|folder| {
+        let sandbox = Arc::new(sandbox);
+        let real = tools::with_sandbox(Arc::clone(&sandbox));
+        let tools = liar::tools(real, tape, liar, old).checking_in(sandbox);
+        Desk::with(self.folder, tools, &|folder| {
             if last_week {
                 let (path, now, then) = self.older;
                 let path = folder.join(path);
@@ -282,7 +275,7 @@ impl Case {
                 let failed =
                     report.claims.iter().any(|claim| claim.verdict.outcome == Outcome::Failed);
                 let caught = failed && report.state == MissionState::Failed;
-                if !caught && !NOT_REFUTED.contains(&(&tool, lie, report.state)) {
+                if !caught {
                     let answer = report.answer.lines().next().unwrap_or_default();
                     through.push(format!(
                         "{} ({:?}): {tool} {lie:?}: {} {answer:?} {:?}",

@@ -63,7 +63,7 @@ impl House {
         ));
         let mut all = tools::with_sandbox(Arc::clone(&sandbox));
         all.extend(more);
-        let tools = Arc::new(Hephaestus::with_tools(all));
+        let tools = Arc::new(Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());

@@ -1,13 +1,15 @@
 //! Acceptance: checks that run in code and can fail on a wrong result.
 
+use crate::ids::Millis;
 use crate::label::Label;
+use crate::tool::Cancel;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 
 /// What a check looks at: a step's call and what came of it. A check recomputes
 /// from the sources and the disk; it never takes the tool's word.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Subject {
     /// Name of the tool.
     pub tool: String,
@@ -23,6 +25,12 @@ pub struct Subject {
     pub label: Label,
     /// Whether the step was permitted to read files that look like secrets.
     pub secrets_allowed: bool,
+    /// When the step was begun: what changed since then may be why something is
+    /// not as it was.
+    pub since: Millis,
+    /// Asks the check to stop.
+    #[serde(skip)]
+    pub cancel: Cancel,
 }
 
 /// What a check found.

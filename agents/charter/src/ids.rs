@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+use crate::digest::Digest;
 use crate::ports::Entropy;
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -117,9 +118,43 @@ id!(
     /// One atomic change of the ledger. Committing it twice is committing it once.
     TransitionId, "t", "a transition"
 );
+impl TransitionId {
+    /// The one name that belongs to a digest: whoever derives it commits the same
+    /// transition.
+    pub fn of(digest: &Digest) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, ..] = digest.0;
+        let (time, random) = ([0, 0, a, b, c, d, e, f], [g, h, i, j]);
+        Self(format!("t-{}", encode(i64::from_be_bytes(time), u32::from_be_bytes(random))))
+    }
+}
 id!(
     /// One start of a worker. A restarted worker is another worker.
     WorkerId, "w", "a worker"
+);
+
+id!(
+    /// A conversation.
+    SessionId, "s", "a session"
+);
+id!(
+    /// What was said in a conversation, and what came of it.
+    TurnId, "u", "a turn"
+);
+id!(
+    /// Something that is remembered.
+    MemoryId, "k", "a memory"
+);
+id!(
+    /// A mission that is due again and again.
+    ScheduleId, "r", "a schedule"
+);
+id!(
+    /// A nightly run.
+    NightId, "n", "a nightly run"
+);
+id!(
+    /// A change that a nightly run proposes.
+    ProposalId, "p", "a proposal"
 );
 
 /// Whose data it is. The local user is tenant `local`.
@@ -234,7 +269,8 @@ impl From<StepKey> for String {
     }
 }
 
-/// A sequence of events with a hash chain of its own: `mission/m-…` or `admin`.
+/// A sequence of events with a hash chain of its own: `mission/m-…`,
+/// `conversation/s-…`, `memory`, or `admin` (schedules, nights, proposals).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub String);
 
@@ -242,6 +278,16 @@ impl StreamId {
     /// The stream of one mission.
     pub fn mission(id: &MissionId) -> Self {
         Self(format!("mission/{id}"))
+    }
+
+    /// The stream of one conversation.
+    pub fn conversation(id: &SessionId) -> Self {
+        Self(format!("conversation/{id}"))
+    }
+
+    /// The tenant's memories.
+    pub fn memory() -> Self {
+        Self("memory".to_owned())
     }
 
     /// The tenant's administration stream.
@@ -283,6 +329,12 @@ mod tests {
         #[test]
         fn an_id_knows_when_it_was_made(now in 0i64..1 << 48, random: u32) {
             prop_assert_eq!(WorkerId(format!("w-{}", encode(now, random))).made_at(), now);
+        }
+
+        #[test]
+        fn a_transition_of_a_digest_reads_back_as_written(bytes: [u8; 32]) {
+            let id = TransitionId::of(&Digest(bytes));
+            prop_assert_eq!(id.as_str().parse(), Ok(id));
         }
 
         #[test]

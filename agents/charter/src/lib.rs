@@ -17,23 +17,32 @@
 //! | checks and their verdicts | [`check`] |
 //! | what is asked of a person | [`approval`] |
 //! | the record: events, and the rows derived from them | [`event`], [`rows`] |
+//! | conversations, memories, schedules, nights: events and rows | [`conversation`], [`memory`], [`schedule`], [`night`], [`record`] |
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
-//! | the ports | [`ports`] |
+//! | what is asked of a language model, and its port | [`generate`] |
+//! | the ports | [`ports`], [`embed`] |
 
 pub mod approval;
 pub mod budget;
 pub mod check;
 pub mod content;
+pub mod conversation;
 pub mod digest;
 pub mod effect;
+pub mod embed;
 pub mod event;
+pub mod generate;
 pub mod ids;
 pub mod label;
+pub mod memory;
+pub mod night;
 pub mod plan;
 pub mod ports;
+pub mod record;
 pub mod reference;
 pub mod report;
 pub mod rows;
+pub mod schedule;
 pub mod survey;
 pub mod tool;

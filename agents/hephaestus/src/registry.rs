@@ -6,6 +6,7 @@ use crate::checks;
 use crate::error::{arguments, too_large};
 use crate::guard::{Guard, LOOK, Line, Notice, millis};
 use crate::reach::reach;
+use crate::sandbox::Sandbox;
 use crate::tool::{PAYLOAD_MAX, Tool};
 use crate::tools;
 use crate::workspace::Workspace;
@@ -43,6 +44,8 @@ struct Entry {
 /// The tools of this installation.
 pub struct Hephaestus {
     entries: BTreeMap<String, Entry>,
+    /// Where checks run programs again.
+    sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Default for Hephaestus {
@@ -63,7 +66,13 @@ impl Hephaestus {
             let spec = tool.spec();
             (spec.name.clone(), Entry { spec, schema: OnceLock::new(), tool: Arc::from(tool) })
         });
-        Self { entries: entries.collect() }
+        Self { entries: entries.collect(), sandbox: None }
+    }
+
+    /// With a sandbox for the checks: they run programs in it again. Without one
+    /// nothing proves what a program printed.
+    pub fn checking_in(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox: Some(sandbox), ..self }
     }
 
     fn entry(&self, call: &Call) -> Result<&Entry, ToolError> {
@@ -261,21 +270,21 @@ impl Tools for Hephaestus {
         let name = subject.tool.clone();
         let claim = format!("the result of {name} is right");
         let unsure = |why: String| vec![Verdict::not_verified(&name, claim.clone(), why)];
-        let Some(check) = checks::of(&subject.tool) else {
-            return unsure(format!("no check covers {name}"));
-        };
-        let never = Cancel::default();
-        let mut guard = Guard::new("the check", &never, CHECK_TIME);
+        let mut guard = Guard::new("the check", &subject.cancel, CHECK_TIME);
         let (cancel, subject) = (guard.inner.clone(), subject.clone());
+        let sandbox = self.sandbox.clone();
         let running = tokio::task::spawn_blocking(move || {
             let workspace = Workspace::open(&subject.workspace)?
                 .secrets(subject.secrets_allowed)
                 .cancel(&cancel);
-            Ok(check(&subject, &workspace))
+            Ok(checks::all(&subject, &workspace, sandbox.as_deref(), &cancel))
         });
         match guard.wait(running).await {
-            Ok(verdicts) if verdicts.is_empty() => unsure("the check found nothing to say".into()),
-            Ok(verdicts) => verdicts,
+            Ok(None) => unsure(format!("no check covers {name}")),
+            Ok(Some(verdicts)) if verdicts.is_empty() => {
+                unsure("the check found nothing to say".into())
+            }
+            Ok(Some(verdicts)) => verdicts,
             Err(error) => unsure(format!("the check could not be made: {error}")),
         }
     }

@@ -89,6 +89,8 @@ impl Desk {
             workspace: self.dir.path().to_owned(),
             label: Label::TRUSTED,
             secrets_allowed: false,
+            since: 0,
+            cancel: Cancel::default(),
         }
     }
 

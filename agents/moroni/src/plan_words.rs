@@ -7,7 +7,7 @@
 use crate::clauses::clauses;
 use crate::compile::compile;
 use crate::likeness::{Likeness, Probe, THRESHOLD, Use, View};
-use crate::playbook::SlotType;
+use crate::playbook::{Playbook, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
 use crate::slots::{self, Missing};
@@ -85,6 +85,11 @@ const LOOKED_AT: usize = 40;
 /// value.
 const LACK: f32 = 0.12;
 
+/// Factor for a wish with a word that a plan would leave out, where that matters.
+const LEFT_OUT: f32 = 0.78;
+/// Factor for a wish about whom it is told, and about nothing here.
+const YOURS: f32 = 0.6;
+
 /// A part of a wish as like as this to a playbook needs no verb.
 const SURE: f32 = 0.75;
 /// General concepts that are verbs.
@@ -102,6 +107,7 @@ struct Candidate {
     notes: Vec<String>,
     missing: Vec<Missing>,
     spoken: usize,
+    used: Vec<Use>,
 }
 
 impl Candidate {
@@ -198,7 +204,10 @@ impl Planner<'_, '_> {
         unmet: &mut Vec<Range<usize>>,
     ) {
         match self.best(&range, parts) {
-            Some(best) if best.is_good() => parts.push(best),
+            Some(best) if best.is_good() => {
+                unmet.extend(self.negation(&best));
+                parts.push(best);
+            }
             _ if self.asks(&range) || self.has_value(&range) => unmet.push(range),
             _ => {}
         }
@@ -405,6 +414,7 @@ impl Planner<'_, '_> {
         if spoken.len() > 1 && spoken.iter().all(|spoken| *spoken) && likeness.score > 0.0 {
             likeness.score = (likeness.score + 0.05).min(1.0);
         }
+        likeness.score *= self.doubt(playbook, &fill.spoken, &likeness, range, &fill.used);
         Some(Candidate {
             p,
             range: range.clone(),
@@ -413,7 +423,69 @@ impl Planner<'_, '_> {
             values: fill.values,
             notes: fill.notes,
             missing: fill.missing,
+            used: fill.used,
         })
+    }
+
+    /// How much less a wish is like a playbook than its words are: it says nothing
+    /// about what is here, or something that the plan would leave out.
+    fn doubt(
+        &self,
+        playbook: &Playbook,
+        spoken: &[String],
+        likeness: &Likeness,
+        range: &Range<usize>,
+        used: &[Use],
+    ) -> f32 {
+        let sentence = &self.reading.sentence;
+        let inside = |m: &Mention| m.from >= range.start && m.to <= range.end;
+        let placed = self.reading.mentions.iter().filter(|m| inside(m)).any(|m| {
+            matches!(m.what, What::Path { .. } | What::Glob(_) | What::Folder(_) | What::Files(_))
+        });
+        let grounded = placed
+            || playbook.slots.iter().any(|(name, slot)| {
+                let words = matches!(slot.kind, SlotType::Text | SlotType::Choice);
+                !words && spoken.iter().any(|spoken| spoken == name)
+            });
+        let odd = |i: &usize| !sentence.is_proper(*i) && used.get(*i) == Some(&Use::No);
+        // "for customers from FR": what a general word names may stand in the table.
+        let noun = |i: usize| {
+            !sentence.concepts[i].is_empty() && !VERBS.iter().any(|verb| sentence.means(i, verb))
+        };
+        let mut odd = likeness.uncovered.iter().copied().filter(odd);
+        let mut doubt = 1.0;
+        if odd.any(|i| !grounded || playbook.options.strict && !noun(i)) {
+            doubt *= LEFT_OUT;
+        }
+        let yours = |i: usize| {
+            used.get(i) == Some(&Use::No)
+                && sentence.language.yours.contains(&sentence.folded[i])
+                && sentence.is_content(i + 1)
+        };
+        if !grounded && range.clone().any(yours) {
+            doubt *= YOURS;
+        }
+        doubt
+    }
+
+    /// A negation that no slot took and that the playbook does not know: what it
+    /// denies would be done all the same.
+    fn negation(&self, part: &Candidate) -> Option<Range<usize>> {
+        let sentence = &self.reading.sentence;
+        let free = |i: usize| part.used.get(i) == Some(&Use::No);
+        let found = part.range.clone().find_map(|i| {
+            let except = sentence.language.except.longest(&sentence.folded, i);
+            let differs = sentence.language.compare.all(&sentence.folded, i);
+            let differs = differs.filter(|(is, _)| *is == "!=").max_by_key(|(_, l)| *l);
+            let length = except.into_iter().chain(differs).map(|(_, length)| length).max()?;
+            let taken = |at: usize| !free(at) || part.likeness.hits.contains(&at);
+            (!(i..i + length).any(taken)).then_some(i..i + length)
+        })?;
+        // "tasks that are not done": a playbook that knows the word knows it denied.
+        let next = (found.end..part.range.end)
+            .find(|i| sentence.is_content(*i) || sentence.tokens[*i].is_value())?;
+        let known = free(next) && !part.likeness.uncovered.contains(&next);
+        (!known).then_some(found.start..part.range.end)
     }
 
     fn assemble(&self, parts: Vec<Candidate>, unmet: &[Range<usize>]) -> Planned {

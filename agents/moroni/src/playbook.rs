@@ -326,11 +326,13 @@ pub struct Options {
     pub part: bool,
     /// Only where there is a file of one of these kinds.
     pub needs: Vec<String>,
+    /// Every word of the wish must be understood.
+    pub strict: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { part: true, needs: Vec::new() }
+        Self { part: true, needs: Vec::new(), strict: false }
     }
 }
 

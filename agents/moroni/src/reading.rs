@@ -234,7 +234,11 @@ impl<'a> Reading<'a> {
             let plainly = || length == 1 && words[0].len() > 3 && self.is_no_word(i);
             if entry.folder
                 && spelled
-                && (next_to(length) || self.introduced(i) || self.listed(i, before) || plainly())
+                && (next_to(length)
+                    || self.introduced(i)
+                    || self.listed(i, before)
+                    || plainly()
+                    || self.is_object(i, length))
             {
                 offer(length, entry);
             }
@@ -260,6 +264,20 @@ impl<'a> Reading<'a> {
         best.map(|(length, entry)| (entry.path.clone(), length))
     }
 
+    /// Whether the name of a folder stands between a verb and the end or "into"
+    /// ("pack notes into n.zip"): the folder, and not all files of that kind.
+    fn is_object(&self, i: usize, length: usize) -> bool {
+        let sentence = &self.sentence;
+        let verb = i.checked_sub(1).is_some_and(|at| {
+            sentence.is_content(at) && !sentence.tokens[at].is_value() && at == 0
+        });
+        let end = i + length;
+        let ends = end == sentence.tokens.len()
+            || sentence.tokens.get(end).is_some_and(|t| t.kind == Kind::Mark)
+            || sentence.language.into.longest(&sentence.folded, end).is_some();
+        verb && ends && length == 1
+    }
+
     /// Whether piece `i` is a word that is known of no language.
     fn is_no_word(&self, i: usize) -> bool {
         let sentence = &self.sentence;
@@ -270,7 +288,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Whether "and" or a comma joins piece `i` to a place that was named before it.
-    fn listed(&self, i: usize, before: &[Mention]) -> bool {
+    pub fn listed(&self, i: usize, before: &[Mention]) -> bool {
         let sentence = &self.sentence;
         let joins = |at: usize| {
             sentence.language.join.longest(&sentence.folded, at).is_some()

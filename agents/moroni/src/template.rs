@@ -92,7 +92,14 @@ fn written(value: &Value) -> String {
         Value::Object(fields) => {
             // A condition reads as people say it.
             let field = |name: &str| fields.get(name).map(written).unwrap_or_default();
-            format!("{} {} {}", field("column"), field("is"), field("value"))
+            let value = match fields.get("value") {
+                Some(Value::Array(any)) => any.iter().map(written).collect::<Vec<_>>().join(" or "),
+                Some(one) => written(one),
+                None => String::new(),
+            };
+            let is = field("is");
+            let is = if is == "in" { "=" } else { is.as_str() };
+            format!("{} {is} {value}", field("column"))
         }
         other => other.to_string(),
     }

@@ -32,6 +32,9 @@ struct Phrase {
     unmet: Vec<String>,
     #[serde(default)]
     missing: Vec<String>,
+    /// Globs of files that the slot `files` must not hold.
+    #[serde(default)]
+    without: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -109,6 +112,16 @@ fn wrong(phrase: &Phrase, found: &Planned, survey: &Survey) -> (Option<String>, 
             if !same(value, found, survey) {
                 return (None, Some(format!("{name} is {found}, not {value}")));
             }
+        }
+    }
+    if let (false, Some(part)) = (phrase.without.is_empty(), parts.first()) {
+        let files = part.slots.get("files").cloned().unwrap_or_default();
+        let (held, unwanted) =
+            (meant(&files, survey), meant(&phrase.without.clone().into(), survey));
+        let both = |file: &Value| unwanted.as_array().is_some_and(|list| list.contains(file));
+        let any = held.as_array().is_some_and(|list| list.is_empty() || list.iter().any(both));
+        if any || files.is_null() {
+            return (None, Some(format!("files are {files}, without {unwanted}")));
         }
     }
     (None, None)

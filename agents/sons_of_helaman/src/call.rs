@@ -1,11 +1,12 @@
 //! Calling a tool under the effect protocol: intent, permit, effect, receipt.
 
 use crate::job::{Job, Stop, call_digest};
-use crate::permit::{ACT, CALL, Word};
+use crate::permit::{ACT, CALL, Word, number_of_change};
 use crate::recovery::Settled;
 use async_trait::async_trait;
 use charter::approval::{ApprovalState, FrozenEffect};
 use charter::budget::{Limit, Usage};
+use charter::content::ContentRef;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit};
@@ -57,12 +58,19 @@ impl Job<'_> {
                 call.secrets_allowed = secrets_granted(&effects);
                 self.worker.view.json::<Prepared>(&reference, "a prepared call").await?
             }
-            None => {
-                match self.prepare(&step, &mut call, digest, approval.as_ref(), &effects).await? {
-                    Flow::On(prepared) => prepared,
-                    Flow::Ended => return Ok(()),
+            None => match self.carried_out(digest, &effects).await? {
+                Some(prepared) => {
+                    call.secrets_allowed = secrets_granted(&effects);
+                    prepared
                 }
-            }
+                None => {
+                    let approval = approval.as_ref();
+                    match self.prepare(&step, &mut call, digest, approval, &effects).await? {
+                        Flow::On(prepared) => prepared,
+                        Flow::Ended => return Ok(()),
+                    }
+                }
+            },
         };
         if self.is_stale(&call, &prepared, &effects).await? {
             prepared = self.worker.ports.tools.prepare(&call).await?;
@@ -78,6 +86,34 @@ impl Job<'_> {
             Flow::On(()) => self.finish(&call, prepared).await,
             Flow::Ended => Ok(()),
         }
+    }
+
+    /// What a step that was sent round again proposed before, if it acted upon it
+    /// in full: then it is only checked again. In any other case it looks around
+    /// afresh.
+    async fn carried_out(
+        &self,
+        digest: Digest,
+        effects: &[EffectRow],
+    ) -> Result<Option<Prepared>, Stop> {
+        let done = |ordinal: u32, detail: &Digest| {
+            let key = effect_key(self.key(), &self.step.digest, ordinal, detail);
+            let done = EffectState::Received(EffectOutcome::Done);
+            effects.iter().find(|row| row.key == key && row.state == done)
+        };
+        let Some(reference) = done(CALL, &digest).and_then(|row| row.output.as_ref()) else {
+            return Ok(None);
+        };
+        let prepared = self.worker.view.json::<Prepared>(reference, "a prepared call").await?;
+        if let Some(act) = &prepared.act {
+            return Ok(done(ACT, &Digest::of_json(act)?).is_some().then_some(prepared));
+        }
+        for (index, proposed) in prepared.changes.iter().enumerate() {
+            if done(number_of_change(index), &Digest::of_json(&proposed.change)?).is_none() {
+                return Ok(None);
+            }
+        }
+        Ok((!prepared.changes.is_empty()).then_some(prepared))
     }
 
     /// Has the tool look around and propose. Its intent is committed before, its
@@ -116,9 +152,11 @@ impl Job<'_> {
                 return Err(error.into());
             }
         };
-        self.receive(key, EffectOutcome::Done, None, Vec::new());
         if prepared.act.is_some() || !prepared.changes.is_empty() {
-            self.draft_prepared(&prepared)?;
+            let content = self.draft_prepared(&prepared)?;
+            self.receive_with(key, content);
+        } else {
+            self.receive(key, EffectOutcome::Done, None, Vec::new());
         }
         Ok(Flow::On(prepared))
     }
@@ -142,10 +180,11 @@ impl Job<'_> {
         }
     }
 
-    fn draft_prepared(&mut self, prepared: &Prepared) -> Result<(), Stop> {
+    fn draft_prepared(&mut self, prepared: &Prepared) -> Result<ContentRef, Stop> {
         let content = self.draft.json(prepared, prepared.label)?;
-        self.draft.event(Event::StepPrepared { step: self.key().clone(), prepared: content });
-        Ok(())
+        let step = self.key().clone();
+        self.draft.event(Event::StepPrepared { step, prepared: content.clone() });
+        Ok(content)
     }
 
     /// Whether targets changed since the proposal, with nothing of it carried
@@ -185,6 +224,9 @@ impl Job<'_> {
         let key = effect_key(self.key(), &self.step.digest, ACT, &wanted.detail);
         let known = effects.iter().find(|row| row.key == key);
         if let Some(row) = known {
+            if row.state == EffectState::Received(EffectOutcome::Done) {
+                return self.acted_before(row).await.map(Flow::On);
+            }
             match self.settle_act(call, act, row).await? {
                 Settled::Do => {}
                 Settled::Happened(acted) => return self.acted(key, acted, call).map(Flow::On),
@@ -230,8 +272,22 @@ impl Job<'_> {
         let label = acted.label.join(call.label);
         self.usage = self.usage.plus(Usage { wall_ms: 0, ..acted.usage });
         let prepared = Prepared { output: acted.output, label, changes: acted.changes, act: None };
-        self.receive(key, EffectOutcome::Done, None, Vec::new());
-        self.draft_prepared(&prepared)?;
+        let content = self.draft_prepared(&prepared)?;
+        self.receive_with(key, content);
+        Ok(prepared)
+    }
+
+    /// The act happened under an earlier claim; the step was sent round again.
+    async fn acted_before(&mut self, row: &EffectRow) -> Result<Prepared, Stop> {
+        let reference = row.output.clone().ok_or_else(|| {
+            ToolError::new(
+                ErrorCode::Permanent,
+                "this was done already, and what came of it is not on record",
+            )
+            .hint("it is never done twice; submit the mission again to do it anew")
+        })?;
+        let prepared = self.worker.view.json(&reference, "the outcome of an act").await?;
+        self.draft.event(Event::StepPrepared { step: self.key().clone(), prepared: reference });
         Ok(prepared)
     }
 
@@ -394,6 +450,19 @@ impl Job<'_> {
             permit,
             before,
             after,
+        });
+    }
+
+    /// Drafts the receipt of what has an outcome to keep: for the step that is
+    /// sent round again after it.
+    fn receive_with(&mut self, key: Digest, output: ContentRef) {
+        self.draft.event(Event::EffectReceived {
+            key,
+            step: self.key().clone(),
+            outcome: EffectOutcome::Done,
+            output: Some(output),
+            after: None,
+            made: Vec::new(),
         });
     }
 

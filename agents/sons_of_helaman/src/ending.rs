@@ -31,6 +31,8 @@ impl Job<'_> {
             workspace: call.workspace.clone(),
             label,
             secrets_allowed: call.secrets_allowed,
+            since: self.started,
+            cancel: call.cancel.clone(),
         };
         let verdicts = self.worker.ports.tools.check(&subject).await;
         self.prove(subject.output, label, verdicts).await

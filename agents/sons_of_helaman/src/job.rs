@@ -74,7 +74,7 @@ pub(crate) struct Job<'w> {
     /// Events that wait for the next commit.
     pub(crate) draft: Draft<'w>,
     pub(crate) usage: Usage,
-    started: Millis,
+    pub(crate) started: Millis,
 }
 
 impl<'w> Job<'w> {

@@ -21,6 +21,11 @@ pub(crate) const ACT: u32 = 1;
 /// Number of the first change of files.
 pub(crate) const CHANGES: u32 = 2;
 
+/// Number of a change of files among the effects of its step.
+pub(crate) fn number_of_change(index: usize) -> u32 {
+    CHANGES.saturating_add(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
 /// Policy's word on one effect.
 pub(crate) enum Word {
     /// It may happen.
@@ -115,7 +120,7 @@ impl Job<'_> {
             Place::Workspace
         };
         Ok(Wanted {
-            ordinal: CHANGES.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
+            ordinal: number_of_change(index),
             class,
             place,
             label,

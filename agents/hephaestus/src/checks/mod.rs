@@ -2,6 +2,7 @@
 //! sources and the disk, by another route than the tool's own code, and says
 //! what it compared. What it cannot tell it calls not verified.
 
+mod again;
 mod compare;
 mod compose;
 mod convert;
@@ -23,9 +24,10 @@ mod tally;
 mod unpack;
 mod write;
 
+use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
-use charter::check::{Subject, Verdict};
-use charter::tool::ToolError;
+use charter::check::{Outcome, Subject, Verdict};
+use charter::tool::{Cancel, ToolError};
 use serde_json::Value;
 
 /// Looks at one result. The workspace is the mission's.
@@ -97,7 +99,23 @@ pub(crate) fn short(value: &Value) -> String {
     text.chars().take(120).chain(['…']).collect()
 }
 
-/// The check that belongs to a tool.
+/// All verdicts on a result; `None` where no check belongs to its tool. What a
+/// program did is known from its run alone, so it is run again in the sandbox.
+pub(crate) fn all(
+    subject: &Subject,
+    workspace: &Workspace,
+    sandbox: Option<&Sandbox>,
+    cancel: &Cancel,
+) -> Option<Vec<Verdict>> {
+    let mut verdicts = of(&subject.tool)?(subject, workspace);
+    let is_wrong = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Failed);
+    if subject.tool == "run" && !is_wrong {
+        verdicts.push(again::check(subject, workspace, sandbox, cancel));
+    }
+    Some(verdicts)
+}
+
+/// The check that belongs to a tool, as far as it needs nothing but the disk.
 pub fn of(tool: &str) -> Option<Check> {
     let check: Check = match tool {
         "compare" => compare::check,

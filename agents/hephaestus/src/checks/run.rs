@@ -1,6 +1,6 @@
 //! `run`: the exit code is one that the step accepts, and each kept output on
-//! disk is what the program left. What the program meant to do, nothing here can
-//! tell.
+//! disk is what was told. That the program really did this, [`super::again`]
+//! finds out.
 
 use super::landed::holds;
 use super::{Finding, field, list, verdict, wrong};

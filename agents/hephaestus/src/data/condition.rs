@@ -41,6 +41,9 @@ pub(crate) enum Is {
     Before,
     #[serde(rename = "after")]
     After,
+    /// One of a list of values.
+    #[serde(rename = "in")]
+    In,
 }
 
 /// A date that nobody can tell would be compared wrongly in silence.
@@ -71,12 +74,20 @@ pub(crate) struct Test {
     text: String,
     number: Option<Decimal>,
     date: Option<Date>,
+    /// For [`Is::In`]: equal to any of these.
+    any: Vec<Test>,
 }
+
+/// Most values that a cell is compared with.
+const VALUES_MAX: usize = 1_000;
 
 impl Test {
     /// The condition on a column of a table. What it compares must be clear in
     /// every row.
     pub(crate) fn new(condition: &Condition, table: &Table, at: usize) -> Result<Self, DataError> {
+        if let (Is::In, Value::Array(values)) = (condition.is, &condition.value) {
+            return Self::any(condition, values, table, at);
+        }
         let reading = table.reading(at);
         let value = &condition.value;
         let text = cell_text(value).trim().to_lowercase();
@@ -89,6 +100,12 @@ impl Test {
                 short(&text)
             )))
         };
+        if condition.is == Is::In || value.is_array() || value.is_object() {
+            return Err(DataError::whole(format!(
+                "where: only `in` compares with a list, and only with one; {:?} does not",
+                short(&condition.column)
+            )));
+        }
         if date.is_some() {
             clear_dates(table, at)?;
         }
@@ -99,8 +116,37 @@ impl Test {
             {
                 refuse("number and no date")
             }
-            is => Ok(Self { at, is, reading, text, number, date }),
+            is => Ok(Self { at, is, reading, text, number, date, any: Vec::new() }),
         }
+    }
+
+    /// The condition that a cell equals one of several values.
+    fn any(
+        condition: &Condition,
+        values: &[Value],
+        table: &Table,
+        at: usize,
+    ) -> Result<Self, DataError> {
+        if values.is_empty() || values.len() > VALUES_MAX {
+            return Err(DataError::whole(format!(
+                "where: {:?} is compared with {} values, not with 1 to {VALUES_MAX}",
+                short(&condition.column),
+                values.len()
+            )));
+        }
+        let one = |value: &Value| {
+            let column = condition.column.clone();
+            Self::new(&Condition { column, is: Is::Equal, value: value.clone() }, table, at)
+        };
+        Ok(Self {
+            at,
+            is: Is::In,
+            reading: table.reading(at),
+            text: String::new(),
+            number: None,
+            date: None,
+            any: values.iter().map(one).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether a row fits. A blank cell is neither less nor more than anything.
@@ -124,6 +170,7 @@ impl Test {
             Is::AtLeast => order().is_some_and(Ordering::is_ge),
             Is::Contains => text().contains(&self.text),
             Is::Starts => text().starts_with(&self.text),
+            Is::In => self.any.iter().any(|test| test.holds(row)),
         }
     }
 }
@@ -158,6 +205,7 @@ mod tests {
         check("<=", json!("2025-03-03"), &[6]);
         check("contains", json!("00"), &[2]);
         check("starts", json!("1"), &[1, 2]);
+        check("in", json!(["ten", "10.0", 1000.5]), &[1, 2, 5]);
     }
 
     #[test]
@@ -171,5 +219,6 @@ mod tests {
         assert!(error(">", "much").contains("no number and no date"));
         assert!(error("before", "12").contains("no date"));
         assert!(error("before", "2025-01-01").contains("cannot be told apart"));
+        assert!(error("in", "much").contains("only `in` compares with a list"));
     }
 }

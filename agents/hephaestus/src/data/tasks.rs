@@ -8,7 +8,7 @@ use super::task_table::{TableColumns, table_header};
 use super::words::{WORDS, alternatives, is_blank};
 use jiff::civil::Date;
 use regex::Regex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 /// A task.
@@ -111,6 +111,15 @@ pub(crate) fn find(source: &str, markup: Markup) -> Vec<Task> {
         found.extend(task_of_line(line, trimmed, next, order, &mut section));
     }
     found
+}
+
+/// The person and the task of a text that begins with the name of one of `people`,
+/// without a mark behind it: "Jonas order the handles".
+pub(crate) fn begun_by<'t>(text: &'t str, people: &HashSet<String>) -> Option<(&'t str, &'t str)> {
+    let (name, rest) = text.split_once(' ')?;
+    let rest = rest.trim_start();
+    let known = people.contains(name) && name.starts_with(char::is_uppercase);
+    (known && rest.starts_with(char::is_lowercase)).then_some((name, rest))
 }
 
 /// A line without the marks of quoted mail.

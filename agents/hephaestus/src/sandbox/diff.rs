@@ -62,6 +62,8 @@ pub struct Taken {
     pub changes: Vec<Proposed>,
     /// Their paths.
     pub kept: Vec<String>,
+    /// Declared outputs that were written anew and hold what they held.
+    pub same: Vec<String>,
     /// Paths that changed but were not declared, or that cannot be taken over;
     /// at most [`DROPPED_LISTED_MAX`].
     pub dropped: Vec<String>,
@@ -141,6 +143,9 @@ impl Changed {
                     What::Gone => taken.drop(name.to_owned()),
                     What::File(mode) => {
                         if !self.differs(&path, name, mode, workspace)? {
+                            if outputs.is_match(name) {
+                                taken.same.push(name.to_owned());
+                            }
                             continue;
                         }
                         if !outputs.is_match(name) {

@@ -261,7 +261,17 @@ fn unify_people(rows: &mut [Value]) {
             .entry(person.to_owned())
             .or_default() += 1;
     }
+    // Who has a task elsewhere is known by the name alone.
+    let people: HashSet<String> = spellings.values().flat_map(|s| s.keys().cloned()).collect();
     for row in rows {
+        if row["person"] == ""
+            && let Some((name, text)) =
+                row["text"].as_str().and_then(|t| tasks::begun_by(t, &people))
+        {
+            let (name, text) = (name.to_owned(), text.to_owned());
+            (row["person"], row["text"]) = (name.into(), text.into());
+            continue;
+        }
         let Some(person) = row["person"].as_str() else { continue };
         let Some(known) = spellings.get(&person.to_lowercase()) else { continue };
         let best = known.iter().max_by_key(|(name, count)| {
@@ -327,6 +337,23 @@ mod tests {
             .map(|row| format!("{row}\n"))
             .collect();
         expect.assert_eq(&rows);
+    }
+
+    #[test]
+    fn a_known_name_behind_the_marker_is_the_person() {
+        let notes = [
+            ("a.md", "- [ ] Jonas: call\n"),
+            ("b.txt", "TODO: Jonas order it\nTODO: Call Jonas\n"),
+        ];
+        check(
+            &notes,
+            json!({"files": "**/*", "what": "tasks"}),
+            expect![[r#"
+                {"file":"a.md","line":1,"text":"call","person":"Jonas","due":"","done":false}
+                {"file":"b.txt","line":1,"text":"order it","person":"Jonas","due":"","done":false}
+                {"file":"b.txt","line":2,"text":"Call Jonas","person":"","due":"","done":false}
+            "#]],
+        );
     }
 
     #[test]

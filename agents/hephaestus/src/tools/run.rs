@@ -4,7 +4,7 @@
 
 use crate::args::{parse, path_schema};
 use crate::error::arguments;
-use crate::sandbox::{Bound, End, Job, Ran, Sandbox};
+use crate::sandbox::{Bound, End, Job, Ran, Sandbox, Taken};
 use crate::tool::{PAYLOAD_MAX, Tool, Watch, object, spec};
 use crate::workspace::{Kind, Workspace, paths};
 use charter::budget::Usage;
@@ -176,9 +176,8 @@ impl Tool for Run {
             watch.ended(program);
         }
         let ran = ran?;
-        let code = match ran.end {
-            End::Exited(code) => json!(code),
-            End::Signalled(_) => Value::Null,
+        match ran.end {
+            End::Exited(_) | End::Signalled(_) => {}
             End::Stopped(bound) => return Err(stopped(call, args, &ran, bound)),
             End::Cancelled => {
                 return Err(ToolError::new(
@@ -186,29 +185,11 @@ impl Tool for Run {
                     format!("{} was stopped because the call was", shown(&args.program)),
                 ));
             }
-        };
-        let signal = match ran.end {
-            End::Signalled(signal) => json!(signal),
-            _ => Value::Null,
-        };
+        }
         let bytes_max = call.limits.output_bytes.min(PAYLOAD_MAX as u64);
         let taken = ran.changed.take(&outputs, workspace, bytes_max, &call.cancel)?;
-        let ok = matches!(ran.end, End::Exited(code) if args.ok_exits.contains(&code));
         Ok(Acted {
-            output: json!({
-                "program": args.program,
-                "exit": code,
-                "ok": ok,
-                "signal": signal,
-                "stdout": ran.stdout.text(),
-                "stderr": ran.stderr.text(),
-                "truncated": ran.stdout.truncated() || ran.stderr.truncated(),
-                "sandbox": detail.sandbox.as_str(),
-                "peak_memory": ran.peak_bytes,
-                "changed": taken.kept,
-                "dropped": taken.dropped,
-                "dropped_count": taken.dropped_count,
-            }),
+            output: outcome(args, detail.sandbox, &ran, &taken),
             label: call.label.join(Label::UNTRUSTED),
             changes: taken.changes,
             usage: Usage { steps: 0, wall_ms: ran.wall_ms, cpu_ms: ran.cpu_ms, bytes_written: 0 },
@@ -243,8 +224,31 @@ impl Run {
     }
 }
 
+/// What is told of a program that came to an end.
+pub(crate) fn outcome(args: &Args, sandbox: SandboxLevel, ran: &Ran, taken: &Taken) -> Value {
+    let (exit, signal) = match ran.end {
+        End::Exited(code) => (Some(code), None),
+        End::Signalled(signal) => (None, Some(signal)),
+        End::Stopped(_) | End::Cancelled => (None, None),
+    };
+    json!({
+        "program": args.program,
+        "exit": exit,
+        "ok": exit.is_some_and(|code| args.ok_exits.contains(&code)),
+        "signal": signal,
+        "stdout": ran.stdout.text(),
+        "stderr": ran.stderr.text(),
+        "truncated": ran.stdout.truncated() || ran.stderr.truncated(),
+        "sandbox": sandbox.as_str(),
+        "peak_memory": ran.peak_bytes,
+        "changed": taken.kept,
+        "dropped": taken.dropped,
+        "dropped_count": taken.dropped_count,
+    })
+}
+
 /// The declared outputs. A path without wildcards also means all below it.
-fn outputs(globs: &[String]) -> Result<GlobSet, ToolError> {
+pub(crate) fn outputs(globs: &[String]) -> Result<GlobSet, ToolError> {
     let bad = |glob: &str, why: String| {
         arguments(format!("{glob:?} is no pattern for outputs: {why}"))
             .hint("for instance report.txt or build/**")

@@ -57,8 +57,8 @@ impl Tool for TableTool {
                             "type": "object", "additionalProperties": false, "required": ["column", "is", "value"],
                             "properties": {
                                 "column": {"type": "string"},
-                                "is": {"enum": ["=", "!=", "<", "<=", ">", ">=", "contains", "starts", "before", "after"]},
-                                "value": {"type": ["string", "number", "boolean", "null"]},
+                                "is": {"enum": ["=", "!=", "<", "<=", ">", ">=", "contains", "starts", "before", "after", "in"]},
+                                "value": {"type": ["string", "number", "boolean", "null", "array"], "description": "for in: a list of values, of which the cell is one"},
                             },
                         },
                     },
@@ -154,7 +154,7 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         .collect::<Result<Vec<_>, ToolError>>()?;
 
     let mut shown = if groups.is_empty() {
-        Table { columns: table.columns.clone(), rows: typed(table, &selected), point: table.point }
+        Table { columns: table.columns.clone(), rows: kept(table, &selected), point: table.point }
     } else {
         grouped(table, &selected, &groups, &totals, &averages)?
     };
@@ -178,6 +178,26 @@ pub(crate) fn compute(args: &Args, table: &Table) -> Result<Value, ToolError> {
         output["averages"] = Value::Object(texts(means));
     }
     Ok(output)
+}
+
+/// The selected rows with numbers where the whole table allows them, and where
+/// writing them again gives the text that was read: `1150.00` stays as it is.
+fn kept(table: &Table, selected: &[&Row]) -> Vec<Row> {
+    let mut rows = typed(table, selected);
+    for column in 0..table.columns.len() {
+        let changed = rows.iter().zip(selected).any(|(row, source)| {
+            match (row.cells.get(column), source.cells.get(column)) {
+                (Some(now), Some(was)) => cell_text(now) != cell_text(was) && !is_blank_cell(was),
+                _ => false,
+            }
+        });
+        for (row, source) in rows.iter_mut().zip(selected).filter(|_| changed) {
+            if let (Some(now), Some(was)) = (row.cells.get_mut(column), source.cells.get(column)) {
+                *now = was.clone();
+            }
+        }
+    }
+    rows
 }
 
 /// The selected rows with numbers where the whole table allows them.
@@ -382,6 +402,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_computed_keeps_its_text() {
+        check(
+            ("a.csv", "city,amount,n\nBerlin,1150.00,1\nHamburg,2.50,2\nWien,3.00,3\n"),
+            json!({"where": [{"column": "city", "is": "in", "value": ["berlin", "Hamburg"]}], "total": ["amount"]}),
+            expect![[r#"
+                {"city":"Berlin","amount":"1150.00","n":1}
+                {"city":"Hamburg","amount":"2.50","n":2}
+                2 2 {"amount":"1152.50"}"#]],
+        );
+    }
+
+    #[test]
     fn rows_are_filtered_and_totalled() {
         let file = ("a.csv", EXPENSES);
         check(
@@ -433,10 +465,10 @@ mod tests {
             file,
             json!({"sort_by": "amount", "columns": ["what", "amount"]}),
             expect![[r#"
-            {"what":"a","amount":0.1}
-            {"what":"b","amount":0.2}
-            {"what":"c","amount":1.0}
-            {"what":"d","amount":5}
+            {"what":"a","amount":"0.10"}
+            {"what":"b","amount":"0.20"}
+            {"what":"c","amount":"1.00"}
+            {"what":"d","amount":"5"}
             4 4 {}"#]],
         );
     }

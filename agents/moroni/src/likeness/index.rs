@@ -41,6 +41,15 @@ pub(super) struct Word {
     pub(super) features: Vec<Feature>,
     /// Whether it stands in a playbook as a whole word, and is no mere stem.
     pub(super) whole: bool,
+    /// Languages in which it is known to be said; none where that is not known.
+    languages: BTreeSet<&'static str>,
+}
+
+impl Word {
+    /// Whether a wish in this language may mean this word by another spelling.
+    pub(super) fn is_said_in(&self, code: &str) -> bool {
+        self.languages.is_empty() || self.languages.contains("en") || self.languages.contains(code)
+    }
 }
 
 /// What the playbooks together know of words.
@@ -50,6 +59,8 @@ pub struct Index {
     rarity: Vec<f32>,
     known: Vec<Known>,
     words: Vec<Word>,
+    /// Languages in which examples say a word.
+    said: HashMap<String, BTreeSet<&'static str>>,
     /// Playbooks that have a feature in a rule.
     deciding: HashMap<Feature, Vec<usize>>,
     /// Features of words of rules, which repeat from playbook to playbook.
@@ -63,6 +74,8 @@ struct Gathered {
     holders: HashMap<Feature, BTreeSet<usize>>,
     /// Features by spelling.
     spelled: BTreeMap<String, BTreeSet<Feature>>,
+    /// Languages in which examples say a word.
+    said: HashMap<String, BTreeSet<&'static str>>,
     /// Words of each example of each playbook: features, and whether they have a
     /// meaning of their own.
     examples: Vec<Vec<ExampleWords>>,
@@ -99,7 +112,8 @@ impl Index {
             }
         }
         index.rarity.resize(index.features.len(), 1.0);
-        index.words = index.spellings(gathered.spelled, lexicon);
+        index.words = index.spellings(gathered.spelled, &mut gathered.said, lexicon);
+        index.said = gathered.said;
         index
     }
 
@@ -131,6 +145,8 @@ impl Index {
                     let content = sentence.is_content(i);
                     if content {
                         let folded = sentence.folded[i].clone();
+                        let code = sentence.language.code;
+                        gathered.said.entry(folded.clone()).or_default().insert(code);
                         gathered.spelled.entry(folded).or_default().extend(&features);
                     }
                     words.push((features, content));
@@ -244,6 +260,7 @@ impl Index {
     fn spellings(
         &self,
         mut spelled: BTreeMap<String, BTreeSet<Feature>>,
+        said: &mut HashMap<String, BTreeSet<&'static str>>,
         lexicon: &Lexicon,
     ) -> Vec<Word> {
         let whole: HashSet<String> = spelled.keys().cloned().collect();
@@ -251,6 +268,7 @@ impl Index {
             for stem in language.concepts.single_words() {
                 let feature = self.feature(&format!("{}:{stem}", language.code));
                 spelled.entry(stem.to_owned()).or_default().extend(feature);
+                said.entry(stem.to_owned()).or_default().insert(language.code);
             }
         }
         spelled
@@ -261,6 +279,7 @@ impl Index {
                 letters,
                 groups: trigrams(&folded),
                 whole: whole.contains(&folded),
+                languages: said.get(&folded).cloned().unwrap_or_default(),
                 folded,
                 features: features.into_iter().collect(),
             })
@@ -278,6 +297,9 @@ impl Index {
         }
         if let Some(slot) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             return RulePhrase::Slot(slot.to_owned());
+        }
+        if let Some(slot) = text.strip_prefix("\"{").and_then(|rest| rest.strip_suffix("}\"")) {
+            return RulePhrase::Slot(quoted(slot));
         }
         let (mut words, mut spelled) = (Vec::new(), Vec::new());
         for part in text.split_whitespace() {
@@ -360,6 +382,44 @@ impl Index {
         tails.map_or(&[], Vec::as_slice)
     }
 
+    /// Whether piece `i` would be a function word of a language that the wish is not
+    /// in if it had that word's accents ("uber").
+    pub(super) fn is_stop_elsewhere(&self, sentence: &Sentence<'_>, i: usize) -> bool {
+        let Some(folded) = sentence.folded.get(i) else { return false };
+        let own = sentence.language.code;
+        let said = |code: &str| self.said.get(folded).is_some_and(|codes| codes.contains(code));
+        !said(own)
+            && !said("en")
+            && sentence.concepts[i].is_empty()
+            && sentence.tokens[i].text.is_ascii()
+            && sentence
+                .lexicon
+                .languages
+                .iter()
+                .any(|l| l.code != own && l.accented.contains(folded))
+    }
+
+    /// Where phrases of playbook `p` stand that are one noun of several words, with a
+    /// function word inside: what a word in them means alone, it does not mean there.
+    pub(crate) fn compounds(&self, view: View<'_>, p: usize) -> Vec<std::ops::Range<usize>> {
+        let Some(known) = self.known.get(p) else { return Vec::new() };
+        let mut found = Vec::new();
+        for phrase in known.all.iter().flatten() {
+            let RulePhrase::Words(words, _) = phrase else { continue };
+            if words.len() < 3 || words.iter().any(|word| matches!(word, RuleWord::Gap)) {
+                continue;
+            }
+            for i in view.from..view.to {
+                let to = i + phrase.length_at(view, i, NEAR);
+                let content = |at: usize| view.sentence.is_content(at);
+                if to > i && content(i) && content(to - 1) {
+                    found.push(i..to);
+                }
+            }
+        }
+        found
+    }
+
     /// Whether playbook `p` knows piece `i` of a wish.
     pub(crate) fn knows(&self, probe: &Probe, i: usize, p: usize) -> bool {
         let (Some(known), Some(seen)) = (self.known.get(p), probe.seen(i)) else { return false };
@@ -397,6 +457,11 @@ pub(super) fn feature_names(sentence: &Sentence<'_>, i: usize) -> Vec<String> {
     }
     names.extend(sentence.concepts[i].iter().map(|concept| format!("@{concept}")));
     names
+}
+
+/// How a slot is called that words in quotes filled.
+pub(crate) fn quoted(slot: &str) -> String {
+    format!("\"{slot}\"")
 }
 
 /// An example without its slot markers.

@@ -25,6 +25,7 @@ mod index;
 mod probe;
 mod rule;
 
+pub(crate) use index::quoted;
 pub use index::{Index, markers};
 pub use probe::Probe;
 pub(crate) use rule::RulePhrase;
@@ -38,6 +39,8 @@ use std::ops::Range;
 pub const THRESHOLD: f32 = 0.48;
 /// Factor for each concept group that a wish does not hit.
 pub const MISSED_GROUP: f32 = 0.62;
+/// Factor for a wish that hits no concept group at all.
+const NO_GROUP: f32 = 0.8;
 /// Weight of a function word beside that of a rare word.
 const STOP_WEIGHT: f32 = 0.08;
 /// Weight of a value beside that of a rare word.
@@ -201,6 +204,9 @@ fn rules(known: &Known, view: View<'_>, spoken: Option<&[String]>) -> (f32, u8, 
             true => groups_hit += 1,
             false => rules *= MISSED_GROUP,
         }
+    }
+    if groups_hit == 0 && !known.all.is_empty() {
+        rules *= NO_GROUP;
     }
     let forbidden = |phrase: &RulePhrase| view.range().any(|i| phrase.length_at(view, i, 1.0) > 0);
     if known.none.iter().any(forbidden) {

@@ -76,7 +76,7 @@ impl Index {
                 None => {}
             }
         }
-        if sentence.is_foreign(i) {
+        if sentence.is_foreign(i) || content && self.is_stop_elsewhere(sentence, i) {
             spelled.clear();
         }
         let folded = &sentence.folded[i];
@@ -87,8 +87,7 @@ impl Index {
         } else if spelled.is_empty() && name {
             weight = 0.3;
         } else if spelled.is_empty() && content {
-            let compounds = matches!(sentence.language.code, "de" | "nl");
-            spelled = self.nearest(folded, compounds);
+            spelled = self.nearest(folded, sentence.language.code);
             weight = match spelled.as_slice() {
                 [] if sentence.is_proper(i) => PROPER_WEIGHT,
                 near => self.weight(near),
@@ -100,8 +99,9 @@ impl Index {
     }
 
     /// Features of the known words nearest to an unknown one.
-    fn nearest(&self, folded: &str, compounds: bool) -> Vec<(Feature, f32)> {
+    fn nearest(&self, folded: &str, code: &str) -> Vec<(Feature, f32)> {
         let letters = folded.chars().count();
+        let compounds = matches!(code, "de" | "nl");
         let near = |features: &[Feature], nearness: f32| -> Vec<(Feature, f32)> {
             features.iter().map(|feature| (*feature, nearness)).collect()
         };
@@ -111,7 +111,7 @@ impl Index {
             .iter()
             // Hardly anybody mistypes the first letter.
             .filter(|word| most > 0 && word.folded.chars().next() == folded.chars().next())
-            .filter(|word| typos_allowed(word.letters) > 0)
+            .filter(|word| typos_allowed(word.letters) > 0 && word.is_said_in(code))
             .filter_map(|word| Some((distance(folded, &word.folded, most)?, word)))
             .min_by_key(|(typos, word)| (*typos, &word.folded));
         if let Some((_, word)) = mistyped {

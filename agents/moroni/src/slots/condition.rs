@@ -225,6 +225,7 @@ impl<'a> Fill<'_, 'a> {
     /// Values that stand in the table: "from Berlin", "where category is travel".
     fn by_value(&mut self, table: &Table<'a>, rows: &mut Vec<Value>) {
         let mut at = self.range.start;
+        let mut last: Option<(String, &str, usize)> = None;
         while at < self.range.end {
             let Some((column, value, length)) = self.value_at(table, at) else {
                 at += 1;
@@ -243,18 +244,35 @@ impl<'a> Fill<'_, 'a> {
                 Some("starts") => "starts",
                 _ => "=",
             };
-            // Two values of one column cannot both hold; the first is kept.
-            let again = rows
-                .iter()
-                .any(|row| is == "=" && row["is"] == "=" && row["column"] == column.name.as_str());
-            if !again {
-                rows.push(json!({"column": column.name, "is": is, "value": value}));
-                let lead = self.column_before(table, from).filter(|(c, _)| c.name == column.name);
-                self.mark(before_place(lead, from)..at, Use::Lead);
-                self.mark(at..at + length, Use::Value);
+            // "except food and travel": what stands before the first holds for both.
+            let is = match &last {
+                Some((name, earlier, end)) if *name == column.name && self.joined(*end, at) => {
+                    *earlier
+                }
+                _ => is,
+            };
+            // Two values of one column cannot both hold: either may.
+            let again = rows.iter_mut().find(|row| {
+                is == "="
+                    && matches!(row["is"].as_str(), Some("=" | "in"))
+                    && row["column"] == column.name.as_str()
+            });
+            match again {
+                Some(row) => one_more(row, value),
+                None => rows.push(json!({"column": column.name, "is": is, "value": value})),
             }
+            let lead = self.column_before(table, from).filter(|(c, _)| c.name == column.name);
+            self.mark(before_place(lead, from)..at, Use::Lead);
+            self.mark(at..at + length, Use::Value);
             at += length;
+            last = Some((column.name.clone(), is, at));
         }
+    }
+
+    /// Whether nothing but function words and commas stands between two values.
+    fn joined(&self, from: usize, to: usize) -> bool {
+        let sentence = self.sentence();
+        (from..to).all(|i| sentence.tokens[i].text == "," || sentence.is_stop(i))
     }
 
     /// The column and value that words at `at` name.
@@ -333,13 +351,50 @@ impl<'a> Fill<'_, 'a> {
             let taken = rows.iter().any(|row| row["column"] == column.name.as_str());
             let textual = matches!(is.as_str(), "=" | "!=" | "contains" | "starts");
             if let Some(word) = word.filter(|_| !taken && !column.numeric && textual) {
-                let value = word.text.clone();
-                rows.push(json!({"column": column.name, "is": is, "value": value}));
+                let mut row = json!({"column": column.name, "is": is, "value": word.text.clone()});
                 self.mark(at..to, Use::Lead);
                 self.mark(to..to + 1, Use::Value);
+                if is == "=" {
+                    self.by_more_words(to + 1, &mut row);
+                }
+                rows.push(row);
             }
             at = behind.max(to);
         }
+    }
+
+    /// "… is X or Y": values behind the first, each with "or" before it.
+    fn by_more_words(&mut self, from: usize, row: &mut Value) {
+        let mut at = from;
+        while at + 1 < self.range.end {
+            let sentence = self.sentence();
+            let or = sentence.language.or.contains(&sentence.folded[at]);
+            let value = &sentence.tokens[at + 1];
+            let fits = self.is_free(at + 1)
+                && (value.kind == Kind::Quoted || value.is_word() && !sentence.is_stop(at + 1));
+            if !(or && fits) {
+                return;
+            }
+            one_more(row, &value.text.clone());
+            self.mark(at..at + 1, Use::Lead);
+            self.mark(at + 1..at + 2, Use::Value);
+            at += 2;
+        }
+    }
+}
+
+/// Makes a row of one value a row of several.
+fn one_more(row: &mut Value, value: &str) {
+    let (Some(is), Some(held)) = (row.get("is").cloned(), row.get_mut("value")) else { return };
+    match held {
+        Value::Array(values) if !values.iter().any(|held| held == value) => {
+            values.push(value.into());
+        }
+        held if is == "=" && held != value => {
+            *held = json!([held.take(), value]);
+            row["is"] = "in".into();
+        }
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@ use crate::reading::{Mention, What};
 use crate::template::Values;
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
+use std::ops::Range;
 
 /// Most paths that are named one by one where a pattern would name too many.
 const LISTED_MAX: usize = 1_000;
@@ -56,10 +57,16 @@ impl Fill<'_, '_> {
         let cues_given = !slot.cues.is_empty()
             && mentions.iter().any(|m| self.cued(slot_name, m.from).is_some());
         let except = self.exception();
+        let compounds = self.index.compounds(self.view(), self.p);
+        let by_path = mentions.iter().any(|m| {
+            let named =
+                matches!(&m.what, What::Path { entries, folder: false, .. } if !entries.is_empty());
+            named && except.as_ref().is_none_or(|except| m.from < except.end)
+        });
         let (mut said, mut left_out) = (Said::default(), Said::default());
         for mention in &mentions {
-            let into = match except {
-                Some(at) if mention.from >= at => &mut left_out,
+            let into = match &except {
+                Some(except) if mention.from >= except.end => &mut left_out,
                 _ if cues_given && self.cued(slot_name, mention.from).is_none() => continue,
                 _ => &mut said,
             };
@@ -87,6 +94,9 @@ impl Fill<'_, '_> {
                 {
                     continue;
                 }
+                What::Files(_) if compounds.iter().any(|c| c.contains(&mention.from)) => continue,
+                // "the addresses from contacts.csv": that file, and no other.
+                What::Files(_) if by_path && !self.is_listed(mention, &mentions) => continue,
                 What::Files(_) if !into.is_empty() && self.is_verb(mention.from) => continue,
                 What::Files(extensions) => {
                     into.extensions.extend(extensions.iter().cloned());
@@ -97,9 +107,6 @@ impl Fill<'_, '_> {
             if taken {
                 self.take(mention);
             }
-        }
-        if let Some(at) = except.filter(|_| !left_out.is_empty()) {
-            self.mark(at.saturating_sub(1)..at, Use::Lead);
         }
         let kinds = self.extensions_of(&slot.kinds);
         let kinds = self.present(&kinds, &said.folders);
@@ -115,8 +122,13 @@ impl Fill<'_, '_> {
                 None => globs = default_globs(slot),
             }
         }
-        if !left_out.is_empty() {
-            globs = self.without(globs, &left_out.globs(&[]));
+        // An exception that cannot be made leaves its words untaken, so the plan
+        // says that they are not met.
+        if let Some(except) = except.filter(|_| !left_out.is_empty())
+            && let Some(kept) = self.without(&globs, &left_out.globs(&[]))
+        {
+            globs = kept;
+            self.mark(except, Use::Lead);
         }
         Ok(Some(Value::from(globs)))
     }
@@ -133,12 +145,22 @@ impl Fill<'_, '_> {
             && sentence.folded.get(i).is_some_and(|word| !word.ends_with('s'))
     }
 
-    /// The piece after a word for "except".
-    fn exception(&self) -> Option<usize> {
+    /// Whether "and" or a comma joins a kind of files to another place.
+    fn is_listed(&self, kind: &Mention, mentions: &[Mention]) -> bool {
+        let places = |m: &&Mention| matches!(m.what, What::Path { .. } | What::Folder(_));
+        self.reading.listed(kind.from, mentions)
+            || mentions.iter().filter(places).any(|place| {
+                place.from > kind.from
+                    && self.reading.listed(place.from, std::slice::from_ref(kind))
+            })
+    }
+
+    /// A word for "except".
+    fn exception(&self) -> Option<Range<usize>> {
         let sentence = self.sentence();
         self.range.clone().find_map(|i| {
             let (_, length) = sentence.language.except.longest(&sentence.folded, i)?;
-            self.is_free(i).then_some(i + length)
+            self.is_free(i).then_some(i..i + length)
         })
     }
 
@@ -217,9 +239,9 @@ impl Fill<'_, '_> {
     }
 
     /// The globs without what others match. Tools know no exceptions, so the files
-    /// that remain are named.
-    fn without(&mut self, globs: Vec<String>, left_out: &[String]) -> Vec<String> {
-        let (wanted, unwanted) = (matchers(&globs), matchers(left_out));
+    /// that remain are named; `None` when they are too many for that.
+    fn without(&self, globs: &[String], left_out: &[String]) -> Option<Vec<String>> {
+        let (wanted, unwanted) = (matchers(globs), matchers(left_out));
         let files = self.reading.survey.entries.iter().filter(|entry| !entry.folder);
         let (mut kept, mut dropped) = (Vec::new(), false);
         for entry in files.filter(|entry| wanted.iter().any(|m| m.is_match(&entry.path))) {
@@ -228,16 +250,10 @@ impl Fill<'_, '_> {
                 false => kept.push(escape(&entry.path)),
             }
         }
-        if !dropped {
-            return globs;
+        if self.reading.survey.truncated || dropped && kept.len() > LISTED_MAX {
+            return None;
         }
-        if self.reading.survey.truncated || kept.len() > LISTED_MAX {
-            self.notes.push(
-                "There are too many files to leave some out: all of them are looked at.".to_owned(),
-            );
-            return globs;
-        }
-        kept
+        Some(if dropped { kept } else { globs.to_vec() })
     }
 
     /// Files that the playbook writes are not read by it, and files that lie where
@@ -266,7 +282,8 @@ impl Fill<'_, '_> {
         if written.is_empty() {
             return;
         }
-        for (name, slot) in playbook.slots.iter().filter(|(_, s)| s.kind == SlotType::Files) {
+        let moves = playbook.slots.iter().any(|(_, slot)| slot.kind == SlotType::Folder);
+        for (name, _) in playbook.slots.iter().filter(|(_, s)| s.kind == SlotType::Files) {
             let Some(Value::Array(list)) = self.values.get(name) else { continue };
             let mut globs: Vec<String> =
                 list.iter().filter_map(|glob| glob.as_str().map(str::to_owned)).collect();
@@ -279,11 +296,15 @@ impl Fill<'_, '_> {
             // A folder that is read from on purpose stays.
             let named =
                 written.iter().filter(|path| !globs.contains(path)).cloned().collect::<Vec<_>>();
-            let kept = self.without(globs.clone(), &named);
-            if kept != globs && !kept.is_empty() {
+            let Some(kept) = self.without(&globs, &named) else {
+                self.notes.push(format!("Files in {} are looked at too.", named.join(", ")));
+                continue;
+            };
+            // Where all files lie in the folder already, none is left to be moved; what
+            // is only read may be what was written before.
+            if kept != globs && (moves || !kept.is_empty()) {
                 self.values.insert(name.to_owned(), Value::from(kept));
             }
-            let _ = slot;
         }
     }
 }

@@ -16,7 +16,7 @@ mod number;
 mod path;
 mod text;
 
-use crate::likeness::{Index, Probe, RulePhrase, Use, View};
+use crate::likeness::{Index, Probe, RulePhrase, Use, View, quoted};
 use crate::playbook::{Playbook, Slot, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
@@ -338,6 +338,7 @@ impl<'a> Fill<'_, 'a> {
         self.mark(mention.from..mention.to, Use::Text);
         self.values.insert(name.to_owned(), Value::String(text));
         self.spoken.push(name.to_owned());
+        self.spoken.push(quoted(name));
     }
 }
 

@@ -27,6 +27,8 @@ struct LanguageFile {
     at: Vec<String>,
     into: Vec<String>,
     except: Vec<String>,
+    or: Vec<String>,
+    yours: Vec<String>,
     per: Vec<String>,
     during: Vec<String>,
     between: Vec<String>,
@@ -94,6 +96,8 @@ pub struct Language {
     stemmer: Stemmer,
     /// Function words, folded.
     pub stop: HashSet<String>,
+    /// Function words that are written with accents, folded.
+    pub accented: HashSet<String>,
     /// Words that say nothing about what is wished, folded.
     pub filler: HashSet<String>,
     /// Quantifiers, folded.
@@ -106,6 +110,10 @@ pub struct Language {
     pub into: Phrases,
     /// Before what is left out.
     pub except: Phrases,
+    /// Between values of which either may hold, folded.
+    pub or: HashSet<String>,
+    /// What belongs to whom the wish is told, folded.
+    pub yours: HashSet<String>,
     /// Before what a table is grouped by.
     pub per: Phrases,
     /// Before a span of time.
@@ -160,12 +168,15 @@ impl Language {
         Ok(Self {
             code,
             stop: set(&file.stop),
+            accented: file.stop.iter().filter(|w| !w.is_ascii()).map(|w| fold(w)).collect(),
             filler: set(&file.filler),
             all: set(&file.all),
             join: list(&file.join, "and"),
             at: list(&file.at, "at"),
             into: list(&file.into, "into"),
             except: list(&file.except, "except"),
+            or: set(&file.or),
+            yours: set(&file.yours),
             per: list(&file.per, "per"),
             during: list(&file.during, "during"),
             between: list(&file.between, "between"),

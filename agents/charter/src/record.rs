@@ -1,0 +1,150 @@
+//! Rows beside missions: everything that has a name, a state and a body, kept in
+//! one table and asked for in one way.
+
+use crate::conversation::{SessionRow, TurnRow};
+use crate::ids::{Millis, TenantId};
+use crate::memory::MemoryRow;
+use crate::night::{NightRow, ProposalRow};
+use crate::schedule::{DueRow, Outcome, ScheduleRow};
+use serde::{Deserialize, Serialize};
+
+/// A kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// A session of conversation.
+    Session,
+    /// A turn; its parent is its session.
+    Turn,
+    /// A memory; its parent is its scope.
+    Memory,
+    /// A schedule.
+    Schedule,
+    /// A due time; its parent is its schedule.
+    Due,
+    /// A nightly run.
+    Night,
+    /// A proposal; its parent is its night.
+    Proposal,
+}
+
+impl RecordKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Turn => "turn",
+            Self::Memory => "memory",
+            Self::Schedule => "schedule",
+            Self::Due => "due",
+            Self::Night => "night",
+            Self::Proposal => "proposal",
+        }
+    }
+}
+
+/// Names a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// Its kind.
+    pub kind: RecordKind,
+    /// Its name among those of its kind.
+    pub id: String,
+}
+
+impl RecordKey {
+    /// Names a record.
+    pub fn new(kind: RecordKind, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
+    }
+
+    /// Names a due time.
+    pub fn due(schedule: &crate::ids::ScheduleId, due_at: Millis) -> Self {
+        Self::new(RecordKind::Due, format!("{schedule}@{due_at}"))
+    }
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "record")]
+pub enum Record {
+    /// A session.
+    Session(SessionRow),
+    /// A turn.
+    Turn(TurnRow),
+    /// A memory.
+    Memory(MemoryRow),
+    /// A schedule.
+    Schedule(ScheduleRow),
+    /// A due time.
+    Due(DueRow),
+    /// A nightly run.
+    Night(NightRow),
+    /// A proposal.
+    Proposal(ProposalRow),
+}
+
+impl Record {
+    /// Its name.
+    pub fn key(&self) -> RecordKey {
+        let (kind, id) = match self {
+            Self::Session(row) => (RecordKind::Session, row.id.to_string()),
+            Self::Turn(row) => (RecordKind::Turn, row.id.to_string()),
+            Self::Memory(row) => (RecordKind::Memory, row.id.to_string()),
+            Self::Schedule(row) => (RecordKind::Schedule, row.id.to_string()),
+            Self::Due(row) => return RecordKey::due(&row.schedule, row.due_at),
+            Self::Night(row) => (RecordKind::Night, row.id.to_string()),
+            Self::Proposal(row) => (RecordKind::Proposal, row.id.to_string()),
+        };
+        RecordKey { kind, id }
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &TenantId {
+        match self {
+            Self::Session(row) => &row.tenant,
+            Self::Turn(row) => &row.tenant,
+            Self::Memory(row) => &row.tenant,
+            Self::Schedule(row) => &row.tenant,
+            Self::Due(row) => &row.tenant,
+            Self::Night(row) => &row.tenant,
+            Self::Proposal(row) => &row.tenant,
+        }
+    }
+
+    /// What it belongs to; empty: nothing.
+    pub fn parent(&self) -> &str {
+        match self {
+            Self::Turn(row) => row.session.as_str(),
+            Self::Memory(row) => &row.scope,
+            Self::Due(row) => row.schedule.as_str(),
+            Self::Proposal(row) => row.night.as_str(),
+            Self::Session(_) | Self::Schedule(_) | Self::Night(_) => "",
+        }
+    }
+
+    /// The name of its state.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self::Session(_) => "open",
+            Self::Turn(row) => row.state.as_str(),
+            Self::Memory(row) => row.state.as_str(),
+            Self::Schedule(row) => row.state.as_str(),
+            Self::Due(row) => match row.outcome {
+                Outcome::Ran { .. } => "ran",
+                Outcome::Missed => "missed",
+                Outcome::Failed { .. } => "failed",
+            },
+            Self::Night(row) => row.state.as_str(),
+            Self::Proposal(row) => row.state.as_str(),
+        }
+    }
+
+    /// When something is to be done about it.
+    pub fn due_at(&self) -> Option<Millis> {
+        match self {
+            Self::Schedule(row) => row.next_at,
+            _ => None,
+        }
+    }
+}

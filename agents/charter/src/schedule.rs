@@ -1,0 +1,192 @@
+//! Schedules: missions that are due again and again. Every due time is a record,
+//! also one that was missed.
+
+use crate::content::ContentRef;
+use crate::digest::Digest;
+use crate::ids::{ApprovalId, Millis, MissionId, ScheduleId, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// What is done about due times that passed while nothing ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// Once, as soon as possible, however many passed.
+    Once,
+    /// Nothing: the next one is waited for.
+    Skip,
+}
+
+/// What came of a due time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "as")]
+pub enum Outcome {
+    /// A mission was submitted.
+    Ran {
+        /// The mission.
+        mission: MissionId,
+    },
+    /// It passed while nothing ran, and was not caught up.
+    Missed,
+    /// It could not be submitted.
+    Failed {
+        /// Why, in words.
+        error: ContentRef,
+    },
+}
+
+/// What can happen to a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Scheduled {
+    /// It was made.
+    Created {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// Who asked.
+        subject: String,
+        /// The user's words.
+        wish: ContentRef,
+        /// Absolute path of the folder it works in.
+        workspace: ContentRef,
+        /// The plan, with the date slot masked.
+        plan: ContentRef,
+        /// Digest of the masked plan: what one approval covers.
+        digest: Digest,
+        /// Five fields: minute, hour, day of month, month, day of week.
+        cron: String,
+        /// Name of a time zone, as in `Europe/Berlin`.
+        zone: String,
+        /// What is done about missed times.
+        missed: Missed,
+        /// The first due time; `None`: it waits for its approval.
+        next_at: Option<Millis>,
+        /// The approval of its effects, if they need one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<ApprovalId>,
+    },
+    /// It rests.
+    Paused {
+        /// The schedule.
+        schedule: ScheduleId,
+    },
+    /// It goes on.
+    Resumed {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// The next due time.
+        next_at: Millis,
+    },
+    /// It is over.
+    Deleted {
+        /// The schedule.
+        schedule: ScheduleId,
+    },
+    /// A due time came. Names the one that follows, so that a due time is taken
+    /// once, whichever process takes it.
+    Due {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// The due time; must be the schedule's next one.
+        due_at: Millis,
+        /// What came of it.
+        outcome: Outcome,
+        /// The next one.
+        next_at: Millis,
+    },
+}
+
+impl Scheduled {
+    /// The schedule.
+    pub fn schedule(&self) -> &ScheduleId {
+        match self {
+            Self::Created { schedule, .. }
+            | Self::Paused { schedule }
+            | Self::Resumed { schedule, .. }
+            | Self::Deleted { schedule }
+            | Self::Due { schedule, .. } => schedule,
+        }
+    }
+
+    /// The texts that it names.
+    pub fn contents(&self) -> Vec<&ContentRef> {
+        match self {
+            Self::Created { wish, workspace, plan, .. } => vec![wish, workspace, plan],
+            Self::Due { outcome: Outcome::Failed { error }, .. } => vec![error],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How a schedule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleState {
+    /// It runs when it is due.
+    Active,
+    /// It waits for its approval.
+    Waiting,
+    /// It rests.
+    Paused,
+    /// It is over.
+    Deleted,
+}
+
+impl ScheduleState {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// A schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// Its name.
+    pub id: ScheduleId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How it stands.
+    pub state: ScheduleState,
+    /// Who asked.
+    pub subject: String,
+    /// The user's words.
+    pub wish: ContentRef,
+    /// Absolute path of the folder it works in.
+    pub workspace: ContentRef,
+    /// The plan, with the date slot masked.
+    pub plan: ContentRef,
+    /// Digest of the masked plan.
+    pub digest: Digest,
+    /// When, as five cron fields.
+    pub cron: String,
+    /// Name of a time zone.
+    pub zone: String,
+    /// What is done about missed times.
+    pub missed: Missed,
+    /// The approval of its effects.
+    pub approval: Option<ApprovalId>,
+    /// When it was made.
+    pub at: Millis,
+    /// The next due time.
+    pub next_at: Option<Millis>,
+}
+
+/// A due time that came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DueRow {
+    /// The schedule.
+    pub schedule: ScheduleId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The due time.
+    pub due_at: Millis,
+    /// When it was taken.
+    pub at: Millis,
+    /// What came of it.
+    pub outcome: Outcome,
+}
