@@ -11,3 +11,5 @@ pub mod markdown;
 pub mod rig;
 pub mod shell;
 pub mod sim;
+pub mod terminal;
+pub mod web;

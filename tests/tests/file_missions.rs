@@ -132,6 +132,18 @@ fn files_of_a_kind_are_moved() {
 }
 
 #[test]
+fn a_second_move_finds_nothing_left_and_says_so() {
+    let words = "move all log files to old";
+    let desk = Desk::new("webshop");
+    let first = desk.done(words);
+    assert!(!first.files.is_empty(), "{first:#?}");
+    assert!(!first.answer.contains(": 0."), "{}", first.answer);
+    let again = desk.done(words);
+    assert_eq!(again.files, []);
+    assert!(again.answer.contains(": 0."), "{}", again.answer);
+}
+
+#[test]
 fn files_of_one_name_do_not_fall_over_each_other() {
     // Two pictures are called IMG_0412.jpg: none may be lost.
     let desk = Desk::new("household");

@@ -108,7 +108,7 @@ fn rows_that_meet_a_condition() {
         assert_eq!(days, over);
         assert_eq!(
             rows[2],
-            ["2026-01-08", "repairs", "Pipes & Sons", "210.5", "Jonas", "leak, first visit"]
+            ["2026-01-08", "repairs", "Pipes & Sons", "210.50", "Jonas", "leak, first visit"]
         );
     });
     twice("verein", &["zeige alle Zeilen aus Ausgaben.csv mit Bezahlt = nein"], &|_, report| {

@@ -1,6 +1,8 @@
 //! What was configured, read once: default file, the user's file, environment,
 //! flags; checked, and refused by the name of the field.
 
+pub mod http;
+
 use charter::budget::Budget;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ pub struct Config {
     pub budget: Budget,
     /// The user's rules.
     pub policy: Policy,
+    /// `alma serve`.
+    pub http: http::Http,
 }
 
 /// Workers.
@@ -166,6 +170,7 @@ fn check(all: &Table, place: &str) -> Result<Config, ConfigError> {
     if config.budget.steps == 0 {
         return Err(wrong("budget.steps: expected at least 1".to_owned()));
     }
+    config.http.check().map_err(wrong)?;
     Ok(config)
 }
 

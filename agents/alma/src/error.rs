@@ -21,6 +21,9 @@ pub enum Error {
     /// What is asked does not fit how things stand.
     #[error("{0}")]
     Conflict(String),
+    /// The name of a request was given to another request before.
+    #[error("the key {0:?} was used for another request; give every request a key of its own")]
+    KeyReused(String),
     /// The ledger failed.
     #[error("could not {operation}")]
     Ledger {

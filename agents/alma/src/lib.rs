@@ -4,10 +4,13 @@
 
 mod calendar;
 pub mod config;
+pub mod conversation;
 pub mod error;
 pub mod operations;
+pub mod talk;
 
 use async_trait::async_trait;
+use charter::generate::Generate;
 use charter::ids::Millis;
 use charter::ports::{Ledger, Tools};
 use charter::tool::ToolSpec;
@@ -39,6 +42,18 @@ pub trait Installation: Send + Sync {
     fn playbooks(&self) -> Result<&Library, Error>;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.
     async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
+    /// The language model, if there is one.
+    fn generate(&self) -> Option<Arc<dyn Generate>> {
+        None
+    }
+    /// The memory, if there is one.
+    fn memory(&self) -> Option<Arc<dyn conversation::ports::Memory>> {
+        None
+    }
+    /// Schedules, if they can be kept.
+    fn schedules(&self) -> Option<Arc<dyn conversation::ports::Schedules>> {
+        None
+    }
     /// What is in order on this machine and what is not.
     fn diagnose(&self) -> Vec<operations::doctor::Finding>;
 }

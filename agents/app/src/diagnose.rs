@@ -12,6 +12,17 @@ use std::path::Path;
 /// Free space below which Alma begins nothing new, in bytes, with room to spare.
 const FREE_LOW: u64 = 256 << 20;
 
+/// Lets this process open as many files as the system allows: each connection is
+/// one.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let found = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: found.maximum, maximum: found.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "few connections can be open at the same time");
+    }
+}
+
 /// Everything that is looked at.
 pub(crate) fn all(
     home: &Path,

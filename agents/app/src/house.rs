@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use surfaces::cli::exit::Exit;
 use surfaces::cli::{Needs, Screen};
+use surfaces::http::{Dependency, Probe, Server};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -41,6 +42,7 @@ pub(crate) struct House {
     household: Arc<Household>,
     /// Of the ledger, once this process has opened it.
     durability: Arc<OnceLock<Durability>>,
+    sandbox: Arc<Sandbox>,
     stop: watch::Sender<bool>,
     office: JoinHandle<()>,
     workers: Option<JoinHandle<usize>>,
@@ -106,7 +108,7 @@ impl House {
         let installation = Here {
             home: home.to_owned(),
             durability: Arc::clone(&durability),
-            sandbox,
+            sandbox: Arc::clone(&sandbox),
             tools,
             playbooks: OnceLock::new(),
         };
@@ -116,7 +118,7 @@ impl House {
             home: home.to_owned(),
             installation: Arc::new(installation),
         };
-        Ok(Self { alma, household, durability, stop, office, workers })
+        Ok(Self { alma, household, durability, sandbox, stop, office, workers })
     }
 
     /// Works until interrupted; the second interruption does not wait for what is
@@ -153,6 +155,62 @@ impl House {
             () = idle => Exit::Done,
             _ = interrupts.recv() => Exit::Cancelled,
         }
+    }
+
+    /// Serves HTTP until interrupted; the second interruption waits for nobody.
+    pub(crate) async fn serve(
+        &self,
+        interrupts: &mut mpsc::Receiver<()>,
+        screen: &Screen,
+    ) -> anyhow::Result<Exit> {
+        diagnose::raise_open_files();
+        let (stop, stopped) = watch::channel(false);
+        let principal = charter::ids::Principal::local();
+        let server = Server::open(&self.alma, &principal, self.probe(), stopped).await?;
+        let (address, key) = (server.address(), server.key_file().display().to_string());
+        screen.line(&if screen.json {
+            let url = format!("http://{address}");
+            serde_json::json!({ "state": "serving", "url": url, "key_file": key }).to_string()
+        } else {
+            format!("serving http://{address}; the key stands in {key}; stop it with Ctrl-C")
+        });
+        let mut serving = tokio::spawn(server.run());
+        interrupts.recv().await;
+        screen.note("finishing requests and running steps (press again to leave at once)");
+        stop.send_replace(true);
+        self.stop.send_replace(true);
+        tokio::select! {
+            ended = &mut serving => ended.context("the server ended badly")?,
+            _ = interrupts.recv() => {
+                serving.abort();
+                return Ok(Exit::Cancelled);
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// What `/ready` asks of this process.
+    fn probe(&self) -> Probe {
+        let (office, workers) = (self.office.abort_handle(), self.workers.as_ref());
+        let workers = workers.map(JoinHandle::abort_handle);
+        let (sandbox, household) = (Arc::clone(&self.sandbox), Arc::clone(&self.household));
+        let queue = self.alma.home.join("queue.db");
+        let concurrency = self.alma.config.worker.concurrency;
+        Arc::new(move || {
+            let dependency = |name, ready, detail| Dependency { name, ready, detail };
+            let at_work = workers.as_ref().is_some_and(|workers| !workers.is_finished());
+            let relay = match household.role() {
+                Role::Owner if office.is_finished() => "the relay ended",
+                Role::Owner => "relayed by this process",
+                _ => "relayed by the process that holds the data folder",
+            };
+            let there = queue.exists() && !office.is_finished();
+            vec![
+                dependency("queue", there, relay.to_owned()),
+                dependency("sandbox", true, sandbox.containment().level.as_str().to_owned()),
+                dependency("workers", at_work, format!("{concurrency} at the same time")),
+            ]
+        })
     }
 
     /// Lets running steps end, gives the data folder back.

@@ -7,7 +7,6 @@ mod system;
 
 use alma::config;
 use anyhow::Context;
-use clap::Parser;
 use hephaestus::tool::Tool;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -21,7 +20,7 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     // A contained program is started by this same binary, which shuts itself in
     // before it runs the program. See `hephaestus::sandbox`.
     hephaestus::sandbox::run_if_helper();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and are no error.
@@ -72,6 +71,10 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
     if let Command::Worker { concurrency: Some(steps) } = &cli.command {
         settings.push(("worker.concurrency".to_owned(), steps.to_string()));
     }
+    if let Command::Serve { port, bind } = &cli.command {
+        settings.extend(port.map(|port| ("http.port".to_owned(), port.to_string())));
+        settings.extend(bind.map(|bind| ("http.bind".to_owned(), bind.to_string())));
+    }
     let config = config::load(&home, &environment, &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -82,6 +85,13 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
         let house = house::House::open(&home, config, cli.command.needs(), more()).await?;
         let exit = match &cli.command {
             Command::Worker { .. } => house.work_until(&mut interrupts, screen).await,
+            Command::Serve { .. } => match house.serve(&mut interrupts, screen).await {
+                Ok(exit) => exit,
+                Err(error) => {
+                    house.close().await;
+                    return Err(error);
+                }
+            },
             _ => {
                 let principal = charter::ids::Principal::local();
                 cli::run(&house.alma, &principal, cli, screen, &mut interrupts).await

@@ -136,8 +136,8 @@ pub enum Conversed {
         /// The shape of the answer.
         tone: Tone,
     },
-    /// A mission was submitted for it. In the same transition as the mission's own
-    /// first event, or after it.
+    /// A mission was submitted for it, once. Comes behind the mission's own first
+    /// event, in the same transition or later.
     TurnSubmitted {
         /// The session.
         session: SessionId,

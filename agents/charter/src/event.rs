@@ -1,13 +1,17 @@
-//! The record: everything that can happen to a mission. Rows are derived from
+//! The record: everything that can happen. Rows are derived from
 //! these and from nothing else.
 
 use crate::approval::{Answer, Grant, Question};
 use crate::budget::{Budget, Limit, Usage};
 use crate::content::ContentRef;
+use crate::conversation::Conversed;
 use crate::digest::Digest;
 use crate::effect::{EffectClass, Repeat};
 use crate::ids::{ApprovalId, Millis, MissionId, StepKey, StreamId, TransitionId, WorkerId};
+use crate::memory::Remembered;
+use crate::night::Nightly;
 use crate::rows::MissionState;
+use crate::schedule::Scheduled;
 use serde::{Deserialize, Serialize};
 
 /// What the ledger keeps of a step when a plan is laid down.
@@ -69,6 +73,14 @@ pub enum DeathCause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Event {
+    /// Something happened in a conversation.
+    Conversed(Conversed),
+    /// Something happened to a memory.
+    Remembered(Remembered),
+    /// Something happened to a schedule.
+    Scheduled(Scheduled),
+    /// Something happened in a night.
+    Nightly(Nightly),
     /// A wish was accepted. Its plan follows in the same transition.
     MissionSubmitted {
         /// The mission.

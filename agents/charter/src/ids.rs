@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::digest::Digest;
 use crate::ports::Entropy;
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -118,15 +117,6 @@ id!(
     /// One atomic change of the ledger. Committing it twice is committing it once.
     TransitionId, "t", "a transition"
 );
-impl TransitionId {
-    /// The one name that belongs to a digest: whoever derives it commits the same
-    /// transition.
-    pub fn of(digest: &Digest) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, ..] = digest.0;
-        let (time, random) = ([0, 0, a, b, c, d, e, f], [g, h, i, j]);
-        Self(format!("t-{}", encode(i64::from_be_bytes(time), u32::from_be_bytes(random))))
-    }
-}
 id!(
     /// One start of a worker. A restarted worker is another worker.
     WorkerId, "w", "a worker"
@@ -329,12 +319,6 @@ mod tests {
         #[test]
         fn an_id_knows_when_it_was_made(now in 0i64..1 << 48, random: u32) {
             prop_assert_eq!(WorkerId(format!("w-{}", encode(now, random))).made_at(), now);
-        }
-
-        #[test]
-        fn a_transition_of_a_digest_reads_back_as_written(bytes: [u8; 32]) {
-            let id = TransitionId::of(&Digest(bytes));
-            prop_assert_eq!(id.as_str().parse(), Ok(id));
         }
 
         #[test]

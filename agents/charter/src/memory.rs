@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most memories or texts that one event names.
 pub const NAMED_MAX: usize = 10_000;
+/// Most sources that a memory keeps.
+pub const SOURCES_MAX: usize = 100;
 
 /// What a memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,7 +114,8 @@ pub enum Remembered {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         derived_from: Vec<MemoryId>,
     },
-    /// The same was met again: it is kept once, with one more source.
+    /// The same was met again: it is kept once, with one more source, of at most
+    /// [`SOURCES_MAX`].
     Merged {
         /// The memory.
         memory: MemoryId,
@@ -131,9 +134,10 @@ pub enum Remembered {
     },
     /// Texts were removed for good, with everything that was made from them.
     Forgotten {
-        /// The memories among them.
+        /// The memories among them. The text of each is among the texts.
         memories: Vec<MemoryId>,
-        /// The texts; they are gone from the content store with this event.
+        /// The texts; they are gone from the content store with this event, and
+        /// no later event may name them.
         contents: Vec<ContentId>,
         /// What was removed and what was left (files of the user), without the
         /// text itself, as JSON.

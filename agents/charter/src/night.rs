@@ -4,6 +4,9 @@ use crate::content::ContentRef;
 use crate::ids::{Millis, NightId, ProposalId, TenantId};
 use serde::{Deserialize, Serialize};
 
+/// Most parts that a run has.
+pub const STAGES_MAX: usize = 100;
+
 /// What can happen in a night, and to what it proposed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]

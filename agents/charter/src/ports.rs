@@ -10,11 +10,13 @@ use crate::event::{Event, Recorded};
 use crate::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
+use crate::record::{Kept, Record, RecordKey, RecordKind};
 use crate::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, MissionState, StepRow, StepState};
 use crate::survey::Survey;
 use crate::tool::{Act, Acted, Call, Prepared, Probe, Process, Proposed, ToolError, ToolSpec};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What time it is. Everybody is given a clock; nobody reads the machine's.
 pub trait Clock: Send + Sync {
@@ -291,6 +293,42 @@ pub enum Query {
     },
     /// Counts.
     Size,
+    /// One record.
+    Record {
+        /// Which.
+        key: RecordKey,
+    },
+    /// Records of a kind, by name: oldest first, or newest first.
+    Records {
+        /// The kind.
+        kind: RecordKind,
+        /// Only those that belong to this.
+        parent: Option<String>,
+        /// Only those in this state.
+        state: Option<String>,
+        /// Only those behind this name, in the order asked for.
+        after: Option<String>,
+        /// Newest first.
+        newest: bool,
+        /// How many at most.
+        limit: u32,
+    },
+    /// Records of all tenants that something is to be done about by now.
+    DueRecords {
+        /// The time.
+        now: Millis,
+        /// How many at most.
+        limit: u32,
+    },
+    /// When the next of them will be.
+    DueNext,
+    /// Names of the texts that hold these bytes, oldest first.
+    ContentsWith {
+        /// What is looked for; an empty text is found nowhere.
+        needle: String,
+        /// How many at most.
+        limit: u32,
+    },
 }
 
 /// The answer to a [`Query`].
@@ -319,6 +357,10 @@ pub enum Rows {
     Leases(Vec<LeaseRow>),
     /// Counts.
     Size(LedgerSize),
+    /// Records.
+    Records(Vec<Record>),
+    /// Names of texts.
+    ContentIds(Vec<ContentId>),
 }
 
 /// Durable truth.
@@ -491,6 +533,35 @@ pub trait LedgerExt: Ledger {
     async fn steps(&self, tenant: &TenantId, query: Query) -> Result<Vec<StepRow>, LedgerError> {
         match self.query(tenant, query).await? {
             Rows::Steps(rows) => Ok(rows),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// One record, or [`LedgerError::NotFound`].
+    async fn record<R: Kept + Send>(
+        &self,
+        tenant: &TenantId,
+        id: impl fmt::Display + Send,
+    ) -> Result<R, LedgerError> {
+        let key = RecordKey::new(R::KIND, id.to_string());
+        let found = match self.query(tenant, Query::Record { key: key.clone() }).await? {
+            Rows::Records(mut rows) if !rows.is_empty() => R::of(rows.remove(0)),
+            _ => None,
+        };
+        found.ok_or_else(|| LedgerError::NotFound(key.to_string()))
+    }
+
+    /// Records of one kind, as [`Query::Records`] and its kin return them.
+    async fn records<R: Kept + Send>(
+        &self,
+        tenant: &TenantId,
+        query: Query,
+    ) -> Result<Vec<R>, LedgerError> {
+        match self.query(tenant, query).await? {
+            Rows::Records(rows) => {
+                let of = |row| R::of(row).ok_or_else(|| unexpected(&Rows::Records(Vec::new())));
+                rows.into_iter().map(of).collect()
+            }
             other => Err(unexpected(&other)),
         }
     }

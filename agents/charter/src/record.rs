@@ -7,6 +7,7 @@ use crate::memory::MemoryRow;
 use crate::night::{NightRow, ProposalRow};
 use crate::schedule::{DueRow, Outcome, ScheduleRow};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A kind of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +62,12 @@ impl RecordKey {
     /// Names a due time.
     pub fn due(schedule: &crate::ids::ScheduleId, due_at: Millis) -> Self {
         Self::new(RecordKind::Due, format!("{schedule}@{due_at}"))
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.id)
     }
 }
 
@@ -148,3 +155,43 @@ impl Record {
         }
     }
 }
+
+/// A row that is kept as a record.
+pub trait Kept: Clone + Into<Record> {
+    /// The kind of its records.
+    const KIND: RecordKind;
+
+    /// The row in a record of this kind.
+    fn of(record: Record) -> Option<Self>;
+}
+
+macro_rules! kept {
+    ($($kind:ident: $row:ident),*) => {$(
+        impl From<$row> for Record {
+            fn from(row: $row) -> Self {
+                Self::$kind(row)
+            }
+        }
+
+        impl Kept for $row {
+            const KIND: RecordKind = RecordKind::$kind;
+
+            fn of(record: Record) -> Option<Self> {
+                match record {
+                    Record::$kind(row) => Some(row),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+kept!(
+    Session: SessionRow,
+    Turn: TurnRow,
+    Memory: MemoryRow,
+    Schedule: ScheduleRow,
+    Due: DueRow,
+    Night: NightRow,
+    Proposal: ProposalRow
+);

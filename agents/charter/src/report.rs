@@ -58,7 +58,10 @@ pub struct Report {
     pub claims: Vec<Claim>,
     /// Every file that was touched.
     pub files: Vec<FileLine>,
-    /// What went wrong, what was left out, what is in doubt: in words.
+    /// What no step looked at, and why: in words. It takes nothing from the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// What went wrong, what was not done, what is in doubt: in words.
     pub problems: Vec<String>,
     /// Resources used.
     pub usage: Usage,

@@ -86,11 +86,12 @@ pub enum Scheduled {
     Due {
         /// The schedule.
         schedule: ScheduleId,
-        /// The due time; must be the schedule's next one.
+        /// The due time; must be the schedule's next one. A mission that ran
+        /// is submitted before this, at the latest in the same transition.
         due_at: Millis,
         /// What came of it.
         outcome: Outcome,
-        /// The next one.
+        /// The next one, later than this one.
         next_at: Millis,
     },
 }
@@ -172,7 +173,7 @@ pub struct ScheduleRow {
     pub approval: Option<ApprovalId>,
     /// When it was made.
     pub at: Millis,
-    /// The next due time.
+    /// The next due time; `None` unless it is active.
     pub next_at: Option<Millis>,
 }
 

@@ -29,7 +29,12 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
         // One word is no part: "ruf danach Bob an", "please, list …".
         let content = (start..i).filter(|i| sentence.is_content(*i)).take(2).count();
         let value = (start..i).any(|i| sentence.tokens[i].is_value());
-        let whole = content == 2 || value || i == start;
+        // "Mara, Jonas and Lene": names that are listed are not cut apart.
+        let names = length.filter(|_| token.text == "," || !mark).is_some_and(|length| {
+            i.checked_sub(1).is_some_and(|before| sentence.is_proper(before))
+                && sentence.is_proper(i + length)
+        });
+        let whole = i == start || !names && (value || content == 2);
         let Some(length) = length.filter(|_| whole && found.len() + 1 < CLAUSES_MAX) else {
             i += 1;
             continue;
@@ -70,6 +75,10 @@ mod tests {
             &["zähle die Zeilen", "finde Dubletten"],
         );
         check("find all links", &["find all links"]);
+        check(
+            "list what Mara, Jonas and Lene owe and count words",
+            &["list what Mara, Jonas and Lene owe", "count words"],
+        );
         check("", &[]);
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::clauses::clauses;
 use crate::compile::compile;
-use crate::likeness::{Likeness, Probe, THRESHOLD, Use, View};
+use crate::likeness::{Likeness, MISSED_GROUP, Probe, THRESHOLD, Use, View};
 use crate::playbook::{Playbook, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
@@ -239,11 +239,16 @@ impl Planner<'_, '_> {
                     && covered(good, before) + 0.02 >= covered(&first, before);
                 let one_of_them = good.p == first.p || good.p == second.p;
                 let both_known = covered(good, clause) >= 0.8 && covered(good, before) >= 0.8;
+                // What meets its rules by both parts only was made for the two.
+                let made_for_both = !one_of_them
+                    && self.spans(good, before, clause)
+                    && covered(good, clause) + 0.25 >= covered(&second, clause)
+                    && covered(good, before) + 0.25 >= covered(&first, before);
                 let like =
                     good.likeness.score + 0.1 >= first.likeness.score.min(second.likeness.score);
                 let together = match first.p == second.p {
                     true => as_well && one_of_them,
-                    false => as_well && like && (one_of_them || both_known),
+                    false => like && (made_for_both || as_well && (one_of_them || both_known)),
                 };
                 if together { Join::Together } else { Join::Apart }
             }
@@ -261,14 +266,32 @@ impl Planner<'_, '_> {
             }
             (Some(_), None, None) => Join::Unmet,
             (None, Some(_), Some(good))
-                if covered(good, before) >= 0.5
-                    || good.likeness.hits.iter().any(|i| before.contains(i)) =>
+                if covered(good, before) >= 0.5 || self.hits(good, before) =>
             {
                 Join::Together
             }
             (None, Some(_), _) if self.asks(before) => Join::FirstUnmet,
             (None, _, _) => Join::Together,
         }
+    }
+
+    /// Whether words of a part meet a playbook's rules.
+    fn hits(&self, candidate: &Candidate, part: &Range<usize>) -> bool {
+        candidate.likeness.hits.iter().any(|i| part.contains(i))
+    }
+
+    /// Whether two parts together meet all the rules of a playbook, and neither does
+    /// alone.
+    fn spans(&self, both: &Candidate, before: &Range<usize>, clause: &Range<usize>) -> bool {
+        let whole = |part: &Range<usize>| {
+            let alone = self.candidate(both.p, part, &Values::new());
+            alone.is_some_and(|alone| alone.likeness.rules >= 1.0)
+        };
+        both.likeness.rules >= 1.0
+            && self.hits(both, before)
+            && self.hits(both, clause)
+            && !whole(before)
+            && !whole(clause)
     }
 
     /// Whether a playbook that is not the first part's meets words of both parts.
@@ -279,10 +302,9 @@ impl Planner<'_, '_> {
         before: &Range<usize>,
         clause: &Range<usize>,
     ) -> bool {
-        let hits = |part: &Range<usize>| both.likeness.hits.iter().any(|i| part.contains(i));
         both.p != first.p
-            && hits(before)
-            && hits(clause)
+            && self.hits(both, before)
+            && self.hits(both, clause)
             && both.likeness.score + 0.15 >= first.likeness.score
     }
 
@@ -449,12 +471,22 @@ impl Planner<'_, '_> {
             });
         let odd = |i: &usize| !sentence.is_proper(*i) && used.get(*i) == Some(&Use::No);
         // "for customers from FR": what a general word names may stand in the table.
-        let noun = |i: usize| {
-            !sentence.concepts[i].is_empty() && !VERBS.iter().any(|verb| sentence.means(i, verb))
-        };
-        let mut odd = likeness.uncovered.iter().copied().filter(odd);
+        let verb = |i: usize| VERBS.iter().any(|verb| sentence.means(i, verb));
+        let noun = |i: usize| !sentence.concepts[i].is_empty() && !verb(i);
+        let odd = || likeness.uncovered.iter().copied().filter(odd);
         let mut doubt = 1.0;
-        if odd.any(|i| !grounded || playbook.options.strict && !noun(i)) {
+        // A value alone, or "all" of it, says nothing about what shall be done with it,
+        // where a word that is no noun says something else: "pay the open invoices",
+        // "move to Berlin".
+        let quantifier = |i: &usize| sentence.language.all.contains(&sentence.folded[*i]);
+        let first = likeness.hits.first().copied().unwrap_or(range.end);
+        let unused = |i: &usize| sentence.is_content(*i) && used.get(*i) == Some(&Use::No);
+        let none = likeness.hits.is_empty() && range.clone().filter(unused).any(verb);
+        let other = odd().any(|i| i < first && !noun(i));
+        if none || likeness.hits.iter().all(quantifier) && other {
+            doubt *= MISSED_GROUP;
+        }
+        if odd().any(|i| !grounded || playbook.options.strict && !noun(i)) {
             doubt *= LEFT_OUT;
         }
         let yours = |i: usize| {

@@ -77,6 +77,7 @@ pub fn report(plan: &Plan, record: &MissionRecord) -> Report {
         answer: answer(plan, record),
         claims,
         files: files(record),
+        left_out: left_out(record),
         problems: problems(plan, record),
         usage: record.usage,
     }
@@ -277,6 +278,36 @@ fn files(record: &MissionRecord) -> Vec<FileLine> {
     lines
 }
 
+/// Fields of outputs that tell what a tool passed over, and in which words they are
+/// told of one and of several.
+const LEFT_OUT: [(&str, &str, &str); 4] = [
+    ("skipped_secrets", "1 file that may hold secrets", "files that may hold secrets"),
+    ("skipped_names", "1 file whose name is not UTF-8", "files whose names are not UTF-8"),
+    ("skipped_links", "1 link or special file", "links or special files"),
+    ("damaged", "1 file that is not all UTF-8, in part", "files that are not all UTF-8, in part"),
+];
+
+/// What the tools passed over. Several steps may walk the same folder, so of each
+/// kind the largest number counts.
+fn left_out(record: &MissionRecord) -> Vec<String> {
+    let done = |step: &&StepRecord| step.state == StepState::Done;
+    let outputs = || record.steps.iter().filter(done).filter_map(|step| step.output.as_ref());
+    let count = |value: &Value| match value {
+        Value::Array(list) => list.len() as u64,
+        other => other.as_u64().unwrap_or(0),
+    };
+    LEFT_OUT
+        .iter()
+        .filter_map(|(field, one, many)| {
+            match outputs().filter_map(|output| output.get(*field)).map(count).max()? {
+                0 => None,
+                1 => Some((*one).to_owned()),
+                n => Some(format!("{n} {many}")),
+            }
+        })
+        .collect()
+}
+
 fn problems(plan: &Plan, record: &MissionRecord) -> Vec<String> {
     let mut problems: Vec<String> = plan
         .unmet
@@ -318,6 +349,9 @@ pub fn render(report: &Report) -> String {
             (FileFate::Moved, Some(to)) => writeln!(text, "moved    {} → {to}", plain(&file.path)),
             (fate, _) => writeln!(text, "{:<8} {}", fate_word(*fate), plain(&file.path)),
         };
+    }
+    for left_out in &report.left_out {
+        let _ = writeln!(text, "left out  {}", plain(left_out));
     }
     for problem in &report.problems {
         let _ = writeln!(text, "problem  {}", plain(problem));
@@ -483,6 +517,41 @@ mod tests {
         assert_eq!(report(&plan(""), &record(step.clone())).state, MissionState::Failed);
         step.cause = Some(DeathCause::Denied);
         assert_eq!(report(&plan(""), &record(step)).state, MissionState::Refused);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_once() {
+        let first =
+            done(json!({"skipped_secrets": 1, "skipped_names": 2, "damaged": []}), verified());
+        let second = done(
+            json!({"skipped_secrets": 1, "skipped_links": 3, "damaged": ["a.md"]}),
+            verified(),
+        );
+        let mut undone = done(json!({"skipped_secrets": 9}), verified());
+        undone.state = StepState::Skipped;
+        undone.key.item = 1;
+        let mut record = record(first);
+        record.steps.extend([second, undone]);
+        let report = report(&plan("Ready."), &record);
+        assert_eq!(
+            report.left_out,
+            [
+                "1 file that may hold secrets",
+                "2 files whose names are not UTF-8",
+                "3 links or special files",
+                "1 file that is not all UTF-8, in part",
+            ]
+        );
+        assert!(render(&report).starts_with("Ready.\n\nleft out  1 file that may hold secrets\n"));
+        assert!(report.problems.is_empty());
+    }
+
+    #[test]
+    fn what_was_left_out_changes_no_state() {
+        let step = done(json!({"skipped_secrets": 1}), verified());
+        assert_eq!(report(&plan(""), &record(step)).state, MissionState::Done);
+        let report = report(&plan(""), &record(done(json!({"skipped_secrets": 0}), verified())));
+        assert!(report.left_out.is_empty());
     }
 
     #[test]

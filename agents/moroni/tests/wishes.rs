@@ -47,6 +47,36 @@ fn what_cannot_be_met_stands_in_the_plan_in_the_users_words() {
 }
 
 #[test]
+fn a_wish_for_two_things_that_one_playbook_does_is_one_part() {
+    for words in [
+        "convert expenses.csv to JSON and total per category",
+        "expenses.csv as json, and then add up what was spent per category",
+        "wandle expenses.csv in JSON um und zähle amount je category zusammen",
+    ] {
+        let found = wish(words);
+        let Planned::Plan { plan, parts, .. } = found else { panic!("{words}: {found:?}") };
+        let names: Vec<&str> = parts.iter().map(|part| part.playbook.as_str()).collect();
+        assert_eq!((names, plan.unmet), (vec!["convert-and-total"], vec![]), "{words}");
+        let tools: Vec<&str> = plan.steps.iter().map(|step| step.tool.as_str()).collect();
+        assert_eq!(tools[..2], ["convert", "table"], "{words}");
+    }
+}
+
+#[test]
+fn a_denial_that_nothing_can_obey_is_unmet() {
+    let unmet = |words: &str| match wish(words) {
+        Planned::Plan { plan, .. } => plan.unmet,
+        Planned::Refused(refusal) => panic!("{words}: {refusal}"),
+    };
+    assert_eq!(
+        unmet("count the words of every note but not the ones by Lea"),
+        ["but not the ones by Lea"]
+    );
+    assert_eq!(unmet("count the words of every note except docs/guide.md"), [""; 0]);
+    assert_eq!(unmet("list the tasks that are not done"), [""; 0]);
+}
+
+#[test]
 fn a_refusal_names_the_words_and_what_is_near() {
     let refused = refusal("book me a flight to Paris");
     assert!(refused.message.contains("\"flight\""), "{}", refused.message);

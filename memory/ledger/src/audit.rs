@@ -7,7 +7,7 @@
 //! - checkpoints: their chain and signatures, every head that they name, none
 //!   missing where one is due;
 //! - texts: each one named by an event, with that hash and of that tenant, and
-//!   none besides;
+//!   none besides; one that was forgotten must be gone, and is counted;
 //! - rows: rebuilt from the events in memory and compared in both directions.
 //!
 //! Leases and the outbox are not derived from events and are left out. What was
@@ -85,6 +85,8 @@ pub struct AuditReport {
     pub sealed: i64,
     /// Texts.
     pub contents: u64,
+    /// Texts that were forgotten, as an event says, and are gone.
+    pub forgotten: u64,
     /// Derived rows compared.
     pub rows: u64,
     /// Milliseconds for events, chains, checkpoints and texts.
@@ -116,14 +118,14 @@ pub async fn verify(path: &Path, key: &VerifyingKey) -> Result<AuditReport, Ledg
     // One snapshot, whatever an owner writes meanwhile.
     sqlx::query("BEGIN").execute(&mut conn).await.map_err(reading)?;
     let mut report = AuditReport::default();
-    version(&mut conn).await?;
+    let schema = version(&mut conn).await?;
     integrity(&mut conn, &mut report).await?;
     let sealed = record::checkpoints(&mut conn, key, &mut report).await?;
     let mut record = record::events(&mut conn, sealed, &mut report).await?;
     record::streams(&mut conn, &record, &mut report).await?;
     record::contents(&mut conn, &mut record, &mut report).await?;
     let compared = Instant::now();
-    rows::compare(&mut conn, &record.rows, &mut report).await?;
+    rows::compare(&mut conn, schema, &record.rows, &mut report).await?;
     published(&mut conn, &mut report).await?;
     let rebuild = record.applying + compared.elapsed();
     report.rebuild_ms = millis(rebuild);
@@ -138,7 +140,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Another version's columns cannot be judged.
-async fn version(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
+async fn version(conn: &mut SqliteConnection) -> Result<i64, LedgerError> {
     let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(conn)
         .await
@@ -150,7 +152,7 @@ async fn version(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
         })?;
     match version {
         Some(version) if version > SCHEMA => Err(newer(version)),
-        _ => Ok(()),
+        version => Ok(version.unwrap_or_default()),
     }
 }
 

@@ -46,17 +46,47 @@
 //! once it is done. A grant is spent by the first intent under it; repeats of an
 //! intent without a receipt run under the same one. An approval's grants exist
 //! from the answer on, each for one intent.
+//!
+//! # Conversations, memories, schedules, nights
+//!
+//! | event | from | to |
+//! |---|---|---|
+//! | `TurnBegun` | – | *open* |
+//! | `TurnRouted`, `TurnSubmitted` | *open* | *open* |
+//! | `TurnEnded` | *open* | as it says |
+//! | `Observed` | – | *held* |
+//! | `Merged` | *held* | *held*, one source more |
+//! | `Remembered::Ended` | *held* | *ended* |
+//! | `Forgotten` | any | *forgotten*, with its text |
+//! | `Created` | – | *active*, or *waiting* without a due time |
+//! | `Paused` | *active* | *paused* |
+//! | `Resumed` | *paused* or *waiting* | *active* |
+//! | `Due` | *active* and due then | *active*, due later |
+//! | `Deleted` | all but *deleted* | *deleted* |
+//! | `Begun` | – | *running* |
+//! | `Stage` | *running* | *running*, each part once |
+//! | `Nightly::Ended` | *running* | *done* or *partial* |
+//! | `Proposed` | – | *open* |
+//! | `Decided` | *open*; *accepted* | *accepted* or *rejected*; *undone* |
 
 mod approvals;
+mod conversations;
 mod effects;
+mod memories;
 mod missions;
+mod nights;
+mod records;
 mod rowset;
+mod schedules;
 mod steps;
 
+pub(crate) use rowset::ForgottenRow;
 pub use rowset::{RowKey, RowSet};
 
 use charter::event::Event;
-use charter::ids::{Millis, MissionId, StepKey, TenantId};
+use charter::ids::{Millis, MissionId, StepKey, StreamId, TenantId};
+use charter::memory::Remembered;
+use charter::night::Nightly;
 use charter::ports::LedgerError;
 
 /// A refusal: the event does not fit what is true now.
@@ -64,9 +94,12 @@ pub(crate) fn conflict<T>(why: impl Into<String>) -> Result<T, LedgerError> {
     Err(LedgerError::Conflict(why.into()))
 }
 
-/// The mission that an event belongs to.
-pub fn mission_of(event: &Event) -> &MissionId {
-    match event {
+/// The mission that an event belongs to, if it is about one.
+pub fn mission_of(event: &Event) -> Option<&MissionId> {
+    Some(match event {
+        Event::Conversed(_) | Event::Remembered(_) | Event::Scheduled(_) | Event::Nightly(_) => {
+            return None;
+        }
         Event::MissionSubmitted { mission, .. }
         | Event::MissionPlanned { mission, .. }
         | Event::MissionReplanned { mission, .. }
@@ -92,13 +125,41 @@ pub fn mission_of(event: &Event) -> &MissionId {
         | Event::EffectIntended { step, .. }
         | Event::EffectReceived { step, .. }
         | Event::EffectInDoubt { step, .. } => &step.mission,
+    })
+}
+
+/// The one stream in which an event may stand.
+pub fn stream_of(event: &Event) -> StreamId {
+    match (event, mission_of(event)) {
+        (_, Some(mission)) => StreamId::mission(mission),
+        (Event::Conversed(conversed), None) => StreamId::conversation(conversed.session()),
+        (Event::Remembered(_), None) => StreamId::memory(),
+        (_, None) => StreamId::admin(),
     }
+}
+
+/// Whether the chain is sealed with a checkpoint right behind this event.
+pub(crate) fn seals(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::MissionEnded { .. }
+            | Event::Remembered(Remembered::Forgotten { .. })
+            | Event::Nightly(Nightly::Ended { .. })
+    )
 }
 
 /// Rows that the event may read or write. A row that is not named here does not
 /// exist for [`apply`].
 pub fn touches(event: &Event) -> Vec<RowKey> {
-    let mission = mission_of(event);
+    let Some(mission) = mission_of(event) else {
+        return match event {
+            Event::Conversed(event) => conversations::touches(event),
+            Event::Remembered(event) => memories::touches(event),
+            Event::Scheduled(event) => schedules::touches(event),
+            Event::Nightly(event) => nights::touches(event),
+            _ => Vec::new(),
+        };
+    };
     let mut keys = vec![RowKey::Mission(mission.clone()), RowKey::Step(StepKey::report(mission))];
     let mut steps = |of: &[StepKey]| {
         for step in of {
@@ -107,7 +168,12 @@ pub fn touches(event: &Event) -> Vec<RowKey> {
         }
     };
     match event {
-        Event::MissionSubmitted { .. } | Event::MissionEnded { .. } => {}
+        Event::Conversed(_)
+        | Event::Remembered(_)
+        | Event::Scheduled(_)
+        | Event::Nightly(_)
+        | Event::MissionSubmitted { .. }
+        | Event::MissionEnded { .. } => {}
         Event::MissionPlanned { steps: heads, .. } => {
             let planned: Vec<_> = heads.iter().map(|s| StepKey::step(mission, s.n)).collect();
             steps(&planned);
@@ -199,6 +265,10 @@ pub fn apply(
 ) -> Result<(), LedgerError> {
     let mut cx = Cx { at, tenant, rows };
     match event {
+        Event::Conversed(event) => conversations::apply(event, &mut cx)?,
+        Event::Remembered(event) => memories::apply(event, &mut cx)?,
+        Event::Scheduled(event) => schedules::apply(event, &mut cx)?,
+        Event::Nightly(event) => nights::apply(event, &mut cx)?,
         Event::MissionSubmitted { .. }
         | Event::MissionPlanned { .. }
         | Event::MissionReplanned { .. }
@@ -225,7 +295,10 @@ pub fn apply(
         | Event::ApprovalReopened { .. }
         | Event::ApprovalWithdrawn { .. } => approvals::apply(event, &mut cx)?,
     }
-    missions::touch(mission_of(event), &mut cx)
+    match mission_of(event) {
+        Some(mission) => missions::touch(mission, &mut cx),
+        None => Ok(()),
+    }
 }
 
 /// What every rule is given: the rows, and the time and the tenant of the event.

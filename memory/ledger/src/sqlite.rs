@@ -3,6 +3,7 @@
 
 mod connect;
 mod read;
+mod seal;
 mod store;
 pub(crate) mod tables;
 mod writer;

@@ -6,6 +6,7 @@ use crate::projection::{self, RowKey, RowSet, conflict};
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::ids::{ContentId, Millis, StepKey};
+use charter::memory::Remembered;
 use charter::ports::{Fence, LeaseChange, LedgerError, Transition};
 use charter::rows::{StepRow, StepState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,9 @@ pub(crate) struct Decision {
     pub(crate) silenced: Vec<StepKey>,
     /// Steps whose lease is over.
     pub(crate) released: Vec<StepKey>,
-    /// A mission ended: the chain is sealed with a checkpoint.
+    /// Texts that are forgotten now: they are wiped from the store.
+    pub(crate) forgotten: Vec<ContentId>,
+    /// The chain is sealed with a checkpoint.
     pub(crate) seals: bool,
 }
 
@@ -38,7 +41,9 @@ pub(crate) struct Decision {
 pub(crate) fn keys(transition: &Transition) -> BTreeSet<RowKey> {
     let fenced = transition.fence.iter().map(|fence| RowKey::Step(fence.step.clone()));
     let touched = transition.events.iter().flat_map(|(_, event)| projection::touches(event));
-    fenced.chain(touched).collect()
+    let named = transition.events.iter().flat_map(|(_, event)| content_refs(event));
+    let texts = named.map(|reference| RowKey::Forgotten(reference.id.clone()));
+    fenced.chain(touched).chain(texts).collect()
 }
 
 /// The rows to load after those, named by them.
@@ -74,6 +79,44 @@ pub(crate) fn check_older(
     }
 }
 
+/// The texts that the events forget.
+pub(crate) fn forgets(transition: &Transition) -> impl Iterator<Item = &ContentId> {
+    transition.events.iter().flat_map(|(_, event)| match event {
+        Event::Remembered(Remembered::Forgotten { contents, .. }) => contents.as_slice(),
+        _ => &[],
+    })
+}
+
+/// What is forgotten is never named again, nor is its name.
+pub(crate) fn check_named(transition: &Transition, rows: &RowSet) -> Result<(), LedgerError> {
+    for reference in transition.events.iter().flat_map(|(_, event)| content_refs(event)) {
+        let id = &reference.id;
+        match rows.forgotten.get(id) {
+            Some(row) if row.tenant == transition.tenant => {
+                return Err(LedgerError::NotFound(format!("content {id}, which was forgotten,")));
+            }
+            Some(_) if transition.contents.iter().any(|content| content.id == *id) => {
+                return conflict(format!("content {id} exists already"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is to be forgotten must be there, or be forgotten already.
+pub(crate) fn check_forgets(
+    transition: &Transition,
+    rows: &RowSet,
+    there: impl Fn(&ContentId) -> bool,
+) -> Result<(), LedgerError> {
+    let gone = |id| rows.forgotten.get(id).is_some_and(|row| row.tenant == transition.tenant);
+    match forgets(transition).find(|id| !gone(id) && !there(id)) {
+        Some(id) => Err(LedgerError::NotFound(format!("content {id}"))),
+        None => Ok(()),
+    }
+}
+
 /// Checks the shape of a transition: what can be told from it alone.
 pub(crate) fn check(transition: &Transition) -> Result<(), LedgerError> {
     let Transition { events, contents, .. } = transition;
@@ -88,11 +131,20 @@ pub(crate) fn check(transition: &Transition) -> Result<(), LedgerError> {
     if events.iter().any(|(s, _)| s.0.is_empty() || s.0.len() > STREAM_BYTES_MAX) {
         return conflict(format!("a stream has a name of 1 to {STREAM_BYTES_MAX} bytes"));
     }
+    for (stream, event) in events {
+        let own = projection::stream_of(event);
+        if *stream != own {
+            return conflict(format!("an event of the stream {own} cannot stand in another one"));
+        }
+    }
     let mut named = BTreeMap::new();
     for reference in events.iter().flat_map(|(_, event)| content_refs(event)) {
         if named.insert(&reference.id, reference.sha256).is_some_and(|is| is != reference.sha256) {
             return conflict(format!("content {} is named with two hashes", reference.id));
         }
+    }
+    if let Some(id) = forgets(transition).find(|id| named.contains_key(id)) {
+        return conflict(format!("content {id} is named and forgotten at a time"));
     }
     let mut seen = BTreeSet::new();
     for content in contents {
@@ -143,10 +195,8 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         ready: Vec::new(),
         silenced: Vec::new(),
         released: Vec::new(),
-        seals: transition
-            .events
-            .iter()
-            .any(|(_, event)| matches!(event, Event::MissionEnded { .. })),
+        forgotten: rows.forgotten.changes().map(|change| change.key.clone()).collect(),
+        seals: transition.events.iter().any(|(_, event)| projection::seals(event)),
     };
     let mut taken = false;
     for change in rows.steps.changes() {
@@ -247,6 +297,10 @@ fn check_replan(event: &Event, fence: Option<&Fence>, rows: &RowSet) -> Result<(
 /// Every text that an event refers to.
 pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
     match event {
+        Event::Conversed(event) => event.contents(),
+        Event::Remembered(event) => event.contents(),
+        Event::Scheduled(event) => event.contents(),
+        Event::Nightly(event) => event.contents(),
         Event::MissionSubmitted { wish, workspace, .. } => vec![wish, workspace],
         Event::MissionPlanned { plan, .. } | Event::MissionReplanned { plan, .. } => vec![plan],
         Event::MissionEnded { report, .. } => vec![report],
@@ -319,6 +373,7 @@ mod tests {
         checked(|t| t.events = vec![t.events[0].clone(); EVENTS_MAX + 1], "at most 10000 events");
         checked(|t| t.events[0].0.0.clear(), "1 to 200 bytes");
         checked(|t| t.events[0].0.0 = "x".repeat(201), "1 to 200 bytes");
+        checked(|t| t.events[0].0 = StreamId::admin(), "cannot stand in another one");
         checked(|t| t.contents[0].bytes.clear(), "does not have the hash named");
         checked(|t| t.contents[0].salt.clear(), "salt of 16 bytes");
         checked(|t| t.contents[0].tenant.0.clear(), "another tenant's");

@@ -1,7 +1,7 @@
 //! The in-memory twin of the ledger: the same rules over maps, for simulation
 //! and tests. Without threads and timers, so that a simulation stays in command.
 
-use crate::projection::{RowKey, RowSet, conflict};
+use crate::projection::{ForgottenRow, RowKey, RowSet, conflict};
 use crate::transition;
 use async_trait::async_trait;
 use charter::approval::ApprovalState;
@@ -15,6 +15,7 @@ use charter::ports::{
     Committed, Fence, LeaseChange, LeaseRow, LeaseStatus, Ledger, LedgerError, LedgerSize,
     OutboxRow, Query, Rows, Transition,
 };
+use charter::record::{Record, RecordKey};
 use charter::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, StepRow, StepState};
 use charter::tool::Process;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ struct State {
     effects: BTreeMap<Digest, EffectRow>,
     approvals: BTreeMap<ApprovalId, ApprovalRow>,
     made: BTreeMap<(TenantId, Digest), MadeRow>,
+    records: BTreeMap<RecordKey, Record>,
+    forgotten: BTreeMap<ContentId, ForgottenRow>,
     leases: BTreeMap<StepKey, LeaseRow>,
     outbox: BTreeMap<i64, OutboxRow>,
     outbox_last: i64,
@@ -94,6 +97,16 @@ impl State {
                         rows.made.load(key, row.clone());
                     }
                 }
+                RowKey::Record(key) => {
+                    if let Some(row) = self.records.get(&key) {
+                        rows.records.load(key, row.clone());
+                    }
+                }
+                RowKey::Forgotten(id) => {
+                    if let Some(row) = self.forgotten.get(&id) {
+                        rows.forgotten.load(id, row.clone());
+                    }
+                }
             }
         }
     }
@@ -109,7 +122,7 @@ impl State {
                 }
             )*};
         }
-        save!(missions, steps, effects, approvals, made);
+        save!(missions, steps, effects, approvals, made, records, forgotten);
     }
 
     fn steps_of<'a>(&'a self, mission: &'a MissionId) -> impl Iterator<Item = &'a StepRow> {
@@ -140,6 +153,9 @@ impl State {
         if let Some(repeated) = self.repeated(&transition) {
             return repeated;
         }
+        let mut rows = RowSet::default();
+        self.load(transition::keys(&transition), &transition.tenant, &mut rows);
+        transition::check_named(&transition, &rows)?;
         for (id, reference) in transition::older_contents(&transition) {
             transition::check_older(reference, self.contents.get(&id), &transition)?;
         }
@@ -147,12 +163,17 @@ impl State {
         {
             return conflict(format!("content {} exists already", taken.id));
         }
-        let mut rows = RowSet::default();
-        self.load(transition::keys(&transition), &transition.tenant, &mut rows);
+        let there = |id: &ContentId| {
+            self.contents.get(id).is_some_and(|content| content.tenant == transition.tenant)
+        };
+        transition::check_forgets(&transition, &rows, there)?;
         let more = transition::more_keys(&transition, &rows);
         self.load(more, &transition.tenant, &mut rows);
         let decision = transition::decide(&transition, &mut rows)?;
         self.save(&rows);
+        for id in &decision.forgotten {
+            self.contents.remove(id);
+        }
         for step in &decision.released {
             self.leases.remove(step);
         }
@@ -307,6 +328,51 @@ impl State {
                 late.truncate(rows_at_most(limit));
                 Rows::Approvals(late)
             }
+            Query::Record { key } => Rows::Records(
+                self.records
+                    .get(&key)
+                    .filter(|r| r.tenant() == tenant)
+                    .cloned()
+                    .into_iter()
+                    .collect(),
+            ),
+            Query::Records { kind, parent, state, after, newest, limit } => {
+                let fits = |r: &&Record| {
+                    r.tenant() == tenant
+                        && r.key().kind == kind
+                        && parent.as_ref().is_none_or(|parent| r.parent() == parent)
+                        && state.as_ref().is_none_or(|state| r.state() == state)
+                };
+                let behind = |r: &&Record| {
+                    after.as_ref().is_none_or(|after| match newest {
+                        true => r.key().id < *after,
+                        false => r.key().id > *after,
+                    })
+                };
+                let found = self.records.values().filter(fits).filter(behind);
+                let limit = rows_at_most(limit);
+                Rows::Records(match newest {
+                    true => found.rev().take(limit).cloned().collect(),
+                    false => found.take(limit).cloned().collect(),
+                })
+            }
+            Query::DueRecords { now, limit } => {
+                let due = |r: &&Record| r.due_at().is_some_and(|at| at <= now);
+                let mut due: Vec<_> = self.records.values().filter(due).cloned().collect();
+                due.sort_by_key(|r| (r.due_at(), r.key().kind.as_str(), r.key().id));
+                due.truncate(rows_at_most(limit));
+                Rows::Records(due)
+            }
+            Query::DueNext => Rows::When(self.records.values().filter_map(Record::due_at).min()),
+            Query::ContentsWith { needle, limit } => Rows::ContentIds(
+                self.contents
+                    .values()
+                    .filter(|c| c.tenant == *tenant && !needle.is_empty())
+                    .filter(|c| c.bytes.windows(needle.len()).any(|w| w == needle.as_bytes()))
+                    .take(rows_at_most(limit))
+                    .map(|c| c.id.clone())
+                    .collect(),
+            ),
             Query::Size => Rows::Size(LedgerSize {
                 events: self.events.len() as u64,
                 missions: self.missions.len() as u64,

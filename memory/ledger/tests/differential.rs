@@ -8,13 +8,17 @@ mod common;
 use async_trait::async_trait;
 use charter::approval::{Answer, ApprovalState, Grant, Question};
 use charter::budget::Limit;
+use charter::conversation::{TurnRow, TurnState};
 use charter::digest::Digest;
 use charter::event::{DeathCause, EffectOutcome, Event, StepHead};
 use charter::ids::{Millis, MissionId, StepKey, StreamId, TenantId};
+use charter::memory::MemoryRow;
 use charter::ports::{
     Committed, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows, Transition,
 };
+use charter::record::{Kept, RecordKind};
 use charter::rows::{ApprovalRow, EffectRow, MissionRow, MissionState, StepRow, StepState};
+use charter::schedule::{ScheduleRow, Scheduled};
 use charter::tool::Process;
 use common::{Draft, World, head, open};
 use ledger::{MemoryLedger, SqliteLedger};
@@ -23,6 +27,7 @@ use std::sync::Mutex;
 
 const SEEDS: u64 = 30;
 const TURNS: usize = 200;
+const RECORD_TURNS: usize = 60;
 
 /// Both ledgers; every answer is compared.
 struct Pair {
@@ -470,6 +475,55 @@ impl<'w> Player<'w> {
     }
 }
 
+/// Something about a random record, in whatever state that is.
+async fn record_turn<'w>(world: &'w World<'w>) -> Option<Draft<'w>> {
+    let rng = &world.rng;
+    let memories = world.all(RecordKind::Memory).await;
+    let memory = rng.pick(&memories).and_then(|record| MemoryRow::of(record.clone()));
+    let schedules = world.all(RecordKind::Schedule).await;
+    let schedule = rng.pick(&schedules).and_then(|record| ScheduleRow::of(record.clone()));
+    let turns = world.all(RecordKind::Turn).await;
+    let turn = rng.pick(&turns).and_then(|record| TurnRow::of(record.clone()));
+    Some(match rng.below(10) {
+        0 => world.observing("words", &[]).1,
+        1 => world.observing("more words", &[memory?.id]).1,
+        2 => world.merging(&memory?.id, "source"),
+        3 => world.untrue(&memory?.id, None),
+        4 => {
+            let memory = memory?;
+            world.forgetting(&[memory.id], &[memory.text.id])
+        }
+        5 => world.creating(Some(world.now()).filter(|_| rng.below(2) == 0)).1,
+        6 => {
+            let schedule = schedule?;
+            let due_at = schedule.next_at.unwrap_or(1);
+            world.due(&schedule.id, due_at, due_at + rng.below(3) as i64)
+        }
+        7 => {
+            let (schedule, next_at) = (schedule?.id, world.now());
+            world.scheduled(match rng.below(3) {
+                0 => Scheduled::Paused { schedule },
+                1 => Scheduled::Resumed { schedule, next_at },
+                _ => Scheduled::Deleted { schedule },
+            })
+        }
+        8 => match turn {
+            Some(turn) if rng.below(2) == 0 => world.saying(&turn.session, "and").1,
+            _ => {
+                let (session, mut draft) = world.opening(None);
+                let said = world.saying(&session, "so").1.transition;
+                draft.transition.events.extend(said.events);
+                draft.transition.contents.extend(said.contents);
+                draft
+            }
+        },
+        _ => {
+            let turn = turn?;
+            world.answered(&turn.session, &turn.id, TurnState::Answered)
+        }
+    })
+}
+
 #[tokio::test]
 async fn both_ledgers_agree_on_random_histories() {
     let mut all: BTreeMap<String, u32> = BTreeMap::new();
@@ -498,6 +552,15 @@ async fn both_ledgers_agree_on_random_histories() {
                 let _ = pair.note_program(fence, &common::process(3), player.chance(70)).await;
             }
         }
+        for _ in 0..RECORD_TURNS {
+            world.pass(10);
+            let Some(draft) = record_turn(&world).await else { continue };
+            match draft.commit().await {
+                Ok(_) => legal += 1,
+                Err(_) => illegal += 1,
+            }
+        }
+        world.whole_life().await;
         let last = scene(&world).await;
         recount(&last);
         for mission in &last.missions {
@@ -511,6 +574,9 @@ async fn both_ledgers_agree_on_random_histories() {
         world.ask(Query::ExpiredApprovals { now: far, limit: 9_999 }).await;
         world.ask(Query::DeadSteps { limit: 9_999 }).await;
         world.ask(Query::Size).await;
+        world.ask(Query::DueRecords { now: far, limit: 9_999 }).await;
+        world.ask(Query::DueNext).await;
+        world.ask(Query::ContentsWith { needle: "words".into(), limit: 9_999 }).await;
         pair.file.close().await.unwrap();
         let report = ledger::audit::verify(&path, &common::key().verifying_key()).await.unwrap();
         assert_eq!(report.findings, [], "seed {seed}");
@@ -520,6 +586,6 @@ async fn both_ledgers_agree_on_random_histories() {
     }
     println!("{legal} legal, {illegal} refused: {all:#?}");
     // Every kind of event took part, and refusals as well.
-    assert_eq!(all.len(), 25, "{:?}", all.keys());
+    assert_eq!(all.len(), 29, "{:?}", all.keys());
     assert!(legal > 1_500 && illegal > 500, "{legal} legal, {illegal} refused");
 }

@@ -267,3 +267,102 @@ async fn it_stays_quick() {
     println!("audit of {} events: {:?}", report.events, begun.elapsed());
     assert!(report.is_clean());
 }
+
+/// Everything that lies on the disk.
+fn raw(path: &Path) -> Vec<u8> {
+    ["db", "db-wal", "db-shm"]
+        .iter()
+        .flat_map(|end| std::fs::read(path.with_extension(end)).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_nowhere_on_the_disk() {
+    let (_home, path) = home();
+    let ledger = open(&path).await.unwrap();
+    let world = World::new(&ledger, 40);
+    let mut texts = Vec::new();
+    for n in 0..240_usize {
+        // Within a page and beyond one.
+        let filling = ["", "z", "y"][n % 3].repeat([0, 30, 700, 5_000][n % 4]);
+        let marker = format!("MARKER{n:04}END");
+        let memory = world.observe(&format!("{marker}{filling}{marker}")).await;
+        let row: charter::memory::MemoryRow = world.record(&memory).await;
+        texts.push((marker, memory, row.text.id));
+    }
+    let mut gone: Vec<String> = Vec::new();
+    while texts.len() > 20 {
+        let mut batch = Vec::new();
+        for _ in 0..20 {
+            batch.push(texts.swap_remove(world.rng.below(texts.len())));
+        }
+        let needle = batch[0].0.clone();
+        let with = Query::ContentsWith { needle, limit: 9 };
+        assert_eq!(world.ask(with).await, Rows::ContentIds(vec![batch[0].2.clone()]));
+        let memories: Vec<_> = batch.iter().map(|text| text.1.clone()).collect();
+        let contents: Vec<_> = batch.iter().map(|text| text.2.clone()).collect();
+        world.forgetting(&memories, &contents).commit().await.unwrap();
+        gone.extend(batch.into_iter().map(|text| text.0));
+        let raw = raw(&path);
+        let found = |marker: &str| raw.windows(marker.len()).any(|w| w == marker.as_bytes());
+        // One search over all of it is enough: markers begin alike.
+        let seen: std::collections::BTreeSet<_> = raw
+            .windows(13)
+            .filter(|w| w.starts_with(b"MARKER"))
+            .map(|w| String::from_utf8_lossy(w).into_owned())
+            .collect();
+        let left: Vec<_> = gone.iter().filter(|marker| seen.contains(*marker)).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert!(found(&texts[0].0), "what was kept is there");
+    }
+    for (marker, _, id) in &texts {
+        let Rows::Contents(kept) = world.ask(Query::Content { id: id.clone() }).await else {
+            panic!()
+        };
+        assert!(kept[0].text().starts_with(marker));
+    }
+    ledger.close().await.unwrap();
+    let report = verify(&path, &key().verifying_key()).await.unwrap();
+    assert_eq!((report.findings, report.forgotten), (vec![], 220));
+}
+
+#[tokio::test]
+async fn a_reader_holds_the_scrubbing_back_for_a_while_only() {
+    let (_home, path) = home();
+    let ledger = open(&path).await.unwrap();
+    let world = World::new(&ledger, 41);
+    let memory = world.observe("MARKER").await;
+    let row: charter::memory::MemoryRow = world.record(&memory).await;
+    let mut reader =
+        SqliteConnectOptions::new().filename(&path).read_only(true).connect().await.unwrap();
+    sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
+    sqlx::query("SELECT count(*) FROM events").execute(&mut reader).await.unwrap();
+    world.forgetting(&[memory], &[row.text.id]).commit().await.unwrap();
+    let there = || raw(&path).windows(6).any(|w| w == b"MARKER");
+    assert!(there(), "the reader needs it still");
+    sqlx::query("COMMIT").execute(&mut reader).await.unwrap();
+    reader.close().await.unwrap();
+    for _ in 0..100 {
+        if !there() {
+            return ledger.close().await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the text is still there");
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_verified_and_brought_up_to_date() {
+    let (_home, path) = home();
+    let ledger = open(&path).await.unwrap();
+    World::new(&ledger, 42).whole_mission().await;
+    ledger.close().await.unwrap();
+    sql(&path, "DROP TABLE records").await;
+    sql(&path, "DROP TABLE forgotten").await;
+    sql(&path, "DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    assert_eq!(verify(&path, &key().verifying_key()).await.unwrap().findings, []);
+    let ledger = open(&path).await.unwrap();
+    World::new(&ledger, 43).whole_life().await;
+    ledger.close().await.unwrap();
+    assert_eq!(verify(&path, &key().verifying_key()).await.unwrap().findings, []);
+}

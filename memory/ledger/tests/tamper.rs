@@ -28,6 +28,7 @@ impl Original {
         let ledger = open(&path).await.unwrap();
         let world = World::new(&ledger, 1);
         world.whole_mission().await;
+        world.whole_life().await;
         let mission = world.submit(&[head(1, &[])]).await;
         world.claim(&StepKey::step(&mission, 1)).await;
         ledger.close().await.unwrap();
@@ -85,6 +86,7 @@ async fn flip(conn: &mut SqliteConnection, table: &str, column: &str, offset: i6
             bytes[middle] ^= 1;
             if kind == "text" { "CAST(?1 AS TEXT)" } else { "?1" }
         }
+        "null" => "length(?1)",
         other => panic!("{table}.{column} holds {other}: the story leaves it empty"),
     };
     let changed = sqlx::query(AssertSqlSafe(format!(
@@ -104,7 +106,10 @@ async fn an_honest_ledger_is_clean() {
     let report = audit(&original.path).await;
     assert_eq!(report.findings, []);
     assert!(report.events > 20 && report.contents > 20 && report.rows > 10, "{report:?}");
-    assert_eq!((report.streams, report.checkpoints), (2, 2));
+    // Two missions, a conversation, memories, administration; sealed behind the
+    // mission, the night, what was forgotten, and at the end.
+    assert_eq!((report.streams, report.checkpoints), (5, 4));
+    assert_eq!(report.forgotten, 1);
     assert_eq!(report.sealed as u64, report.events);
 }
 
@@ -142,8 +147,8 @@ async fn one_bit_in_any_column_is_found() {
             }
         }
     }
-    // 9 + 4 + 8 + 4 columns of the record, 29 of the derived rows.
-    assert!(tried >= 54, "{tried}");
+    // 9 + 4 + 8 + 4 columns of the record, 39 of the derived rows.
+    assert!(tried >= 64, "{tried}");
 }
 
 async fn found(statements: &[&str], expect: FindingKind) {
@@ -193,9 +198,9 @@ async fn swapped_events_are_found() {
 
 #[tokio::test]
 async fn a_missing_or_added_row_is_found() {
-    for table in ["missions", "steps", "effects", "approvals", "made"] {
+    for table in ["missions", "steps", "effects", "approvals", "made", "records", "forgotten"] {
         let one = match table {
-            "made" => "DELETE FROM made".to_owned(),
+            "made" | "records" | "forgotten" => format!("DELETE FROM {table}"),
             _ => format!("DELETE FROM {table} WHERE rowid = (SELECT min(rowid) FROM {table})"),
         };
         found(&[&one], FindingKind::Row).await;
@@ -267,4 +272,17 @@ async fn what_is_no_ledger_is_refused() {
     std::fs::write(&path, vec![b'x'; 5_000]).unwrap();
     let error = verify(&path, &key).await.unwrap_err();
     assert!(matches!(&error, charter::ports::LedgerError::Damaged(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_text_that_was_not_forgotten_is_found() {
+    let husk = "(SELECT content FROM forgotten)";
+    let back = format!("UPDATE contents SET bytes = x'68' WHERE id = {husk}");
+    found(&[&back], FindingKind::Content).await;
+    // Whether the emptied row is there does not matter.
+    let away = format!("DELETE FROM contents WHERE id = {husk}");
+    let report = Original::new().await.after(&[&away]).await;
+    assert_eq!((report.findings, report.forgotten), (vec![], 1));
+    let never = "DELETE FROM forgotten";
+    found(&[never], FindingKind::Row).await;
 }

@@ -7,6 +7,9 @@ use charter::ports::{Query, Rows};
 use charter::rows::MissionState;
 use serde::{Deserialize, Serialize};
 
+/// Most missions that can be left out; whoever goes further back names `before`.
+const SKIP_MAX: u32 = 10_000;
+
 /// What to list.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +18,8 @@ pub struct Request {
     pub state: Option<MissionState>,
     /// Only those older than this one.
     pub before: Option<MissionId>,
+    /// How many of the newest to leave out.
+    pub skip: Option<u32>,
     /// How many at most; 50 unless given.
     pub limit: Option<u32>,
 }
@@ -45,15 +50,16 @@ pub struct Line {
 
 /// Lists.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
+    let skip = request.skip.unwrap_or(0).min(SKIP_MAX);
     let query = Query::Missions {
         state: request.state,
         same: None,
         before: request.before,
-        limit: limit(request.limit),
+        limit: limit(request.limit) + skip,
     };
     let mut missions = Vec::new();
     if let Rows::Missions(rows) = alma.ledger().query(&principal.tenant, query).await? {
-        for row in rows {
+        for row in rows.into_iter().skip(skip as usize) {
             missions.push(Line {
                 wish: alma.text_of(principal, &row.wish).await?,
                 mission: row.id,

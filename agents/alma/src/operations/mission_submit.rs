@@ -5,10 +5,10 @@ use crate::{Alma, Error};
 use charter::approval::{APPROVAL_OPEN_MS, Card, Question};
 use charter::digest::Digest;
 use charter::event::Event;
-use charter::ids::{ApprovalId, MissionId, Principal};
+use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{LeaseChange, Query, Rows};
+use charter::ports::{Entropy, LeaseChange, Query, Rows};
 use charter::rows::{MissionRow, MissionState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
@@ -22,6 +22,51 @@ pub struct Request {
     /// Make a new mission although the same wish waits already.
     #[serde(default)]
     pub again: bool,
+    /// The name that the mission gets, where its folder had to be made before it.
+    #[serde(default)]
+    pub mission: Option<MissionId>,
+    /// Accept this request once, however often it comes.
+    #[serde(default)]
+    pub once: Option<Once>,
+}
+
+/// The name of a request: whoever repeats the request under it gets the mission
+/// that was accepted first, also after a crash.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Once {
+    /// The name, unique for the person who asks.
+    pub key: String,
+    /// Digest of the request as it came.
+    pub request: Digest,
+}
+
+impl Once {
+    /// Finds the mission: key and request.
+    fn same(&self, principal: &Principal) -> Digest {
+        let subject = principal.subject.as_bytes();
+        Digest::of_parts(&[b"once", subject, self.key.as_bytes(), &self.request.0])
+    }
+
+    /// The key alone names the transition, so that the ledger takes one request
+    /// per key and no more.
+    fn transition(&self, principal: &Principal) -> TransitionId {
+        let (tenant, subject) = (principal.tenant.0.as_bytes(), principal.subject.as_bytes());
+        let digest = Digest::of_parts(&[b"once", tenant, subject, self.key.as_bytes()]);
+        let [a, b, c, d, e, f, random @ ..] = digest.0;
+        TransitionId::new(Millis::from_be_bytes([0, 0, a, b, c, d, e, f]), &Drawn(&random))
+    }
+}
+
+/// Bytes that were drawn before: a name is made of them as of others.
+struct Drawn<'b>(&'b [u8]);
+
+impl Entropy for Drawn<'_> {
+    fn fill(&self, bytes: &mut [u8]) {
+        for (byte, drawn) in bytes.iter_mut().zip(self.0) {
+            *byte = *drawn;
+        }
+    }
 }
 
 /// What became of it.
@@ -50,10 +95,21 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let words = request.wish.words.clone().or_else(|| request.wish.file.clone());
     let words = words.unwrap_or_default().trim().to_owned();
     let workspace = request.wish.workspace.to_string_lossy().into_owned();
-    let same =
-        Digest::of_parts(&[principal.subject.as_bytes(), workspace.as_bytes(), words.as_bytes()]);
-    if !request.again
-        && let Some(row) = open(alma, principal, same).await?
+    let same = match &request.once {
+        Some(once) => once.same(principal),
+        None => Digest::of_parts(&[
+            principal.subject.as_bytes(),
+            workspace.as_bytes(),
+            words.as_bytes(),
+        ]),
+    };
+    let before = newest(alma, principal, same).await?;
+    if request.once.is_some() {
+        if let Some(row) = before {
+            return replay(alma, principal, row).await;
+        }
+    } else if !request.again
+        && let Some(row) = before.filter(|row| !row.state.is_end())
     {
         let plan = alma.plan_of(principal, &row).await?;
         return Ok(Response {
@@ -68,7 +124,22 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         });
     }
     let planned = plan_new::run(alma, principal, request.wish).await?;
-    let (mission, state) = accept(alma, principal, &planned.plan, &workspace, same).await?;
+    let wanted = Wanted {
+        mission: request.mission,
+        transition: request.once.as_ref().map(|once| once.transition(principal)),
+        same,
+    };
+    let accepting = accept(alma, principal, &planned.plan, &workspace, wanted).await;
+    let (mission, state) = match (accepting, request.once) {
+        // The key was used while this one was planned, or for something else.
+        (Err(Error::Conflict(_)), Some(once)) => {
+            return match newest(alma, principal, same).await? {
+                Some(row) => replay(alma, principal, row).await,
+                None => Err(Error::KeyReused(once.key)),
+            };
+        }
+        (accepting, _) => accepting?,
+    };
     Ok(Response {
         mission,
         resumed: false,
@@ -81,17 +152,54 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     })
 }
 
-/// The newest mission of the same wish that has not ended.
-async fn open(
+/// The newest mission of the same wish.
+async fn newest(
     alma: &Alma,
     principal: &Principal,
     same: Digest,
 ) -> Result<Option<MissionRow>, Error> {
     let query = Query::Missions { state: None, same: Some(same), before: None, limit: 1 };
     match alma.ledger().query(&principal.tenant, query).await? {
-        Rows::Missions(rows) => Ok(rows.into_iter().next().filter(|row| !row.state.is_end())),
+        Rows::Missions(rows) => Ok(rows.into_iter().next()),
         _ => Ok(None),
     }
+}
+
+/// What was said when the request was accepted, whatever came of it since.
+async fn replay(alma: &Alma, principal: &Principal, row: MissionRow) -> Result<Response, Error> {
+    let query = Query::Events { stream: StreamId::mission(&row.id), after: 0, limit: 2 };
+    let events = match alma.ledger().query(&principal.tenant, query).await? {
+        Rows::Events(events) => events,
+        _ => Vec::new(),
+    };
+    let first = events.into_iter().find_map(|recorded| match recorded.event {
+        Event::MissionPlanned { plan, digest, .. } => Some((plan, digest)),
+        _ => None,
+    });
+    let (plan, digest) = first.unwrap_or((row.plan, row.plan_digest));
+    let plan: Plan = alma.json_of(principal, &plan, "a plan").await?;
+    Ok(Response {
+        text: moroni::render::plan(&plan),
+        mission: row.id,
+        resumed: true,
+        state: accepted(&plan),
+        digest,
+        plan,
+        reason: "the same request was accepted before".to_owned(),
+        notes: Vec::new(),
+    })
+}
+
+/// How a mission stands when its plan was accepted.
+fn accepted(plan: &Plan) -> MissionState {
+    if plan.unmet.is_empty() { MissionState::Running } else { MissionState::Waiting }
+}
+
+/// Names that an accepted mission gets.
+struct Wanted {
+    mission: Option<MissionId>,
+    transition: Option<TransitionId>,
+    same: Digest,
 }
 
 async fn accept(
@@ -99,11 +207,11 @@ async fn accept(
     principal: &Principal,
     plan: &Plan,
     workspace: &str,
-    same: Digest,
+    wanted: Wanted,
 ) -> Result<(MissionId, MissionState), Error> {
     let now = alma.now();
     let entropy = alma.ports.entropy.as_ref();
-    let mission = MissionId::new(now, entropy);
+    let mission = wanted.mission.unwrap_or_else(|| MissionId::new(now, entropy));
     let mut draft = Draft::new(&alma.ports, &principal.tenant, &mission);
     let wish = draft.text(&plan.goal, Label::TRUSTED)?;
     let workspace = draft.text(workspace, Label::TRUSTED)?;
@@ -112,7 +220,7 @@ async fn accept(
         subject: principal.subject.clone(),
         wish,
         workspace,
-        same,
+        same: wanted.same,
         budget: plan.budget.clone(),
     });
     let content = draft.json(plan, Label::TRUSTED)?;
@@ -128,8 +236,7 @@ async fn accept(
         digest: plan.digest()?,
         steps,
     });
-    let partly = !plan.unmet.is_empty();
-    if partly {
+    if !plan.unmet.is_empty() {
         let card = Card {
             question: Question::Part,
             title: "Only a part of this can be done here. Is the part welcome?".to_owned(),
@@ -149,6 +256,10 @@ async fn accept(
             expires_at: now + APPROVAL_OPEN_MS,
         });
     }
-    commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
-    Ok((mission, if partly { MissionState::Waiting } else { MissionState::Running }))
+    let mut transition = draft.transition(None, LeaseChange::Keep);
+    if let Some(id) = wanted.transition {
+        transition.id = id;
+    }
+    commit(&alma.ports, transition).await?;
+    Ok((mission, accepted(plan)))
 }

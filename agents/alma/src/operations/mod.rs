@@ -5,6 +5,9 @@ pub mod approval_answer;
 pub mod approval_list;
 pub mod approval_show;
 pub mod audit_verify;
+pub mod chat_attach;
+pub mod chat_cancel;
+pub mod chat_say;
 pub mod config_show;
 pub mod dead_letter_discard;
 pub mod dead_letter_list;
@@ -25,6 +28,10 @@ pub mod plan_new;
 pub mod plan_show;
 pub mod playbook_list;
 pub mod playbook_show;
+pub mod sessions_fork;
+pub mod sessions_list;
+pub mod sessions_search;
+pub mod sessions_show;
 pub mod tool_list;
 pub mod tool_show;
 
@@ -89,6 +96,13 @@ pub const ALL: &[Operation] = &[
     operation!("playbooks.show", playbook_show, "show one playbook"),
     operation!("tools.list", tool_list, "list tools"),
     operation!("tools.show", tool_show, "show one tool"),
+    operation!("chat.say", chat_say, "say something to Alma and get her answer"),
+    operation!("chat.attach", chat_attach, "carry on a turn, or tell again how it ended"),
+    operation!("chat.cancel", chat_cancel, "stop a turn of a conversation"),
+    operation!("sessions.list", sessions_list, "list conversations, newest first"),
+    operation!("sessions.show", sessions_show, "show what was said in a conversation"),
+    operation!("sessions.fork", sessions_fork, "go on from a turn in a new conversation"),
+    operation!("sessions.search", sessions_search, "find what was said"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),

@@ -303,6 +303,11 @@ impl Index {
         }
         let (mut words, mut spelled) = (Vec::new(), Vec::new());
         for part in text.split_whitespace() {
+            if part == "^" {
+                words.push(RuleWord::Start);
+                spelled.push(String::new());
+                continue;
+            }
             if part == "..." {
                 words.push(RuleWord::Gap);
                 spelled.push(String::new());

@@ -263,7 +263,7 @@ mod tests {
     const BOOKS: [&str; 3] = [
         "name: links\nversion: 1\nsummary: s\nsteps: [{title: t, tool: x}]\n\
          examples: {en: [list all links in the documents], de: [liste alle Links auf]}\n\
-         rules: {all: [[link, links, verweis*]], none: [broken]}\n",
+         rules: {all: [[link, links, verweis*]], none: [broken, \"^ mail\"]}\n",
         "name: duplicates\nversion: 1\nsummary: s\nsteps: [{title: t, tool: x}]\n\
          examples: {en: [find duplicate files], de: [finde doppelte Dateien]}\n\
          rules: {all: [[duplicate, doppelt, \"@same\"]]}\n",
@@ -311,6 +311,12 @@ mod tests {
         check("identical files", 1);
         check("busca archivos duplicados", 1);
         check("führe bitte mal alle Tests aus", 2);
+    }
+
+    #[test]
+    fn an_imperative_is_told_from_a_noun() {
+        assert_eq!(scores("please mail all links in the documents")[0], 0);
+        assert!(scores("list all links in the mail")[0] > 0);
     }
 
     #[test]

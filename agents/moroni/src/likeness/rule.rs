@@ -14,6 +14,8 @@ const GAP_MAX: usize = 12;
 pub(crate) enum RuleWord {
     /// Any words: `pack ... aus`.
     Gap,
+    /// `^`: what follows begins the part of the wish.
+    Start,
     /// A word in any of its forms.
     Features(BTreeSet<Feature>),
     /// `duplikat*`
@@ -40,7 +42,7 @@ impl RuleWord {
     pub(super) fn fits(&self, view: View<'_>, at: usize, least: f32) -> bool {
         let Some(folded) = view.sentence.folded.get(at) else { return false };
         match self {
-            Self::Gap => false,
+            Self::Gap | Self::Start => false,
             Self::Features(features) => view.probe.seen(at).is_some_and(|seen| {
                 seen.features.iter().any(|(f, near)| *near >= least && features.contains(f))
             }),
@@ -67,6 +69,14 @@ impl RulePhrase {
         for (nth, word) in words.iter().enumerate() {
             if matches!(word, RuleWord::Gap) {
                 gap = true;
+                continue;
+            }
+            if matches!(word, RuleWord::Start) {
+                let begins =
+                    (view.from..i).all(|i| view.sentence.is_filler(i) || view.sentence.is_stop(i));
+                if !begins {
+                    return 0;
+                }
                 continue;
             }
             loop {

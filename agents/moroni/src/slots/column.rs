@@ -89,6 +89,11 @@ impl<'a> Fill<'_, 'a> {
                     passed = if slot.many { 1 } else { 3 };
                     continue;
                 }
+                // "by town where paid is yes": no group behind "where".
+                let condition = sentence.language.where_.longest(&sentence.folded, at).is_some();
+                if condition && !found.is_empty() {
+                    break;
+                }
                 let joins = sentence.language.join.longest(&sentence.folded, at).is_some()
                     || matches!(sentence.tokens[at].text.as_str(), "," | "&" | "+");
                 let skipped = joins || sentence.is_stop(at) || sentence.means(at, "column");

@@ -139,8 +139,13 @@ impl Fill<'_, '_> {
         let joined = i
             .checked_sub(1)
             .is_some_and(|at| sentence.language.join.longest(&sentence.folded, at).is_some());
-        let stop = |word: &String| sentence.language.stop.contains(word);
+        let language = sentence.language;
+        let stop = |word: &String| language.stop.contains(word);
+        // "videos and music into media": a place follows, and no object.
+        let places = [&language.at, &language.into];
+        let place = places.iter().any(|list| list.longest(&sentence.folded, i + 1).is_some());
         joined
+            && !place
             && sentence.folded.get(i + 1).is_some_and(stop)
             && sentence.folded.get(i).is_some_and(|word| !word.ends_with('s'))
     }

@@ -10,6 +10,7 @@
 //! | a mission's own cost | [`mission`] |
 //! | throughput and wake-up time of the queue | [`queue`] |
 //! | what killed workers lose or do twice | [`kill`] |
+//! | what is made of messages | [`route`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
@@ -20,6 +21,7 @@ pub mod killing;
 pub mod measure;
 mod mission;
 mod queue;
+mod route;
 pub mod record;
 mod startup;
 
@@ -73,6 +75,7 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
     let stage = Stage::new(program, &base)?;
     let mut progress = Progress::new(screen);
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
+        BenchCommand::Route { ref data } => ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?)),
         BenchCommand::Startup { missions, events, runs } => {
             ("startup", startup::run(&stage, (missions, events, runs), &mut progress)?)
         }

@@ -2,7 +2,7 @@
 
 use charter::budget::Budget;
 use charter::digest::Digest;
-use charter::ids::{ApprovalId, MissionId, StepKey};
+use charter::ids::{ApprovalId, MissionId, SessionId, StepKey, TurnId};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -24,6 +24,32 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The command line of this process. Without a command it is `chat`.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        use clap::error::ErrorKind::{
+            DisplayHelpOnMissingArgumentOrSubcommand as Alone, MissingSubcommand,
+        };
+        let arguments: Vec<_> = std::env::args_os().collect();
+        Self::try_parse_from(&arguments).or_else(|error| match error.kind() {
+            Alone | MissingSubcommand if arguments.len() < 2 || settings_only(&arguments[1..]) => {
+                Self::try_parse_from(arguments.iter().cloned().chain(["chat".into()]))
+            }
+            _ => Err(error),
+        })
+    }
+}
+
+/// Whether there is nothing but options that go with every command.
+fn settings_only(arguments: &[std::ffi::OsString]) -> bool {
+    let mut value = false;
+    arguments.iter().all(|argument| {
+        let was_value = std::mem::replace(&mut value, argument == "--set");
+        was_value || argument == "--set" || argument == "--json"
+            || argument.to_str().is_some_and(|text| text.starts_with("--set="))
+    })
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let (field, value) = text.split_once('=').ok_or("expected SETTING=VALUE")?;
     Ok((field.to_owned(), value.to_owned()))
@@ -32,6 +58,35 @@ fn setting(text: &str) -> Result<(String, String), String> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Talk with Alma; `alma` alone does the same.
+    Chat {
+        /// Go on with this conversation.
+        #[arg(long)]
+        session: Option<SessionId>,
+        /// The folder to talk about; the current one unless given.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+        /// Show this turn, or carry it on, and leave.
+        #[arg(long, value_name = "TURN")]
+        attach: Option<TurnId>,
+    },
+    /// Say one thing and get one answer.
+    Ask {
+        /// The words; without any, or with `-`, standard input.
+        words: Vec<String>,
+        /// Go on with this conversation.
+        #[arg(long)]
+        session: Option<SessionId>,
+        /// The folder to talk about; the current one unless given.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+    /// Conversations.
+    Sessions {
+        /// What to do.
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
     /// Plan wishes and carry them out.
     Mission {
         /// What to do.
@@ -112,6 +167,15 @@ pub enum Command {
         /// Steps to work on at the same time.
         #[arg(long)]
         concurrency: Option<u32>,
+    },
+    /// Serve the HTTP interface, and work on steps, until stopped.
+    Serve {
+        /// The port; 0 takes a free one.
+        #[arg(long)]
+        port: Option<u16>,
+        /// The address to listen on.
+        #[arg(long, value_name = "ADDRESS")]
+        bind: Option<std::net::IpAddr>,
     },
     /// Measure Alma on this machine.
     Bench {
@@ -272,6 +336,47 @@ pub enum PlanCommand {
     },
 }
 
+/// `alma sessions …`
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List conversations, newest first.
+    List {
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show what was said in one.
+    Show {
+        /// Which.
+        session: SessionId,
+        /// How many of the last turns.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Go on with one.
+    Resume {
+        /// Which.
+        session: SessionId,
+    },
+    /// Begin another one that goes on from a turn of this one.
+    Fork {
+        /// Which.
+        session: SessionId,
+        /// The last turn that both have; the newest unless given.
+        #[arg(long)]
+        turn: Option<TurnId>,
+    },
+    /// Find what was said.
+    Search {
+        /// The words; all of them must stand in a turn.
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
 /// `alma approvals …`
 #[derive(Debug, Subcommand)]
 pub enum ApprovalCommand {
@@ -388,6 +493,12 @@ pub enum BenchCommand {
         /// Through the whole effect protocol instead of the bare queue.
         #[arg(long)]
         protocol: bool,
+    },
+    /// What is made of messages: JSON Lines of {"say", "expect": {"route"}}.
+    Route {
+        /// The phrases.
+        #[arg(long, value_name = "FILE.jsonl")]
+        data: PathBuf,
     },
     /// Kill workers and count what is lost or doubled.
     Kill {

@@ -72,7 +72,7 @@ impl Exit {
     /// How an error ends a command.
     pub fn of_error(error: &Error) -> Self {
         match error {
-            Error::Usage(_) => Self::Usage,
+            Error::Usage(_) | Error::KeyReused(_) => Self::Usage,
             Error::Refused(_) => Self::Refused,
             Error::NotFound(_) => Self::Empty,
             Error::Conflict(_)

@@ -269,7 +269,7 @@ async fn prompt(screen: &Screen, shown: &approval_show::Response) -> Result<Opti
 }
 
 /// The live tree: redrawn in a terminal, written as it changes elsewhere.
-struct Drawing<'s> {
+pub(super) struct Drawing<'s> {
     screen: &'s Screen,
     term: Term,
     drawn: usize,
@@ -278,11 +278,11 @@ struct Drawing<'s> {
 }
 
 impl<'s> Drawing<'s> {
-    fn new(screen: &'s Screen) -> Self {
+    pub(super) fn new(screen: &'s Screen) -> Self {
         Self { screen, term: Term::stdout(), drawn: 0, tick: 0, told: Vec::new() }
     }
 
-    fn draw(&mut self, mission: &mission_show::Response) {
+    pub(super) fn draw(&mut self, mission: &mission_show::Response) {
         if self.screen.json {
             return;
         }
@@ -308,7 +308,7 @@ impl<'s> Drawing<'s> {
         }
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.drawn = 0;
     }
 }

@@ -5,6 +5,10 @@
 //! turn values into text, [`exit`] turns outcomes into exit codes.
 
 pub mod args;
+pub mod chat;
+mod chat_commands;
+mod chat_editor;
+mod chat_view;
 pub mod exit;
 pub mod follow;
 pub mod route;
@@ -34,7 +38,11 @@ impl Command {
         match self {
             Self::Mission { command: MissionCommand::Run { .. } }
             | Self::Mission { command: MissionCommand::Watch { .. } }
-            | Self::Worker { .. } => Needs::Workers,
+            | Self::Chat { .. }
+            | Self::Ask { .. }
+            | Self::Sessions { command: args::SessionCommand::Resume { .. } }
+            | Self::Worker { .. }
+            | Self::Serve { .. } => Needs::Workers,
             Self::Mission { command: MissionCommand::Cancel { .. } } => Needs::Workers,
             Self::Approve { no_wait, .. } | Self::Deny { no_wait, .. } if !no_wait => {
                 Needs::Workers
@@ -87,6 +95,23 @@ pub async fn run(
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Exit {
     let done = match cli.command {
+        Command::Chat { session, workspace, attach } => {
+            let place = chat::Place { session, workspace };
+            match attach {
+                Some(turn) => {
+                    chat::attach(alma, principal, screen, interrupts, place, turn).await
+                }
+                None => chat::run(alma, principal, screen, interrupts, place).await,
+            }
+        }
+        Command::Sessions { command: args::SessionCommand::Resume { session } } => {
+            let place = chat::Place { session: Some(session), workspace: None };
+            chat::run(alma, principal, screen, interrupts, place).await
+        }
+        Command::Ask { words, session, workspace } => {
+            let place = chat::Place { session, workspace };
+            chat::ask(alma, principal, screen, interrupts, place, &words).await
+        }
         Command::Mission { command: MissionCommand::Run { wish, approve_plan, again } } => {
             let request = match route::wish(&wish, &alma.config.budget) {
                 Ok(request) => request,
@@ -159,6 +184,7 @@ pub fn fail(screen: &Screen, error: &Error) -> Exit {
 /// is forgotten.
 pub fn reached() -> Vec<&'static str> {
     let mut names = route::NAMES.to_vec();
+    names.extend(["chat.say", "chat.attach", "chat.cancel"]);
     names.extend(["mission.submit", "plan.dry_run", "approvals.answer", "dead_letters.requeue"]);
     names
 }

@@ -2,7 +2,7 @@
 
 use super::args::{
     ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MissionCommand,
-    PlanCommand, PlaybookCommand, ToolCommand, Wish,
+    PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -24,6 +24,10 @@ pub const NAMES: &[&str] = &[
     "mission.effects",
     "mission.events",
     "mission.cancel",
+    "sessions.list",
+    "sessions.show",
+    "sessions.fork",
+    "sessions.search",
     "plan.new",
     "plan.show",
     "plan.edit",
@@ -70,6 +74,19 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             }
             MissionCommand::Run { .. } | MissionCommand::Watch { .. } => return Ok(None),
         },
+        Command::Sessions { command } => match command {
+            SessionCommand::List { limit } => ("sessions.list", json!({ "limit": limit })),
+            SessionCommand::Show { session, limit } => {
+                ("sessions.show", json!({ "session": session, "limit": limit }))
+            }
+            SessionCommand::Fork { session, turn } => {
+                ("sessions.fork", json!({ "session": session, "turn": turn }))
+            }
+            SessionCommand::Search { words, limit } => {
+                ("sessions.search", json!({ "words": words.join(" "), "limit": limit }))
+            }
+            SessionCommand::Resume { .. } => return Ok(None),
+        },
         Command::Plan { command } => match command {
             PlanCommand::New { wish: w } if w.dry_run => ("plan.dry_run", wish(w, budget)?),
             PlanCommand::New { wish: w } => ("plan.new", wish(w, budget)?),
@@ -108,9 +125,12 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         Command::Config { command: ConfigCommand::Show | ConfigCommand::Check } => {
             ("config.show", json!({}))
         }
-        Command::Approve { .. }
+        Command::Chat { .. }
+        | Command::Ask { .. }
+        | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::Worker { .. }
+        | Command::Serve { .. }
         | Command::Bench { .. } => return Ok(None),
     };
     Ok(Some(routed))

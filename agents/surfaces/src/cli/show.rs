@@ -182,7 +182,7 @@ pub fn card(response: &Value) -> String {
 }
 
 /// Control characters made visible: names of files must not move the cursor.
-fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()

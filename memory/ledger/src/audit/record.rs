@@ -8,7 +8,8 @@ use crate::sqlite::CHECKPOINT_EVERY;
 use crate::transition::{SALT_BYTES, content_refs};
 use charter::digest::Digest;
 use charter::event::Event;
-use charter::ids::TenantId;
+use charter::ids::{ContentId, TenantId};
+use charter::memory::Remembered;
 use charter::ports::LedgerError;
 use ed25519_dalek::VerifyingKey;
 use sqlx::SqliteConnection;
@@ -94,8 +95,8 @@ pub(super) struct Record {
     /// Time for rebuilding.
     pub(super) applying: Duration,
     position: i64,
-    /// Position of the newest event that ends a mission.
-    ended: i64,
+    /// Position of the newest event that calls for a checkpoint.
+    seals: i64,
 }
 
 pub(super) async fn events(
@@ -129,7 +130,7 @@ pub(super) async fn events(
         report.find(FindingKind::Checkpoint, format!("checkpoints {n}"), what);
     }
     let due =
-        record.ended > sealed.position || record.position - sealed.position >= CHECKPOINT_EVERY;
+        record.seals > sealed.position || record.position - sealed.position >= CHECKPOINT_EVERY;
     if due {
         report.find(FindingKind::Checkpoint, end, "a checkpoint is due here and missing");
     }
@@ -184,15 +185,29 @@ fn event(
     let Ok(event) = serde_json::from_str::<Event>(link.body) else {
         return fault(FindingKind::Event, "its body cannot be read");
     };
+    if link.stream != projection::stream_of(&event).0 {
+        fault(FindingKind::Event, "stands in the stream of something else");
+    }
+    if let Event::Remembered(Remembered::Forgotten { contents, .. }) = &event {
+        let named = |id: &ContentId| {
+            record.named.get(id.as_str()).is_some_and(|(owner, _)| *owner == tenant.0)
+        };
+        if !contents.iter().all(named) {
+            fault(FindingKind::Content, "forgets a text that no event has named");
+        }
+    }
     for reference in content_refs(&event) {
+        if record.rows.forgotten.get(&reference.id).is_some() {
+            fault(FindingKind::Content, "names a text that was forgotten before");
+        }
         let named = (tenant.0.clone(), reference.sha256);
         let before = record.named.insert(reference.id.to_string(), named.clone());
         if before.is_some_and(|before| before != named) {
             fault(FindingKind::Content, "names a text as another event does not");
         }
     }
-    if let Event::MissionEnded { .. } = event {
-        record.ended = link.pos;
+    if projection::seals(&event) {
+        record.seals = link.pos;
     }
     let begun = Instant::now();
     let applied = projection::apply(&event, link.at, &tenant, &mut record.rows);
@@ -235,7 +250,9 @@ pub(super) async fn contents(
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
     const COLUMNS: &[&str] = &["id", "tenant", "salt", "bytes"];
-    let named = &mut record.named;
+    let Record { named, rows, .. } = record;
+    let forgotten =
+        |id: &str| id.parse::<ContentId>().is_ok_and(|id| rows.forgotten.get(&id).is_some());
     scan(conn, "contents", COLUMNS, "id", report, |cells, report| {
         report.contents += 1;
         let [id, tenant, salt, bytes] = cells else { return Ok(()) };
@@ -244,6 +261,11 @@ pub(super) async fn contents(
             (None, ..) => Some("no event names it"),
             (Some((owner, _)), Some(tenant), ..) if tenant != owner => {
                 Some("belongs to another tenant than its event")
+            }
+            (Some(_), Some(_), Some(salt), Some(bytes)) if forgotten(id) => {
+                report.forgotten += 1;
+                let wiped = salt.iter().chain(bytes).all(|byte| *byte == 0);
+                (!wiped).then_some("is still there although it was forgotten")
             }
             (Some((_, sha256)), Some(_), Some(salt), Some(bytes)) => {
                 let all = [salt, bytes].concat();
@@ -259,6 +281,10 @@ pub(super) async fn contents(
     })
     .await?;
     for id in named.keys() {
+        if forgotten(id) {
+            report.forgotten += 1;
+            continue;
+        }
         report.find(FindingKind::Content, format!("contents {id}"), "is missing");
     }
     Ok(())

@@ -35,12 +35,13 @@ impl Cell {
         Some(Digest(self.blob()?.try_into().ok()?))
     }
 
-    /// As the store writes it; what no store writes is null.
+    /// As the store writes it; what no store writes is a list.
     pub(super) fn value(&self) -> Value {
         match (self.int(), self.text()) {
             (Some(number), _) => json!(number),
             (_, Some(text)) => json!(text),
-            _ => Value::Null,
+            _ if self.kind == "null" => Value::Null,
+            _ => json!([self.kind]),
         }
     }
 }

@@ -208,7 +208,9 @@ mod tests {
     use super::*;
     use charter::ids::StepKey;
     use charter::ports::{LeaseChange, OutboxRow};
+    use charter::record::{Record, RecordKey, RecordKind};
     use charter::rows::StepState;
+    use charter::schedule::{DueRow, Outcome};
     use proptest::prelude::*;
 
     async fn check(request: Request) {
@@ -230,6 +232,16 @@ mod tests {
         for query in [
             Query::Leases,
             Query::Size,
+            Query::Record { key: RecordKey::new(RecordKind::Turn, "u-1") },
+            Query::Records {
+                kind: RecordKind::Memory,
+                parent: Some("user".into()),
+                state: None,
+                after: Some("k-1".into()),
+                newest: true,
+                limit: 9,
+            },
+            Query::ContentsWith { needle: "é\0".into(), limit: 1 },
             Query::Outbox { now: 5, limit: u32::MAX },
             Query::Step { key: fence().step },
             Query::Steps {
@@ -251,6 +263,14 @@ mod tests {
             Ok(Reply::Committed(Committed { position: 3, ready: vec![(fence().step, 9)] })),
             Ok(Reply::Rows(Rows::Outbox(vec![outbox]))),
             Ok(Reply::Rows(Rows::When(None))),
+            Ok(Reply::Rows(Rows::Records(vec![Record::Due(DueRow {
+                schedule: "r-0000000000000001".parse().unwrap(),
+                tenant: TenantId::local(),
+                due_at: 1,
+                at: 2,
+                outcome: Outcome::Missed,
+            })]))),
+            Ok(Reply::Rows(Rows::ContentIds(vec!["c-0000000000000001".parse().unwrap()]))),
             Ok(Reply::Lease(LeaseStatus::Cancelled)),
             Ok(Reply::Done),
             Err(LedgerError::Conflict("stale".into())),

@@ -80,6 +80,14 @@ pub(super) fn get<'a>(id: &MissionId, cx: &'a Cx<'_>) -> Result<&'a MissionRow, 
     owned(cx.rows.missions.get(id), cx.tenant, id)
 }
 
+/// Whether there is such a mission, if only just submitted.
+pub(super) fn known(id: &MissionId, cx: &Cx<'_>) -> Result<(), LedgerError> {
+    match cx.rows.submitted.contains_key(id) {
+        true => Ok(()),
+        false => get(id, cx).map(|_| ()),
+    }
+}
+
 fn row_mut<'a>(id: &MissionId, cx: &'a mut Cx<'_>) -> Result<&'a mut MissionRow, LedgerError> {
     owned(cx.rows.missions.get_mut(id), cx.tenant, id)
 }

@@ -3,8 +3,9 @@
 use charter::budget::Budget;
 use charter::content::ContentRef;
 use charter::digest::Digest;
-use charter::ids::{ApprovalId, MissionId, StepKey, TenantId};
+use charter::ids::{ApprovalId, ContentId, Millis, MissionId, StepKey, TenantId};
 use charter::ports::LedgerError;
+use charter::record::{Record, RecordKey, RecordKind};
 use charter::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, StepRow};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,28 @@ pub enum RowKey {
     Approval(ApprovalId),
     /// A file that Alma made, of the transition's tenant.
     Made(Digest),
+    /// A record.
+    Record(RecordKey),
+    /// A text that was forgotten.
+    Forgotten(ContentId),
+}
+
+impl RowKey {
+    /// A record of this kind.
+    pub(super) fn record(kind: RecordKind, id: impl fmt::Display) -> Self {
+        Self::Record(RecordKey::new(kind, id.to_string()))
+    }
+}
+
+/// A text that was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForgottenRow {
+    /// Its name.
+    pub(crate) content: ContentId,
+    /// Whose it was.
+    pub(crate) tenant: TenantId,
+    /// When it was forgotten.
+    pub(crate) at: Millis,
 }
 
 /// A row as it was loaded, and as it is now.
@@ -119,6 +142,8 @@ pub struct RowSet {
     pub(crate) effects: Table<Digest, EffectRow>,
     pub(crate) approvals: Table<ApprovalId, ApprovalRow>,
     pub(crate) made: Table<(TenantId, Digest), MadeRow>,
+    pub(crate) records: Table<RecordKey, Record>,
+    pub(crate) forgotten: Table<ContentId, ForgottenRow>,
     pub(super) submitted: BTreeMap<MissionId, Submitted>,
 }
 

@@ -3,7 +3,7 @@
 use charter::ports::LedgerError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnection, SqlitePool};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 /// Time that a statement waits for another process, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
+/// Time that readers get to end before the log is emptied.
+const SCRUB_WAIT: Duration = Duration::from_secs(1);
 /// The newest schema.
-pub(crate) const SCHEMA: i64 = 1;
+pub(crate) const SCHEMA: i64 = 2;
 /// Connections for reading.
 const READERS: u32 = 4;
 
@@ -52,7 +54,9 @@ pub(super) async fn writer(path: &Path) -> Result<(SqliteConnection, Durability)
         _ => {}
     }
     let opening = |error| failed("open the file", error);
-    let mut conn = options(path).connect().await.map_err(opening)?;
+    // What is overwritten or cut off leaves nothing behind in its page.
+    let options = options(path).pragma("secure_delete", "ON");
+    let mut conn = options.connect().await.map_err(opening)?;
     let durability = durability(&mut conn).await.map_err(opening)?;
     migrate(&mut conn).await?;
     Ok((conn, durability))
@@ -115,14 +119,14 @@ async fn durability(conn: &mut SqliteConnection) -> Result<Durability, sqlx::Err
 }
 
 fn migrator() -> Migrator {
-    let sql = include_str!("../../migrations/0001_ledger.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        SCHEMA,
-        "ledger".into(),
-        MigrationType::Simple,
-        sql.into_sql_str(),
-        false,
-    )])
+    let simple = |version, name: &'static str, sql: &'static str| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(vec![
+        simple(1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
+        simple(SCHEMA, "records", include_str!("../../migrations/0002_records.sql")),
+    ])
 }
 
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
@@ -179,6 +183,23 @@ pub(crate) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
         }
         _ => LedgerError::Store { operation: operation.to_owned(), cause: error.to_string() },
     }
+}
+
+/// Moves the log into the file and empties it, so that neither holds what was
+/// overwritten. `false`: somebody reads what was true before; try again later.
+pub(super) async fn scrub(conn: &mut SqliteConnection) -> Result<bool, LedgerError> {
+    let scrubbing = |error| failed("move the log into the file", error);
+    let wait = |time: Duration| {
+        // A number of ours.
+        AssertSqlSafe(format!("PRAGMA busy_timeout = {}", time.as_millis()))
+    };
+    sqlx::query(wait(SCRUB_WAIT)).execute(&mut *conn).await.map_err(scrubbing)?;
+    let emptied = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(scrubbing);
+    sqlx::query(wait(BUSY)).execute(conn).await.map_err(scrubbing)?;
+    Ok(emptied? == 0)
 }
 
 /// Closes the writing connection after moving its log into the file.

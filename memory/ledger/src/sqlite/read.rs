@@ -5,7 +5,7 @@ use super::store;
 use super::tables::{from_json, made, word};
 use crate::limits::rows_at_most;
 use charter::event::Recorded;
-use charter::ids::{MissionId, StepKey, StreamId, TenantId};
+use charter::ids::{ContentId, MissionId, StepKey, StreamId, TenantId};
 use charter::ports::{LeaseRow, LedgerError, LedgerSize, OutboxRow, Query, Rows};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -150,7 +150,64 @@ pub(super) async fn query(
             let count = |n: i64| u64::try_from(n).unwrap_or_default();
             Rows::Size(LedgerSize { events: count(position), missions: count(missions), position })
         }
+        Query::Record { key } => {
+            let mut ask = select("records", tenant);
+            ask.push(" AND kind = ").push_bind(key.kind.as_str());
+            ask.push(" AND id = ").push_bind(key.id);
+            Rows::Records(rows(conn, ask).await?)
+        }
+        Query::Records { kind, parent, state, after, newest, limit } => {
+            let mut ask = select("records", tenant);
+            ask.push(" AND kind = ").push_bind(kind.as_str());
+            only(&mut ask, " AND parent = ", parent.as_ref())?;
+            only(&mut ask, " AND state = ", state.as_ref())?;
+            let (behind, order) = match newest {
+                true => (" AND id < ", " ORDER BY id DESC"),
+                false => (" AND id > ", " ORDER BY id"),
+            };
+            only(&mut ask, behind, after.as_ref())?;
+            ask.push(order);
+            Rows::Records(bounded(conn, ask, limit).await?)
+        }
+        Query::DueRecords { now, limit } => {
+            let mut ask = QueryBuilder::new("SELECT body FROM records WHERE due_at <= ");
+            ask.push_bind(now).push(" ORDER BY due_at, kind, id");
+            Rows::Records(bounded(conn, ask, limit).await?)
+        }
+        Query::DueNext => {
+            let next =
+                sqlx::query_scalar("SELECT min(due_at) FROM records WHERE due_at IS NOT NULL")
+                    .fetch_one(conn)
+                    .await
+                    .map_err(reading)?;
+            Rows::When(next)
+        }
+        Query::ContentsWith { needle, limit } => {
+            Rows::ContentIds(contents_with(conn, tenant, &needle, limit).await?)
+        }
     })
+}
+
+async fn contents_with(
+    conn: &mut SqliteConnection,
+    tenant: &TenantId,
+    needle: &str,
+    limit: u32,
+) -> Result<Vec<ContentId>, LedgerError> {
+    if needle.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM contents WHERE tenant = ?1 AND instr(bytes, ?2) > 0 \
+         AND id NOT IN (SELECT content FROM forgotten) ORDER BY id LIMIT ?3",
+    )
+    .bind(&tenant.0)
+    .bind(needle.as_bytes())
+    .bind(rows_at_most(limit) as i64)
+    .fetch_all(conn)
+    .await
+    .map_err(reading)?;
+    found.iter().map(|id| named(id)).collect()
 }
 
 fn reading(error: sqlx::Error) -> LedgerError {

@@ -3,16 +3,17 @@
 //! transition leaves no trace in the transaction that it shares with others.
 
 use super::connect::failed;
-use super::tables::{Stored, from_json, made, to_json};
-use crate::chain::{Checkpoint, Draft, Head, Link};
+use super::seal::End;
+use super::tables::{Stored, forgotten, from_json, made, to_json};
+use crate::chain::Link;
 use crate::projection::{RowKey, RowSet, conflict};
 use crate::transition::{self, Decision};
 use charter::content::Content;
 use charter::digest::Digest;
 use charter::ids::{ContentId, Millis, StepKey, StreamId, TenantId};
 use charter::ports::{Committed, LeaseChange, LedgerError, Transition};
+use charter::record::Record;
 use charter::rows::{ApprovalRow, EffectRow, MissionRow, StepRow};
-use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,27 +31,14 @@ impl From<LedgerError> for Failed {
     }
 }
 
-/// Where the ledger ends.
-#[derive(Debug, Clone, Default)]
-pub(super) struct End {
-    /// Position of the newest event.
-    pub(super) position: i64,
-    /// The newest checkpoint.
-    pub(super) checkpoint: Option<Checkpoint>,
-}
-
-impl End {
-    pub(super) fn sealed(&self) -> i64 {
-        self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position)
-    }
-}
-
 /// What is known before a transition is decided.
 #[derive(Default)]
 struct Known {
     rows: RowSet,
     heads: BTreeMap<String, (i64, Digest)>,
     taken: BTreeSet<String>,
+    /// Texts of the tenant that are to be forgotten and are there.
+    there: BTreeSet<ContentId>,
     /// Events that were committed under this name: tenant, stream, body, position.
     before: Vec<(String, String, String, i64)>,
 }
@@ -76,7 +64,16 @@ const LOAD: &str = "\
     UNION ALL \
     SELECT 'taken', json_quote(c.id) FROM json_each(?9) k CROSS JOIN contents c ON c.id = k.value \
     UNION ALL \
-    SELECT 'before', json_array(tenant, stream, body, pos) FROM events WHERE txn = ?10";
+    SELECT 'before', json_array(tenant, stream, body, pos) FROM events WHERE txn = ?10 \
+    UNION ALL \
+    SELECT 'record', r.body FROM json_each(?11) k CROSS JOIN records r \
+        ON r.kind = k.value->>0 AND r.id = k.value->>1 \
+    UNION ALL \
+    SELECT 'forgotten', json_array(f.content, f.tenant, f.at) FROM json_each(?12) k \
+        CROSS JOIN forgotten f ON f.content = k.value \
+    UNION ALL \
+    SELECT 'there', json_quote(c.id) FROM json_each(?13) k \
+        CROSS JOIN contents c ON c.id = k.value AND c.tenant = ?7";
 
 async fn load(
     conn: &mut SqliteConnection,
@@ -86,6 +83,7 @@ async fn load(
 ) -> Result<(), LedgerError> {
     let (mut missions, mut steps, mut of) = (Vec::new(), Vec::new(), Vec::new());
     let (mut effects, mut approvals, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut forgotten_texts) = (Vec::new(), Vec::new());
     for key in keys {
         match key {
             RowKey::Mission(id) => missions.push(json!(id)),
@@ -94,10 +92,13 @@ async fn load(
             RowKey::Effect(key) => effects.push(json!(key)),
             RowKey::Approval(id) => approvals.push(json!(id)),
             RowKey::Made(made) => files.push(json!(made)),
+            RowKey::Record(key) => records.push(json!([key.kind.as_str(), key.id])),
+            RowKey::Forgotten(content) => forgotten_texts.push(json!(content)),
         }
     }
     let streams: BTreeSet<_> = transition.events.iter().map(|(stream, _)| stream).collect();
     let contents: Vec<_> = transition.contents.iter().map(|content| &content.id).collect();
+    let forgets: Vec<_> = transition::forgets(transition).collect();
     let list = |of: Vec<Value>| Value::Array(of).to_string();
     let found: Vec<(String, String)> = sqlx::query_as(LOAD)
         .bind(list(missions))
@@ -110,6 +111,9 @@ async fn load(
         .bind(json!(streams).to_string())
         .bind(json!(contents).to_string())
         .bind(transition.id.as_str())
+        .bind(list(records))
+        .bind(list(forgotten_texts))
+        .bind(json!(forgets).to_string())
         .fetch_all(conn)
         .await
         .map_err(|error| failed("read what a change touches", error))?;
@@ -135,6 +139,17 @@ async fn load(
                 let row = made(from_json("made file", &body)?)?;
                 known.rows.made.load((row.tenant.clone(), row.made), row);
             }
+            "record" => {
+                let row: Record = from_json("record", &body)?;
+                known.rows.records.load(row.key(), row);
+            }
+            "forgotten" => {
+                let row = forgotten(from_json("forgotten text", &body)?);
+                known.rows.forgotten.load(row.content.clone(), row);
+            }
+            "there" => {
+                known.there.insert(from_json("content", &body)?);
+            }
             "head" => {
                 let (stream, seq, hash): (String, i64, Digest) = from_json("stream", &body)?;
                 known.heads.insert(stream, (seq, hash));
@@ -148,18 +163,27 @@ async fn load(
     Ok(())
 }
 
-/// Decides and writes one transition, whose shape was checked. Says whether it
-/// calls for a checkpoint.
+/// What a written transition calls for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Calls {
+    /// A checkpoint.
+    pub(super) seal: bool,
+    /// Moving the log into the file: it holds what was forgotten.
+    pub(super) scrub: bool,
+}
+
+/// Decides and writes one transition, whose shape was checked.
 pub(super) async fn commit(
     conn: &mut SqliteConnection,
     transition: &Transition,
     end: &mut End,
-) -> Result<(Committed, bool), Failed> {
+) -> Result<(Committed, Calls), Failed> {
     let mut known = Known::default();
     load(conn, transition, transition::keys(transition), &mut known).await?;
     if !known.before.is_empty() {
-        return Ok((repeated(transition, known.before)?, false));
+        return Ok((repeated(transition, known.before)?, Calls::default()));
     }
+    transition::check_named(transition, &known.rows)?;
     for (id, reference) in transition::older_contents(transition) {
         let stored = content(conn, &id).await?;
         transition::check_older(reference, stored.as_ref(), transition)?;
@@ -167,6 +191,7 @@ pub(super) async fn commit(
     if let Some(taken) = transition.contents.iter().find(|c| known.taken.contains(c.id.as_str())) {
         return Err(LedgerError::Conflict(format!("content {} exists already", taken.id)).into());
     }
+    transition::check_forgets(transition, &known.rows, |id| known.there.contains(id))?;
     let more = transition::more_keys(transition, &known.rows);
     if !more.is_empty() {
         load(conn, transition, more, &mut known).await?;
@@ -175,7 +200,8 @@ pub(super) async fn commit(
     write(conn, transition, &known, &decision, end)
         .await
         .map_err(|error| Failed { error, dirty: true })?;
-    Ok((Committed { position: end.position, ready: decision.ready }, decision.seals))
+    let calls = Calls { seal: decision.seals, scrub: !decision.forgotten.is_empty() };
+    Ok((Committed { position: end.position, ready: decision.ready }, calls))
 }
 
 /// The same transition again: succeeds, changes nothing.
@@ -210,6 +236,9 @@ async fn write(
     save(conn, rows.effects.changes().filter_map(|change| change.is)).await?;
     save(conn, rows.approvals.changes().filter_map(|change| change.is)).await?;
     save(conn, rows.made.changes().filter_map(|change| change.is)).await?;
+    save(conn, rows.records.changes().filter_map(|change| change.is)).await?;
+    save(conn, rows.forgotten.changes().filter_map(|change| change.is)).await?;
+    wipe(conn, &decision.forgotten).await?;
     let gone = rows.steps.changes().filter(|change| change.is.is_none()).map(|change| change.key);
     delete(
         conn,
@@ -247,6 +276,24 @@ async fn contents(conn: &mut SqliteConnection, contents: &[Content]) -> Result<(
             .await
             .map_err(|error| failed("write a text", error))?;
     }
+    Ok(())
+}
+
+/// Overwrites texts and their salts with zeros, in place. Deleting the rows would
+/// make SQLite move their neighbours between pages and leave copies behind that no
+/// setting overwrites when the neighbours are forgotten in their turn.
+async fn wipe(conn: &mut SqliteConnection, contents: &[ContentId]) -> Result<(), LedgerError> {
+    if contents.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE contents SET salt = zeroblob(length(salt)), bytes = zeroblob(length(bytes)) \
+         WHERE id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json!(contents).to_string())
+    .execute(conn)
+    .await
+    .map_err(|error| failed("forget texts", error))?;
     Ok(())
 }
 
@@ -399,106 +446,18 @@ pub(super) async fn content(
     conn: &mut SqliteConnection,
     id: &ContentId,
 ) -> Result<Option<Content>, LedgerError> {
-    let row: Option<ContentColumns> =
-        sqlx::query_as("SELECT id, tenant, salt, bytes FROM contents WHERE id = ?1")
-            .bind(id.as_str())
-            .fetch_optional(conn)
-            .await
-            .map_err(|error| failed("read a text", error))?;
+    let row: Option<ContentColumns> = sqlx::query_as(
+        "SELECT id, tenant, salt, bytes FROM contents \
+             WHERE id = ?1 AND id NOT IN (SELECT content FROM forgotten)",
+    )
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await
+    .map_err(|error| failed("read a text", error))?;
     Ok(row.map(|(_, tenant, salt, bytes)| Content {
         id: id.clone(),
         tenant: TenantId(tenant),
         salt,
         bytes,
     }))
-}
-
-type CheckpointColumns = (i64, i64, i64, Vec<u8>, String, String, Vec<u8>, Vec<u8>);
-
-/// Where the ledger ends, read from the file.
-pub(super) async fn end(conn: &mut SqliteConnection) -> Result<End, LedgerError> {
-    let reading = |error| failed("read the end of the ledger", error);
-    let position = sqlx::query_scalar("SELECT coalesce(max(pos), 0) FROM events")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(reading)?;
-    let newest: Option<CheckpointColumns> = sqlx::query_as(
-        "SELECT n, at, position, prev, heads, key, hash, signature FROM checkpoints \
-         ORDER BY n DESC LIMIT 1",
-    )
-    .fetch_optional(conn)
-    .await
-    .map_err(reading)?;
-    let checkpoint = match newest {
-        None => None,
-        Some((n, at, position, prev, heads, key, hash, signature)) => Some(Checkpoint {
-            n,
-            at,
-            position,
-            prev: digest(&prev)?,
-            heads,
-            key,
-            hash: digest(&hash)?,
-            signature,
-        }),
-    };
-    Ok(End { position, checkpoint })
-}
-
-fn digest(bytes: &[u8]) -> Result<Digest, LedgerError> {
-    bytes.try_into().map(Digest).map_err(|_| {
-        LedgerError::Damaged("a stored hash does not have 32 bytes; run `alma audit verify`".into())
-    })
-}
-
-/// Seals everything up to the newest event; nothing when it is sealed already.
-pub(super) async fn seal(
-    conn: &mut SqliteConnection,
-    end: &mut End,
-    at: Millis,
-    key: &SigningKey,
-) -> Result<(), LedgerError> {
-    if end.position == end.sealed() {
-        return Ok(());
-    }
-    let sealing = |error| failed("write a checkpoint", error);
-    let moved: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT h.tenant, h.stream, h.seq, h.hash \
-         FROM (SELECT DISTINCT tenant, stream FROM events WHERE pos > ?1) e \
-         JOIN streams h ON h.tenant = e.tenant AND h.stream = e.stream \
-         ORDER BY h.tenant, h.stream",
-    )
-    .bind(end.sealed())
-    .fetch_all(&mut *conn)
-    .await
-    .map_err(sealing)?;
-    let heads = moved
-        .into_iter()
-        .map(|(tenant, stream, seq, hash)| Ok(Head { tenant, stream, seq, hash: digest(&hash)? }))
-        .collect::<Result<Vec<_>, LedgerError>>()?;
-    let draft = Draft {
-        n: end.checkpoint.as_ref().map_or(0, |last| last.n) + 1,
-        at,
-        position: end.position,
-        prev: end.checkpoint.as_ref().map_or(Digest::default(), |last| last.hash),
-        heads: to_json(&heads)?,
-    };
-    let checkpoint = draft.sign(key);
-    sqlx::query(
-        "INSERT INTO checkpoints (n, at, position, prev, heads, key, hash, signature) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .bind(checkpoint.n)
-    .bind(checkpoint.at)
-    .bind(checkpoint.position)
-    .bind(checkpoint.prev.0.as_slice())
-    .bind(&checkpoint.heads)
-    .bind(&checkpoint.key)
-    .bind(checkpoint.hash.0.as_slice())
-    .bind(&checkpoint.signature)
-    .execute(conn)
-    .await
-    .map_err(sealing)?;
-    end.checkpoint = Some(checkpoint);
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Rows as they lie in tables: one definition for the store, which writes them,
 //! and for the audit, which compares every column.
 
+use crate::projection::ForgottenRow;
 use charter::digest::Digest;
-use charter::ids::TenantId;
+use charter::ids::{ContentId, TenantId};
 use charter::ports::LedgerError;
+use charter::record::{Record, RecordKey};
 use charter::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, StepRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +19,8 @@ pub(crate) trait Stored: Sized {
     const COLUMNS: &'static [&'static str];
     /// Columns that name a row: the first so many.
     const KEY: usize;
+    /// The schema from which on there is such a table.
+    const SINCE: i64 = 1;
     /// Writes rows that are given as a JSON list of lists of cells.
     const SAVE: &'static str;
 
@@ -138,6 +142,48 @@ impl Stored for MadeRow {
     fn cells(&self) -> Result<Vec<Value>, LedgerError> {
         Ok(vec![json!(self.made), json!(self.tenant), json!(self.effect)])
     }
+}
+
+impl Stored for Record {
+    const TABLE: &'static str = "records";
+    const COLUMNS: &'static [&'static str] =
+        &["kind", "id", "tenant", "parent", "state", "due_at", "body"];
+    const KEY: usize = 2;
+    const SINCE: i64 = 2;
+    const SAVE: &'static str = "INSERT OR REPLACE INTO records (kind, id, tenant, parent, state, due_at, body) \
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 \
+        FROM json_each(?1)";
+
+    fn cells(&self) -> Result<Vec<Value>, LedgerError> {
+        let RecordKey { kind, id } = self.key();
+        Ok(vec![
+            json!(kind.as_str()),
+            json!(id),
+            json!(self.tenant()),
+            json!(self.parent()),
+            json!(self.state()),
+            json!(self.due_at()),
+            json!(to_json(self)?),
+        ])
+    }
+}
+
+impl Stored for ForgottenRow {
+    const TABLE: &'static str = "forgotten";
+    const COLUMNS: &'static [&'static str] = &["content", "tenant", "at"];
+    const KEY: usize = 1;
+    const SINCE: i64 = 2;
+    const SAVE: &'static str = "INSERT OR REPLACE INTO forgotten (content, tenant, at) \
+        SELECT value->>0, value->>1, value->>2 FROM json_each(?1)";
+
+    fn cells(&self) -> Result<Vec<Value>, LedgerError> {
+        Ok(vec![json!(self.content), json!(self.tenant), json!(self.at)])
+    }
+}
+
+/// A forgotten text from its three columns.
+pub(crate) fn forgotten((content, tenant, at): (ContentId, String, i64)) -> ForgottenRow {
+    ForgottenRow { content, tenant: TenantId(tenant), at }
 }
 
 /// A made row from its three columns.

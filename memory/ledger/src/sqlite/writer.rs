@@ -3,7 +3,8 @@
 
 use super::SqliteOptions;
 use super::connect::{self, failed};
-use super::store::{self, End, Failed, token};
+use super::seal::{self, End};
+use super::store::{self, Calls, Failed, token};
 use super::tables::{from_json, to_json};
 use crate::chain::Checkpoint;
 use crate::limits;
@@ -16,12 +17,16 @@ use ed25519_dalek::SigningKey;
 use sqlx::SqliteConnection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
 /// Most jobs in one transaction.
 const BATCH_MAX: usize = 128;
 /// Events after which a checkpoint is made, whether or not a mission ended.
 pub(crate) const CHECKPOINT_EVERY: i64 = 1_000;
+/// Pause before the log is emptied again that a reader held back.
+const SCRUB_AGAIN: Duration = Duration::from_secs(2);
 
 /// What is asked of the writer.
 pub(super) enum Ask {
@@ -78,6 +83,8 @@ pub(super) struct Writer {
     options: SqliteOptions,
     moved: watch::Sender<i64>,
     end: End,
+    /// When the log is to be emptied: it may hold what was forgotten.
+    scrub_at: Option<Instant>,
 }
 
 impl Writer {
@@ -91,9 +98,11 @@ impl Writer {
     ) -> Result<Self, LedgerError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
-        let end = store::end(&mut conn).await?;
+        let end = seal::end(&mut conn).await?;
         moved.send_replace(end.position);
-        Ok(Self { folder, conn, clock, key, options, moved, end })
+        // A crash may have come between forgetting and the emptying of the log.
+        let scrub_at = Some(Instant::now());
+        Ok(Self { folder, conn, clock, key, options, moved, end, scrub_at })
     }
 
     /// Works until somebody closes the ledger or nobody holds it any more.
@@ -104,10 +113,18 @@ impl Writer {
     ) {
         let mut closing = None;
         while closing.is_none() {
+            if self.scrub_at.is_some_and(|at| at <= Instant::now()) {
+                self.scrub().await;
+            }
+            let again = self.scrub_at.unwrap_or_else(|| Instant::now() + SCRUB_AGAIN);
             let first = tokio::select! {
                 biased;
                 Some(job) = urgent.recv() => job,
                 Some(job) = jobs.recv() => job,
+                () = sleep_until(again), if self.scrub_at.is_some() => match jobs.is_closed() {
+                    true => break,
+                    false => continue,
+                },
                 else => break,
             };
             let mut batch = Vec::new();
@@ -137,6 +154,18 @@ impl Writer {
         }
     }
 
+    /// Empties the log; while somebody reads what was true before, tries again.
+    async fn scrub(&mut self) {
+        let done = connect::scrub(&mut self.conn).await;
+        self.scrub_at = match &done {
+            Ok(true) => None,
+            _ => Some(Instant::now() + SCRUB_AGAIN),
+        };
+        if self.scrub_at.is_some() {
+            tracing::warn!(?done, "the log of the ledger could not be emptied yet");
+        }
+    }
+
     /// All jobs in one transaction; after a failure each in its own, so that one
     /// that cannot be written does not take the others with it.
     async fn work(&mut self, batch: Vec<Job>) {
@@ -161,6 +190,9 @@ impl Writer {
                 outcomes
             }
         };
+        if self.scrub_at.is_some_and(|at| at <= Instant::now()) {
+            self.scrub().await;
+        }
         self.moved.send_if_modified(|position| {
             std::mem::replace(position, self.end.position) != self.end.position
         });
@@ -175,7 +207,11 @@ impl Writer {
         asks: &[&Ask],
     ) -> Result<Vec<Result<Outcome, LedgerError>>, LedgerError> {
         let mut end = self.end.clone();
-        let done = self.try_transact(asks, &mut end).await;
+        let mut calls = Calls::default();
+        let done = self.try_transact(asks, &mut end, &mut calls).await;
+        if calls.scrub {
+            self.scrub_at = Some(Instant::now());
+        }
         match &done {
             Ok(_) => self.end = end,
             Err(error) => {
@@ -183,7 +219,7 @@ impl Writer {
                 // Fails where SQLite has rolled back by itself.
                 let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
                 // A commit that failed may have reached the disk after all.
-                if let Ok(end) = store::end(&mut self.conn).await {
+                if let Ok(end) = seal::end(&mut self.conn).await {
                     self.end = end;
                 }
             }
@@ -195,16 +231,17 @@ impl Writer {
         &mut self,
         asks: &[&Ask],
         end: &mut End,
+        calls: &mut Calls,
     ) -> Result<Vec<Result<Outcome, LedgerError>>, LedgerError> {
         let run = |error| failed("write", error);
         sqlx::query("BEGIN IMMEDIATE").execute(&mut self.conn).await.map_err(run)?;
         let mut outcomes = Vec::with_capacity(asks.len());
-        let mut seal = false;
         for ask in asks {
             let outcome = match ask {
                 Ask::Commit(transition) => match self.commit(transition, end).await {
-                    Ok((committed, seals)) => {
-                        seal |= seals;
+                    Ok((committed, Calls { seal, scrub })) => {
+                        calls.seal |= seal;
+                        calls.scrub |= scrub;
                         Ok(Outcome::Committed(committed))
                     }
                     Err(Failed { error, dirty: true }) => return Err(error),
@@ -223,15 +260,15 @@ impl Writer {
                     Ok(Outcome::Nothing)
                 }
                 Ask::Checkpoint => {
-                    store::seal(&mut self.conn, end, self.clock.now(), &self.key).await?;
+                    seal::seal(&mut self.conn, end, self.clock.now(), &self.key).await?;
                     Ok(Outcome::Checkpoint(end.checkpoint.clone()))
                 }
                 Ask::Close => Ok(Outcome::Nothing),
             };
             outcomes.push(outcome);
         }
-        if seal || end.position - end.sealed() >= CHECKPOINT_EVERY {
-            store::seal(&mut self.conn, end, self.clock.now(), &self.key).await?;
+        if calls.seal || end.position - end.sealed() >= CHECKPOINT_EVERY {
+            seal::seal(&mut self.conn, end, self.clock.now(), &self.key).await?;
         }
         sqlx::query("COMMIT").execute(&mut self.conn).await.map_err(run)?;
         Ok(outcomes)
@@ -241,7 +278,7 @@ impl Writer {
         &mut self,
         transition: &Transition,
         end: &mut End,
-    ) -> Result<(Committed, bool), Failed> {
+    ) -> Result<(Committed, Calls), Failed> {
         let intends = |(_, event): &(_, Event)| matches!(event, Event::EffectIntended { .. });
         if transition.events.iter().any(intends) {
             let free = free_bytes(&self.folder)?;

@@ -2,15 +2,15 @@
 //! any ledger, from a seed.
 #![allow(dead_code, reason = "each suite uses its own part of it")]
 
+pub(crate) mod records;
+
 use charter::approval::{Answer, Grant, Question};
 use charter::budget::{Budget, Usage};
 use charter::content::{Content, ContentRef};
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit, StepHead};
-use charter::ids::{
-    ApprovalId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId, WorkerId,
-};
+use charter::ids::{ApprovalId, Millis, MissionId, StepKey, TenantId, TransitionId, WorkerId};
 use charter::label::Label;
 use charter::ports::{
     Clock, Committed, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Query, Rows,
@@ -103,7 +103,7 @@ impl Draft<'_> {
     }
 
     pub(crate) fn event(mut self, event: Event) -> Self {
-        let stream = StreamId::mission(ledger::projection::mission_of(&event));
+        let stream = ledger::projection::stream_of(&event);
         self.transition.events.push((stream, event));
         self
     }

@@ -1,0 +1,658 @@
+//! One turn, from wherever it stands to its end.
+
+use super::answer::{Answer, open_of, recorded};
+use super::log::{Entry, History, exchange, turns};
+use super::ports::{Fact, Recalled};
+use super::{Happening, MESSAGE_BYTES_MAX, Watcher};
+use crate::operations::{mission_cancel, mission_list, mission_report, mission_show};
+use crate::talk::focus::{self, Focus};
+use crate::talk::route::{Asked, Context, Routed, Router, spoken};
+use crate::talk::tone::{self, Moment, Say};
+use crate::talk::{risk, words};
+use crate::{Alma, Error};
+use charter::conversation::{Conversed, Route, SessionRow, Tone, TurnRow, TurnState};
+use charter::ids::{Principal, SessionId, TurnId};
+use charter::label::{Label, Trust};
+use charter::rows::MissionState;
+use moroni::Playbooks;
+use moroni::words::sentence::Sentence;
+use std::path::{Path, PathBuf};
+
+/// Memories that an answer is made of.
+const RECALLED_MAX: u32 = 6;
+/// Missions that a status names.
+const MISSIONS_SHOWN_MAX: u32 = 8;
+/// Examples that help shows.
+const EXAMPLES_SHOWN_MAX: usize = 8;
+/// Turns that are looked through for what is spoken of.
+const FOCUS_TURNS: u32 = 6;
+
+/// What came of a turn, before it is put into its shape.
+pub(super) struct Outcome {
+    state: TurnState,
+    moment: Moment,
+    say: Say,
+    /// Told already, piece by piece.
+    streamed: bool,
+}
+
+impl Outcome {
+    pub(super) fn of(state: TurnState, moment: Moment, say: Say) -> Self {
+        Self { state, moment, say, streamed: false }
+    }
+
+    pub(super) fn said(say: Say) -> Self {
+        Self::of(TurnState::Answered, Moment::Asked, say)
+    }
+
+    pub(super) fn asked(say: Say) -> Self {
+        Self::of(TurnState::Asked, Moment::Asked, say)
+    }
+}
+
+/// A turn that is being carried on.
+pub(super) struct Turn<'a> {
+    pub(super) alma: &'a Alma,
+    pub(super) principal: &'a Principal,
+    pub(super) row: TurnRow,
+    pub(super) workspace: PathBuf,
+    pub(super) focus: Focus,
+    pub(super) watcher: &'a Watcher,
+}
+
+/// A session to talk in: the one that is named, or a new one in this folder.
+pub async fn session_for(
+    alma: &Alma,
+    principal: &Principal,
+    named: Option<&SessionId>,
+    workspace: &Path,
+    forked: Option<TurnId>,
+) -> Result<SessionId, Error> {
+    if let Some(session) = named {
+        return Ok(alma.session(principal, session).await?.id);
+    }
+    let Some(folder) = workspace.to_str().filter(|_| workspace.is_absolute()) else {
+        return Err(Error::Usage(format!(
+            "the folder {} cannot be talked about: name one by its whole path, as UTF-8 text",
+            workspace.display()
+        )));
+    };
+    let session = SessionId::new(alma.now(), alma.ports.entropy.as_ref());
+    let mut entry = Entry::new(alma, principal, session.clone());
+    let workspace = entry.text(folder, Label::TRUSTED)?;
+    entry.event(Conversed::SessionOpened {
+        session: session.clone(),
+        subject: principal.subject.clone(),
+        workspace,
+        forked,
+    });
+    entry.commit().await?;
+    Ok(session)
+}
+
+/// Puts what was said on record; from here on the turn is never lost.
+pub async fn begin(
+    alma: &Alma,
+    principal: &Principal,
+    session: &SessionId,
+    words: &str,
+) -> Result<TurnId, Error> {
+    if words.trim().is_empty() {
+        return Err(Error::Usage(
+            "the message is empty: say in a few words what you want".to_owned(),
+        ));
+    }
+    if words.len() > MESSAGE_BYTES_MAX {
+        return Err(Error::Usage(format!(
+            "the message has {} bytes, more than the {MESSAGE_BYTES_MAX} that are taken: put the \
+             text into a file in this folder and say what to do with it",
+            words.len()
+        )));
+    }
+    if words.contains('\0') {
+        return Err(Error::Usage(
+            "the message holds bytes that are no text: put them into a file and say what to do \
+             with it"
+                .to_owned(),
+        ));
+    }
+    alma.session(principal, session).await?;
+    let turn = TurnId::new(alma.now(), alma.ports.entropy.as_ref());
+    let mut entry = Entry::new(alma, principal, session.clone());
+    let said = entry.text(words, Label::TRUSTED)?;
+    entry.event(Conversed::TurnBegun { session: session.clone(), turn: turn.clone(), said });
+    entry.commit().await?;
+    Ok(turn)
+}
+
+/// Stops a turn: its mission, or the answer in the making.
+pub async fn cancel(alma: &Alma, principal: &Principal, turn: &TurnId) -> Result<(), Error> {
+    let row = alma.turn(principal, turn).await?;
+    if row.state != TurnState::Open {
+        return Err(Error::Conflict(format!("turn {turn} is {} already", row.state.as_str())));
+    }
+    if let Some(mission) = row.mission {
+        // Whoever follows the mission ends the turn with what came of it.
+        return match mission_cancel::run(alma, principal, mission_cancel::Request { mission }).await
+        {
+            Ok(_) | Err(Error::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        };
+    }
+    let mut entry = Entry::new(alma, principal, row.session.clone());
+    let answer = entry.text("Stopped.", Label::TRUSTED)?;
+    entry.event(Conversed::TurnEnded {
+        session: row.session.clone(),
+        turn: row.id,
+        state: TurnState::Cancelled,
+        answer,
+        focus: None,
+    });
+    match entry.commit().await {
+        Ok(()) | Err(Error::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Carries a turn on to its end, or tells again how it ended.
+pub async fn carry_on(
+    alma: &Alma,
+    principal: &Principal,
+    turn: &TurnId,
+    watcher: &Watcher,
+) -> Result<Answer, Error> {
+    let row = alma.turn(principal, turn).await?;
+    let (session, turn) = (row.session.clone(), row.id.clone());
+    watcher.tell(Happening::Begun { session: session.clone(), turn: turn.clone() }).await;
+    if row.state == TurnState::Open {
+        let words = alma.text_of(principal, &row.said).await?;
+        let mut open = Turn::open(alma, principal, row, watcher).await?;
+        let outcome = match open.answer(&words).await {
+            Ok(outcome) => outcome,
+            Err(error) => failed(error)?,
+        };
+        open.end(&words, outcome).await?;
+    }
+    let row = alma.turn(principal, &turn).await?;
+    let answer = recorded(alma, principal, row).await?;
+    watcher.tell(Happening::Complete(Box::new(answer.clone()))).await;
+    Ok(answer)
+}
+
+/// An error as an answer; one of the record itself leaves the turn open, to be
+/// carried on when the record can be written again.
+fn failed(error: Error) -> Result<Outcome, Error> {
+    let mut why = Vec::new();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        why.push(cause.to_string());
+        source = cause.source();
+    }
+    match error {
+        Error::Ledger { .. } => Err(error),
+        error => {
+            let say = Say {
+                what: error.to_string(),
+                why,
+                options: vec!["say it differently, or look with `alma doctor`".to_owned()],
+                facts: Vec::new(),
+            };
+            Ok(Outcome::of(TurnState::Failed, Moment::Failed, say))
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    async fn open(
+        alma: &'a Alma,
+        principal: &'a Principal,
+        row: TurnRow,
+        watcher: &'a Watcher,
+    ) -> Result<Self, Error> {
+        let session: SessionRow = alma.session(principal, &row.session).await?;
+        let workspace = alma.text_of(principal, &session.workspace).await?;
+        let before = turns(alma, principal, &row.session, Some(row.n), FOCUS_TURNS).await?;
+        let mut focus = Focus::default();
+        for past in before.iter().rev() {
+            if let Some(kept) = &past.focus {
+                // Forgotten, or from a newer version: then nothing is spoken of.
+                focus =
+                    alma.json_of(principal, kept, "what is spoken of").await.unwrap_or_default();
+                break;
+            }
+        }
+        Ok(Self { alma, principal, row, workspace: workspace.into(), focus, watcher })
+    }
+
+    pub(super) fn entry(&self) -> Entry<'a> {
+        Entry::new(self.alma, self.principal, self.row.session.clone())
+    }
+
+    pub(super) fn playbooks(&self) -> Result<&'a Playbooks, Error> {
+        self.alma.installation.playbooks()
+    }
+
+    pub(super) fn router(&self) -> Result<&'static Router, Error> {
+        router()
+    }
+
+    /// Files of the workspace.
+    pub(super) async fn names(&self) -> Result<Vec<String>, Error> {
+        let survey = self.alma.tools().survey(&self.workspace).await?;
+        Ok(survey.entries.into_iter().filter(|e| !e.folder).map(|e| e.path).collect())
+    }
+
+    /// Exchanges before this one.
+    pub(super) async fn past(&self, limit: u32) -> Result<Vec<History>, Error> {
+        let mut all = Vec::new();
+        let rows =
+            turns(self.alma, self.principal, &self.row.session, Some(self.row.n), limit).await?;
+        for row in rows {
+            all.push(exchange(self.alma, self.principal, row).await?);
+        }
+        Ok(all)
+    }
+
+    async fn answer(&mut self, words: &str) -> Result<Outcome, Error> {
+        let router = self.router()?;
+        let speeches = router.speeches();
+        self.focus.temper = risk::temper(words, self.focus.temper, &self.focus.said, speeches);
+        self.focus.said = crate::talk::route::clip(words, 1_000).to_owned();
+        if let Some(mission) = self.row.mission.clone() {
+            // The one who began it is gone: the mission is not.
+            return self.follow(&mission).await;
+        }
+        let sentence = Sentence::read(
+            self.playbooks()?.lexicon,
+            crate::talk::route::clip(words, 2_000),
+            &|_| false,
+        );
+        let said = sentence.as_ref().map(spoken).unwrap_or_default();
+        let (routed, opened) = match self.opened(&said)? {
+            Opened::Mission(wish) => {
+                let reason = "You said to go on with what was put aside.".to_owned();
+                (chosen(Route::Mission, reason, wish), true)
+            }
+            Opened::NotYet(seconds) => {
+                return Ok(Outcome::asked(Say::plainly(format!(
+                    "Not yet: in {seconds} seconds it can be opened. Nothing is lost meanwhile."
+                ))));
+            }
+            Opened::Nothing => {
+                let context = Context {
+                    approvals: open_of(self.alma, self.principal, None).await?.len(),
+                    asked: self.focus.asked.take(),
+                    follows: focus::follows(
+                        words,
+                        &self.focus,
+                        self.playbooks()?.lexicon,
+                        speeches,
+                    ),
+                };
+                (router.route(words, self.playbooks()?, &context), false)
+            }
+        };
+        let meant = routed.words.clone().unwrap_or_else(|| words.to_owned());
+        self.routed(&routed, &meant).await?;
+        if let Some(question) = &routed.question {
+            let options: Vec<Route> = routed.ranked.iter().take(2).map(|(r, _)| *r).collect();
+            self.focus.asked = Some(Asked { words: meant, options });
+            return Ok(Outcome::asked(Say::plainly(question.clone())));
+        }
+        match routed.route {
+            Route::Mission => self.mission(&meant, opened).await,
+            Route::Approval => self.approval(&said).await,
+            Route::Status => self.status(&meant).await,
+            Route::Help => self.help(),
+            Route::Recall => self.recall(&meant).await,
+            Route::Remember => self.remember(&meant).await,
+            Route::Schedule => self.schedule(&meant).await,
+            Route::Chat => self.chat(&meant, &said, sentence.map(|s| s.language.code)).await,
+        }
+    }
+
+    /// Whether the message opens what was put aside.
+    fn opened(&mut self, said: &[String]) -> Result<Opened, Error> {
+        let speeches = self.router()?.speeches();
+        let short = said.len() <= 4;
+        let yes = short
+            && speeches
+                .iter()
+                .any(|s| s.yes.iter().any(|p| p.find(said).is_some_and(|at| at.start == 0)));
+        if let Some(blocked) = self.focus.blocked.clone() {
+            if !yes {
+                // Anything else that is said lets it go.
+                self.focus.blocked = None;
+                return Ok(Opened::Nothing);
+            }
+            let left = blocked.opens_at - self.alma.now();
+            if left > 0 {
+                return Ok(Opened::NotYet((left + 999) / 1_000));
+            }
+            self.focus.blocked = None;
+            return Ok(Opened::Mission(blocked.wish));
+        }
+        match self.focus.planned.take() {
+            Some(wish) if yes => Ok(Opened::Mission(wish)),
+            _ => Ok(Opened::Nothing),
+        }
+    }
+
+    async fn routed(&mut self, routed: &Routed, meant: &str) -> Result<(), Error> {
+        let speeches = self.router()?.speeches();
+        let tone = match routed.question {
+            Some(_) => Tone::Operator,
+            None => tone::tone(meant, routed.route, Moment::Asked, speeches),
+        };
+        let mut entry = self.entry();
+        let reason = entry.text(&routed.reason, Label::TRUSTED)?;
+        entry.event(Conversed::TurnRouted {
+            session: self.row.session.clone(),
+            turn: self.row.id.clone(),
+            route: routed.route,
+            reason,
+            tone,
+        });
+        match entry.commit().await {
+            Ok(()) | Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.row.route = Some(routed.route);
+        self.row.tone = Some(tone);
+        let reason = routed.reason.clone();
+        self.watcher.tell(Happening::Routed { route: routed.route, reason, tone }).await;
+        Ok(())
+    }
+
+    /// Records the end. Whoever was quicker has answered the same.
+    async fn end(&mut self, words: &str, outcome: Outcome) -> Result<(), Error> {
+        let speeches = self.router()?.speeches();
+        let route = self.row.route.unwrap_or(Route::Chat);
+        let tone = match outcome.moment {
+            Moment::Asked => {
+                self.row.tone.unwrap_or_else(|| tone::tone(words, route, Moment::Asked, speeches))
+            }
+            other => tone::tone(words, route, other, speeches),
+        };
+        let text = tone::shape(tone, &outcome.say);
+        if !outcome.streamed {
+            for line in text.split_inclusive('\n') {
+                self.watcher.tell(Happening::Token { text: line.to_owned() }).await;
+            }
+        }
+        let mut entry = self.entry();
+        if self.row.tone != Some(tone)
+            && let Some(route) = self.row.route
+        {
+            let reason = match &self.row.reason {
+                Some(reason) => reason.clone(),
+                None => self.alma.turn(self.principal, &self.row.id).await?.reason.map_or_else(
+                    || entry.text("It went on from where it stood.", Label::TRUSTED),
+                    Ok,
+                )?,
+            };
+            entry.event(Conversed::TurnRouted {
+                session: self.row.session.clone(),
+                turn: self.row.id.clone(),
+                route,
+                reason,
+                tone,
+            });
+        }
+        let answer = entry.text(&text, Label::TRUSTED)?;
+        let focus = entry.json(&self.focus)?;
+        entry.event(Conversed::TurnEnded {
+            session: self.row.session.clone(),
+            turn: self.row.id.clone(),
+            state: outcome.state,
+            answer,
+            focus: Some(focus),
+        });
+        match entry.commit().await {
+            Ok(()) | Err(Error::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn chat(
+        &mut self,
+        words: &str,
+        said: &[String],
+        language: Option<&'static str>,
+    ) -> Result<Outcome, Error> {
+        let speeches = self.router()?.speeches();
+        if let Some(model) = self.alma.installation.generate() {
+            let recalled = match self.alma.installation.memory() {
+                Some(memory) => {
+                    let (a, p) = (self.alma, self.principal);
+                    memory.recall(a, p, words, &self.workspace, RECALLED_MAX).await?
+                }
+                None => Vec::new(),
+            };
+            let text = self.generated(model, words, &recalled).await?;
+            let state = match self.watcher.stopped() {
+                true => TurnState::Cancelled,
+                false => TurnState::Answered,
+            };
+            let mut outcome = Outcome::of(state, Moment::Asked, Say::plainly(text));
+            outcome.streamed = true;
+            return Ok(outcome);
+        }
+        let own = words::language(speeches, language.unwrap_or("en"));
+        let talked = own.into_iter().chain(speeches).find_map(|speech| {
+            // The greeting comes last: "hello, who are you?" asks who.
+            let order = ["who", "well", "thanks", "bye", "sorry", "greeting"];
+            order
+                .iter()
+                .filter_map(|name| speech.talk.get(*name))
+                .find_map(|talk| words::any(&talk.says, said).map(|_| (speech, talk.reply.clone())))
+        });
+        let (speech, reply) = match talked {
+            Some((speech, reply)) => (Some(speech), reply),
+            None => (own, own.map(|speech| speech.plain.clone()).unwrap_or_default()),
+        };
+        let mut say = Say::plainly(reply);
+        if !self.focus.told
+            && let Some(speech) = speech
+        {
+            self.focus.told = true;
+            say.why.push(speech.once.clone());
+        }
+        Ok(Outcome::said(say))
+    }
+
+    async fn recall(&mut self, words: &str) -> Result<Outcome, Error> {
+        let Some(memory) = self.alma.installation.memory() else {
+            return Ok(Outcome::of(
+                TurnState::Failed,
+                Moment::Asked,
+                Say::plainly("I cannot look in my memory here: this installation has none yet."),
+            ));
+        };
+        self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
+        let (a, p) = (self.alma, self.principal);
+        let found = memory.recall(a, p, words, &self.workspace, RECALLED_MAX).await?;
+        let Some(first) = found.first() else {
+            return Ok(Outcome::of(
+                TurnState::Failed,
+                Moment::Asked,
+                Say {
+                    what: "I remember nothing about that.".to_owned(),
+                    options: vec!["tell me with “remember that …”".to_owned()],
+                    ..Say::default()
+                },
+            ));
+        };
+        let facts: Vec<(String, String)> =
+            found.iter().map(|memory| ("source".to_owned(), source(memory))).collect();
+        if let Some(model) = self.alma.installation.generate() {
+            let text = self.generated(model, words, &found).await?;
+            return Ok(Outcome::said(Say { what: text, facts, ..Say::default() }));
+        }
+        let what = first.text.trim().to_owned();
+        Ok(Outcome::said(Say { what, facts, ..Say::default() }))
+    }
+
+    async fn remember(&mut self, words: &str) -> Result<Outcome, Error> {
+        let Some(memory) = self.alma.installation.memory() else {
+            return Ok(Outcome::of(
+                TurnState::Failed,
+                Moment::Asked,
+                Say::plainly(
+                    "I cannot keep this as a memory: this installation has no memory yet. Your \
+                     words stay in the record of this conversation.",
+                ),
+            ));
+        };
+        let fact = Fact {
+            words,
+            session: &self.row.session,
+            turn: &self.row.id,
+            workspace: &self.workspace,
+        };
+        let kept = memory.remember(self.alma, self.principal, fact).await?;
+        Ok(Outcome::said(Say::plainly(format!("Kept: {kept}"))))
+    }
+
+    async fn schedule(&mut self, words: &str) -> Result<Outcome, Error> {
+        let Some(schedules) = self.alma.installation.schedules() else {
+            return Ok(Outcome::of(
+                TurnState::Failed,
+                Moment::Asked,
+                Say {
+                    what: "I cannot do things at set times here yet.".to_owned(),
+                    options: vec!["say it without the time, and I do it now".to_owned()],
+                    ..Say::default()
+                },
+            ));
+        };
+        let (a, p) = (self.alma, self.principal);
+        let made = schedules.arrange(a, p, words, &self.workspace, &self.row.id).await?;
+        let state = if made.waits { TurnState::Asked } else { TurnState::Answered };
+        Ok(Outcome::of(state, Moment::Asked, Say::plainly(made.text)))
+    }
+
+    async fn status(&mut self, words: &str) -> Result<Outcome, Error> {
+        let speeches = self.router()?.speeches();
+        let medic = tone::tone(words, Route::Status, Moment::Asked, speeches) == Tone::Medic;
+        if medic && let Some(mission) = self.focus.mission.clone() {
+            let request = mission_show::Request { mission: mission.clone() };
+            let now = mission_show::run(self.alma, self.principal, request).await?;
+            if now.state == MissionState::Done {
+                let what = format!("It did not fail: “{}” is done.", now.wish);
+                let report = format!("`alma mission report {}`", now.mission);
+                let facts = vec![("look".to_owned(), report)];
+                return Ok(Outcome::said(Say { what, facts, ..Say::default() }));
+            }
+            if now.state.is_end() {
+                let request = mission_report::Request { mission };
+                let report = mission_report::run(self.alma, self.principal, request).await?.report;
+                let errors = now.steps.iter().filter_map(|step| step.error.clone());
+                let mut why = report.problems;
+                why.extend(errors);
+                why.dedup();
+                let say = Say {
+                    what: format!("“{}” is {}.", now.wish, now.state),
+                    why,
+                    options: vec![
+                        format!("see each step: `alma mission show {}`", now.mission),
+                        "mend the cause and say the wish again".to_owned(),
+                    ],
+                    facts: Vec::new(),
+                };
+                return Ok(Outcome::of(TurnState::Answered, Moment::Failed, say));
+            }
+        }
+        let request =
+            mission_list::Request { limit: Some(MISSIONS_SHOWN_MAX), ..Default::default() };
+        let missions = mission_list::run(self.alma, self.principal, request).await?.missions;
+        let open = missions.iter().filter(|line| !line.state.is_end()).count();
+        let waiting = open_of(self.alma, self.principal, None).await?.len();
+        let what = match (missions.is_empty(), open, waiting) {
+            (true, ..) => "Nothing was asked of me yet.".to_owned(),
+            (_, 0, _) => "Nothing is running; everything has ended.".to_owned(),
+            (_, open, 0) => format!("{open} of the last missions are not finished."),
+            (_, open, waiting) => {
+                format!(
+                    "{open} of the last missions are not finished; {waiting} questions wait for you."
+                )
+            }
+        };
+        let facts = missions
+            .iter()
+            .map(|line| {
+                let of = format!("{} of {} steps", line.ended, line.steps);
+                (line.state.to_string(), format!("{} ({of}, {})", line.wish, line.mission))
+            })
+            .collect();
+        Ok(Outcome::said(Say { what, facts, ..Say::default() }))
+    }
+
+    fn help(&mut self) -> Result<Outcome, Error> {
+        let playbooks = &self.playbooks()?.playbooks;
+        let examples = playbooks.iter().filter_map(|playbook| playbook.examples.get("en")?.first());
+        let mut options: Vec<String> =
+            examples.take(EXAMPLES_SHOWN_MAX).map(|words| format!("“{words}”")).collect();
+        options.extend(
+            [
+                "“remember that …”, and later “what did I say about …?”",
+                "“how far are you?”, “why did it fail?”",
+                "“yes”, “no” or “details” when I ask you something",
+                "/help lists the commands of this conversation",
+            ]
+            .map(str::to_owned),
+        );
+        let model = match self.alma.installation.generate() {
+            Some(model) => format!("the language model {} answers free talk", model.name()),
+            None => "there is no language model here; all of this works without one".to_owned(),
+        };
+        let say = Say {
+            what: "Say in your own words what you want done with the files in this folder; I \
+                   plan it, do it step by step, ask before anything is lost, and show what is \
+                   proven."
+                .to_owned(),
+            why: vec![
+                format!("I know {} kinds of missions; `alma playbooks list`", playbooks.len()),
+                model,
+            ],
+            options,
+            facts: Vec::new(),
+        };
+        Ok(Outcome::said(say))
+    }
+}
+
+/// What a message opens.
+enum Opened {
+    Mission(String),
+    NotYet(i64),
+    Nothing,
+}
+
+fn chosen(route: Route, reason: String, words: String) -> Routed {
+    Routed {
+        route,
+        reason,
+        confidence: 1.0,
+        question: None,
+        ranked: vec![(route, 1.0)],
+        words: Some(words),
+    }
+}
+
+fn source(memory: &Recalled) -> String {
+    let quote: String = memory.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let quote = super::mission::visible(crate::talk::route::clip(&quote, 160));
+    let trust = match memory.trust {
+        Trust::Trusted => "",
+        Trust::Untrusted => ", not your own words",
+    };
+    format!("{}{trust}: “{quote}”", super::mission::visible(&memory.source))
+}
+
+fn router() -> Result<&'static Router, Error> {
+    Router::shipped().map_err(|error| Error::Machine {
+        operation: "read the words of the conversation".to_owned(),
+        cause: error.to_string(),
+    })
+}

@@ -1,0 +1,27 @@
+//! The Librarian: memory. She observes, recalls, consolidates, contradicts and
+//! forgets, and invents nothing: every memory has a source.
+//!
+//! | to know | look at |
+//! |---|---|
+//! | from what happened to what is kept | [`keep`] |
+//! | what is worth keeping, and what is known already | [`gate`], [`claims`] |
+//! | text out of files, and passages of it | [`extract`], [`passages`] |
+//! | words as terms | [`terms`] |
+//! | from what was found to one order, with reasons | [`rank`] |
+//! | memories as points, and the search over them | [`index`] |
+//! | what goes when something goes | [`forget`] |
+//! | answers and summaries in the sources' own words | [`answer`], [`summary`] |
+
+pub mod answer;
+pub mod claims;
+pub mod extract;
+pub mod forget;
+pub mod gate;
+pub mod index;
+pub mod keep;
+pub mod passages;
+pub mod rank;
+pub mod summary;
+pub mod terms;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,418 @@
+//! A grammar that steers a model token by token, and sees to it that the answer
+//! is whole when the tokens run out.
+//!
+//! The second is shown by induction. A [`Guide`] always holds a *closing*: tokens
+//! that make the answer whole, no more than are left. Making one is the first
+//! thing it does; where it cannot, the ask is refused. Afterwards a token is
+//! taken only if a closing that fits is still known behind it; else the first
+//! token of the known closing is taken in its place, whose closing is the rest.
+
+use crate::grammar::bounds;
+use crate::tokens::Tokens;
+use charter::generate::{GenerateError, Shape};
+use llguidance::api::TopLevelGrammar;
+use llguidance::earley::SlicedBiasComputer;
+use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenizerEnv};
+use llguidance::{Matcher, ParserFactory};
+use std::sync::Arc;
+use toktrie::SimpleVob;
+
+/// Largest grammar, in bytes.
+const GRAMMAR_MAX: usize = 4 << 20;
+/// Most choices of a [`Shape::Choice`].
+const CHOICES_MAX: usize = 10_000;
+
+/// What grammars need to know of a tokenizer. Made once per model and shared.
+pub struct Grammars {
+    factory: ParserFactory,
+    tokens: Arc<Tokens>,
+    /// The token that is exactly this byte.
+    single: Vec<Option<u32>>,
+    end: u32,
+}
+
+struct Env {
+    trie: TokTrie,
+    tokens: Arc<Tokens>,
+}
+
+impl TokenizerEnv for Env {
+    fn tok_trie(&self) -> &TokTrie {
+        &self.trie
+    }
+
+    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<u32> {
+        self.trie.tokenize_with_greedy_fallback(bytes, |text| {
+            // A text that the tokenizer cannot cut is still a text of single bytes.
+            self.tokens.encode(text).unwrap_or_else(|_| self.trie.greedy_tokenize(text.as_bytes()))
+        })
+    }
+}
+
+impl Grammars {
+    /// For a tokenizer, and a model whose logits have this width.
+    pub fn new(tokens: Arc<Tokens>, width: usize) -> Result<Self, String> {
+        let end = *tokens.ends().first().ok_or("no token ends an answer")?;
+        let mut words: Vec<Vec<u8>> = Vec::with_capacity(width);
+        let mut single = vec![None; 256];
+        for token in (0_u32..).take(width) {
+            let bytes = tokens.bytes(token);
+            let control = tokens.is_control(token);
+            if let ([byte], false) = (bytes, control) {
+                single[usize::from(*byte)].get_or_insert(token);
+            }
+            words.push(if control {
+                let mut marked = vec![TokTrie::SPECIAL_TOKEN_MARKER];
+                marked.extend_from_slice(format!("<|{token}|>").as_bytes());
+                marked
+            } else {
+                bytes.to_vec()
+            });
+        }
+        if single.iter().any(Option::is_none) {
+            return Err("not every byte is a token of its own".to_owned());
+        }
+        let size = u32::try_from(width).map_err(|error| error.to_string())?;
+        let trie = TokTrie::from(&TokRxInfo::new(size, end), &words).with_eos_tokens(tokens.ends());
+        let env: TokEnv = Arc::new(Env { trie, tokens: Arc::clone(&tokens) });
+        let abilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
+        let slices = SlicedBiasComputer::json_slices();
+        let mut factory =
+            ParserFactory::new(&env, abilities, &slices).map_err(|error| error.to_string())?;
+        factory.quiet();
+        factory.limits_mut().verbose_errors = false;
+        Ok(Self { factory, tokens, single, end })
+    }
+
+    /// A guide for an answer of this shape and at most this many tokens; `None`
+    /// for free text.
+    pub fn guide(
+        &self,
+        shape: &Shape,
+        max_tokens: u32,
+    ) -> Result<Option<Guide<'_>>, GenerateError> {
+        let refused = |why: String| GenerateError::Shape(why);
+        let size = match shape {
+            Shape::Text => return Ok(None),
+            Shape::Json(schema) => schema.to_string().len(),
+            Shape::Lark(grammar) => grammar.len(),
+            Shape::Choice(choices) => choices.iter().map(String::len).sum(),
+        };
+        if size > GRAMMAR_MAX {
+            return Err(refused(format!("it has {size} bytes, more than {GRAMMAR_MAX}")));
+        }
+        let grammar = match shape {
+            Shape::Text => return Ok(None),
+            Shape::Json(schema) => TopLevelGrammar::from_json_schema(bounds::bounded(schema)),
+            Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
+            Shape::Choice(choices) => TopLevelGrammar::from_lark(choice_grammar(choices)?),
+        };
+        let mut matcher = Matcher::new(self.factory.create_parser(grammar));
+        if let Some(why) = matcher.get_error() {
+            return Err(refused(first_line(&why)));
+        }
+        let place = Place::default();
+        let closing = self
+            .close(&mut matcher, place, max_tokens)?
+            .ok_or(GenerateError::NoRoom { max_tokens })?;
+        Ok(Some(Guide { grammars: self, matcher, closing, left: max_tokens, place }))
+    }
+
+    /// Tokens that make the answer whole, at most `most`; a short way, not
+    /// always the shortest.
+    fn close(
+        &self,
+        matcher: &mut Matcher,
+        mut place: Place,
+        most: u32,
+    ) -> Result<Option<Vec<u32>>, GenerateError> {
+        let mut trial = matcher.clone();
+        let mut closing: Vec<u32> = Vec::new();
+        loop {
+            if trial.is_stopped() || trial.is_accepting().map_err(engine)? {
+                return Ok((closing.len() <= most as usize).then_some(closing));
+            }
+            if closing.len() >= most as usize {
+                return Ok(None);
+            }
+            let mut next = trial.compute_ff_tokens();
+            if next.is_empty() {
+                let mask = trial.compute_mask().map_err(engine)?;
+                let Some(token) = self.nearest_end(&mask, place) else { return Ok(None) };
+                next.push(token);
+            }
+            trial.consume_tokens(&next).map_err(engine)?;
+            for token in &next {
+                place.pass(self.tokens.bytes(*token));
+            }
+            closing.extend(next);
+        }
+    }
+
+    /// Of the allowed tokens the one that looks most like an end.
+    fn nearest_end(&self, mask: &SimpleVob, place: Place) -> Option<u32> {
+        let closers: &[u8] = if place.in_text { b"\"" } else { b"}]\",0" };
+        let allowed = |byte: u8| {
+            let token = (*self.single.get(usize::from(byte))?)?;
+            mask.is_allowed(token).then_some(token)
+        };
+        closers
+            .iter()
+            .copied()
+            .find_map(allowed)
+            .or_else(|| (b' '..=b'~').filter(|b| *b != b'\\').find_map(allowed))
+            .or_else(|| (0..=u8::MAX).find_map(allowed))
+            .or_else(|| mask.first_bit_set().and_then(|bit| u32::try_from(bit).ok()))
+    }
+}
+
+fn engine(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> GenerateError {
+    GenerateError::Engine { operation: "follow the grammar of the answer", source: error.into() }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(400).collect()
+}
+
+fn choice_grammar(choices: &[String]) -> Result<String, GenerateError> {
+    if choices.is_empty() || choices.len() > CHOICES_MAX {
+        let why = format!("there are {} choices, not 1 to {CHOICES_MAX}", choices.len());
+        return Err(GenerateError::Shape(why));
+    }
+    if choices.iter().any(String::is_empty) {
+        return Err(GenerateError::Shape("one of the choices is empty".to_owned()));
+    }
+    let quoted: Vec<String> = choices.iter().map(|choice| literal(choice)).collect();
+    Ok(format!("start: {}", quoted.join(" | ")))
+}
+
+/// A text as a literal of Lark.
+pub fn literal(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
+}
+
+/// Where in a JSON document the answer stands: enough to tell a quote that ends
+/// a text from one that begins it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Place {
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match (self.escaped, byte) {
+                (true, _) => self.escaped = false,
+                (false, b'\\') if self.in_text => self.escaped = true,
+                (false, b'"') => self.in_text = !self.in_text,
+                (false, _) => {}
+            }
+        }
+    }
+}
+
+/// A grammar at a place in an answer.
+pub struct Guide<'g> {
+    grammars: &'g Grammars,
+    matcher: Matcher,
+    closing: Vec<u32>,
+    left: u32,
+    place: Place,
+}
+
+impl Guide<'_> {
+    /// Whether the answer is whole and nothing can follow.
+    pub fn is_done(&self) -> bool {
+        self.left == 0 || self.matcher.is_stopped()
+    }
+
+    /// Tokens that must come next, whatever the model thinks. They are taken.
+    pub fn forced(&mut self) -> Result<Vec<u32>, GenerateError> {
+        if self.is_done() {
+            return Ok(Vec::new());
+        }
+        let forced = self.matcher.compute_ff_tokens();
+        if forced.is_empty() { Ok(forced) } else { self.take(&forced) }
+    }
+
+    /// The tokens that may come next, the end among them where the answer is
+    /// whole.
+    pub fn allowed(&mut self) -> Result<SimpleVob, GenerateError> {
+        self.matcher.compute_mask_or_eos().map_err(engine)
+    }
+
+    /// Takes an allowed token, or the first token of the closing where the
+    /// answer could not end in time behind it. Returns what was taken; `None`:
+    /// the answer is whole and has ended.
+    pub fn take_one(&mut self, token: u32) -> Result<Option<u32>, GenerateError> {
+        Ok(self.take(&[token])?.first().copied())
+    }
+
+    fn take(&mut self, tokens: &[u32]) -> Result<Vec<u32>, GenerateError> {
+        let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        if count <= self.left {
+            self.matcher.consume_tokens(tokens).map_err(engine)?;
+            let mut place = self.place;
+            for token in tokens {
+                place.pass(self.grammars.tokens.bytes(*token));
+            }
+            if let Some(closing) = self.closing_behind(tokens, place, self.left - count)? {
+                (self.closing, self.place, self.left) = (closing, place, self.left - count);
+                return Ok(tokens.to_vec());
+            }
+            self.matcher.rollback(tokens.len()).map_err(engine)?;
+        }
+        if self.closing.is_empty() {
+            // Whole already: what would come next does not fit any more.
+            self.left = 0;
+            return Ok(Vec::new());
+        }
+        let first = self.closing.remove(0);
+        self.matcher.consume_token(first).map_err(engine)?;
+        self.place.pass(self.grammars.tokens.bytes(first));
+        self.left -= 1;
+        Ok(vec![first])
+    }
+
+    /// A closing for where the matcher stands now, if one is known that fits.
+    fn closing_behind(
+        &mut self,
+        taken: &[u32],
+        place: Place,
+        left: u32,
+    ) -> Result<Option<Vec<u32>>, GenerateError> {
+        if self.matcher.is_stopped() || self.matcher.is_accepting().map_err(engine)? {
+            return Ok(Some(Vec::new()));
+        }
+        if let Some(rest) = self.closing.strip_prefix(taken) {
+            return Ok(Some(rest.to_vec()));
+        }
+        // Within a text the closing of before mostly still holds.
+        if self.closing.len() <= left as usize {
+            let mut whole = self.closing.clone();
+            whole.push(self.grammars.end);
+            if self.matcher.validate_tokens(&whole).map_err(engine)? == whole.len() {
+                return Ok(Some(self.closing.clone()));
+            }
+        }
+        self.grammars.close(&mut self.matcher, place, left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::{Chance, Sampling, choose};
+    use crate::testing::tokenizer_json;
+    use serde_json::{Value, json};
+
+    fn grammars() -> Grammars {
+        let tokens = Tokens::new(tokenizer_json(), &[]).unwrap();
+        let width = tokens.size() + 3;
+        Grammars::new(Arc::new(tokens), width).unwrap()
+    }
+
+    /// An answer by pure chance.
+    fn wander(grammars: &Grammars, shape: &Shape, most: u32, seed: u64) -> (String, u32) {
+        let mut guide = grammars.guide(shape, most).unwrap().unwrap();
+        let mut chance = Chance::new(seed);
+        let width = grammars.tokens.size() + 3;
+        let mut taken = Vec::new();
+        while !guide.is_done() {
+            let forced = guide.forced().unwrap();
+            if !forced.is_empty() {
+                taken.extend(forced);
+                continue;
+            }
+            let mask = guide.allowed().unwrap();
+            let logits: Vec<f32> = (0..width).map(|_| chance.unit() as f32).collect();
+            let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
+            let token = choose(&logits, |t| mask.is_allowed(t), sampling, &mut chance).unwrap();
+            if grammars.tokens.ends().contains(&token) {
+                break;
+            }
+            taken.extend(guide.take_one(token).unwrap());
+        }
+        (grammars.tokens.decode(&taken), taken.len() as u32)
+    }
+
+    #[test]
+    fn every_answer_is_whole_however_few_tokens_there_are() {
+        let grammars = grammars();
+        let schema = json!({
+            "type": "object", "additionalProperties": false, "required": ["name", "tags", "of"],
+            "properties": {
+                "name": {"type": "string"},
+                "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "n": {"type": "number"},
+                "of": {"anyOf": [{"type": "null"}, {"$ref": "#"}]},
+            },
+        });
+        let shape = Shape::Json(schema);
+        let mut at_the_bound = 0;
+        for most in [40_u32, 60, 100, 300] {
+            for seed in 0..25 {
+                let (text, count) = wander(&grammars, &shape, most, seed);
+                let value: Value =
+                    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+                assert!(value["name"].is_string() && value["tags"].is_array(), "{text}");
+                assert!(count <= most);
+                at_the_bound += u32::from(count + 5 > most);
+            }
+        }
+        assert!(at_the_bound > 20, "the bound was hardly ever met: {at_the_bound}");
+    }
+
+    #[test]
+    fn an_answer_that_is_whole_ends_where_nothing_longer_fits() {
+        let grammars = grammars();
+        let shape = Shape::Lark("start: \"a\" (\"bcdefg\" \"h\")?".into());
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..30 {
+            seen.insert(wander(&grammars, &shape, 5, seed).0);
+            seen.insert(wander(&grammars, &shape, 9, seed).0);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["a", "abcdefgh"]);
+    }
+
+    #[test]
+    fn no_room_is_said_before_anything_is_generated() {
+        let grammars = grammars();
+        let shape = Shape::Json(json!({"const": "a long text that cannot be cut off"}));
+        let error = grammars.guide(&shape, 5).err().unwrap();
+        assert!(matches!(error, GenerateError::NoRoom { max_tokens: 5 }), "{error}");
+        let error = grammars.guide(&Shape::Lark("start: /(ab)+c/ start".into()), 50).err().unwrap();
+        assert!(matches!(error, GenerateError::NoRoom { .. } | GenerateError::Shape(_)), "{error}");
+    }
+
+    #[test]
+    fn choices_are_one_of_them() {
+        let grammars = grammars();
+        let choices = ["yes", "yes, \"quoted\"\n", "näin", "<|im_end|>"].map(String::from);
+        let shape = Shape::Choice(choices.to_vec());
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..60 {
+            let (text, _) = wander(&grammars, &shape, 60, seed);
+            assert!(choices.contains(&text), "{text}");
+            seen.insert(text);
+        }
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn unusable_shapes_are_refused() {
+        let grammars = grammars();
+        let check = |shape: Shape| match grammars.guide(&shape, 100) {
+            Err(GenerateError::Shape(why)) => assert!(!why.is_empty()),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("accepted"),
+        };
+        check(Shape::Choice(vec![]));
+        check(Shape::Choice(vec![String::new()]));
+        check(Shape::Lark("start: nothing".into()));
+        check(Shape::Lark(" ".repeat(GRAMMAR_MAX + 1)));
+        check(Shape::Json(json!({"type": "string", "unevaluatedItems": 3, "$dynamicRef": "x"})));
+        check(Shape::Json(json!(false)));
+    }
+}

@@ -1,0 +1,303 @@
+//! Plans by chance: whatever is written, they lint clean.
+
+use super::*;
+use crate::engine::{Network, Order, produce};
+use crate::grammar::Grammars;
+use crate::sampling::Sampling;
+use crate::testing::{Random, tokenizer_json};
+use crate::tokens::Tokens;
+use charter::effect::EffectClass;
+use charter::plan::{Plan, PlanSource};
+use charter::reference;
+use charter::tool::Limits;
+use moroni::lint::lint;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+fn spec(
+    name: &str,
+    effect: EffectClass,
+    required: Value,
+    properties: Value,
+    output: &str,
+) -> ToolSpec {
+    ToolSpec {
+        name: name.to_owned(),
+        version: 3,
+        summary: String::new(),
+        effect,
+        args: json!({
+            "type": "object", "additionalProperties": false, "required": required,
+            "properties": properties,
+        }),
+        output: output.to_owned(),
+        undo: String::new(),
+        limits: Limits::default(),
+    }
+}
+
+/// Tools with every kind of argument.
+fn specs() -> Vec<ToolSpec> {
+    let text = json!({"type": "string", "minLength": 1});
+    let files = json!({"oneOf": [text, {"type": "array", "items": text, "maxItems": 10_000}]});
+    vec![
+        spec(
+            "list",
+            EffectClass::Read,
+            json!(["files"]),
+            json!({"files": files, "kind": {"enum": ["file", "folder \"x\""]}, "larger_than": {"type": "integer", "minimum": 0}}),
+            "files: [{path, bytes}] sorted, count, skipped_secrets",
+        ),
+        spec(
+            "table",
+            EffectClass::Read,
+            json!([]),
+            json!({
+                "rows": {"type": "array", "items": {"type": "object"}},
+                "where": {"type": "array", "maxItems": 50, "items": {
+                    "type": "object", "additionalProperties": false,
+                    "required": ["column", "value"],
+                    "properties": {
+                        "column": {"type": "string"},
+                        "value": {"type": ["string", "number", "boolean", "null"]},
+                    },
+                }},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 20},
+                "share": {"type": "number"},
+            }),
+            "rows, columns, count (number of rows). A group row holds more",
+        ),
+        spec(
+            "compose",
+            EffectClass::Think,
+            json!([]),
+            json!({"rows": {"type": "array", "items": {"type": "object"}}, "totals": {"type": "object"}, "descending": {"type": "boolean"}}),
+            "text (Markdown), rows",
+        ),
+        spec(
+            "write",
+            EffectClass::Change,
+            json!(["path", "text"]),
+            json!({"path": text, "text": {"type": "string"}}),
+            "path, bytes",
+        ),
+        spec(
+            "run",
+            EffectClass::Exec,
+            json!(["program"]),
+            json!({
+                "program": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 64},
+                "env": {"type": "object", "additionalProperties": {"type": "string"}},
+                "kinds": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z]+$"}, "maxItems": 50},
+                "ok_exits": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 255}},
+            }),
+            "exit, ok (whether it is fine), stdout",
+        ),
+        spec("wait", EffectClass::Think, json!(["value"]), json!({"value": {"description": "anything"}, "in": {"$ref": "#/$defs/place"}}), ""),
+    ]
+    .into_iter()
+    .map(|mut spec| {
+        if spec.name == "wait" {
+            spec.args["$defs"] = json!({"place": {"type": "object", "additionalProperties": false, "properties": {"at": {"type": "string"}}}});
+        }
+        spec
+    })
+    .collect()
+}
+
+struct Writer {
+    tokens: Arc<Tokens>,
+    grammars: Grammars,
+    width: usize,
+    shape: Shape,
+    specs: Vec<ToolSpec>,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
+        let width = 275 + 13;
+        let grammars = Grammars::new(Arc::clone(&tokens), width).unwrap();
+        let specs = specs();
+        let tools: Vec<PlanTool> = specs.iter().map(PlanTool::of).collect();
+        Self { tokens, grammars, width, shape: shape(&tools).unwrap(), specs }
+    }
+
+    fn text(&self, network: &mut dyn Network, max_tokens: u32, seed: u64) -> String {
+        let sampling = Sampling { temperature: 1.3, top_p: 1.0 };
+        let shape = &self.shape;
+        let order = Order { prompt: &[1, 2], shape, max_tokens, sampling, seed, model: "random" };
+        produce(network, &self.tokens, &self.grammars, &order, &mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            .text
+    }
+
+    fn plan(&self, text: &str) -> Plan {
+        let plan = read(text, "any", PlanSource::File, &self.specs);
+        plan.unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+#[test]
+fn plans_by_chance_lint_clean_and_use_everything() {
+    let writer = Writer::new();
+    let mut lengths = BTreeMap::new();
+    let mut tools = BTreeMap::new();
+    let (mut with, mut without) = (0, 0);
+    for seed in 0..300 {
+        let most = [120, 300, 700, 1_600][seed as usize % 4];
+        let text = writer.text(&mut Random::new(writer.width, seed), most, seed);
+        let plan = writer.plan(&text);
+        let found: Vec<String> =
+            lint(&plan, &writer.specs).iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "seed {seed}: {found:?}\n{text}");
+        *lengths.entry(plan.steps.len()).or_insert(0) += 1;
+        for step in &plan.steps {
+            *tools.entry(step.tool.clone()).or_insert(0) += 1;
+        }
+        let edges = plan.steps.iter().any(|step| !reference::steps_named(&step.args).is_empty());
+        if edges { with += 1 } else { without += 1 }
+    }
+    assert_eq!(
+        lengths.keys().copied().collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        "{lengths:?}"
+    );
+    assert_eq!(tools.len(), writer.specs.len(), "{tools:?}");
+    assert!(with >= 15 && without >= 15, "{with} with edges, {without} without");
+}
+
+#[test]
+fn whatever_the_weights() {
+    let writer = Writer::new();
+    for arch in ["qwen2", "qwen3"] {
+        for seed in 0..4 {
+            let folder = tempfile::TempDir::new().unwrap();
+            crate::testing::Tiny { seed, ..crate::testing::Tiny::new(arch) }
+                .write_folder(folder.path());
+            let model = crate::Qwen::load(folder.path()).unwrap();
+            let messages = vec![charter::generate::Message::user("Count the logs.")];
+            let ask = charter::generate::Ask {
+                temperature: 1.0,
+                seed,
+                ..charter::generate::Ask::new(messages, writer.shape.clone(), 300)
+            };
+            let made = charter::generate::Generate::generate(&model, &ask, &mut |_| {
+                ControlFlow::Continue(())
+            });
+            let text = made.unwrap().text;
+            let found = lint(&writer.plan(&text), &writer.specs);
+            assert!(found.is_empty(), "{found:?}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn no_plan_refers_to_what_is_not_there() {
+    // A model that loves references: every plan is full of them.
+    struct Fond(Random, u32);
+    impl Network for Fond {
+        fn reset(&mut self) {}
+        fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, candle_core::Error> {
+            let mut logits = self.0.read(tokens)?;
+            for (logit, token) in logits.iter_mut().zip(0..) {
+                *logit += if [self.1, u32::from(b'$'), u32::from(b'"')].contains(&token) {
+                    12.0
+                } else {
+                    0.0
+                };
+            }
+            Ok(logits)
+        }
+    }
+    let writer = Writer::new();
+    let dollar = writer.tokens.encode("${").unwrap()[0];
+    let mut references = 0;
+    for seed in 0..40 {
+        let mut network = Fond(Random::new(writer.width, seed), dollar);
+        let text = writer.text(&mut network, 900, seed);
+        let plan = writer.plan(&text);
+        assert_eq!(lint(&plan, &writer.specs), []);
+        let mut texts = Vec::new();
+        for step in &plan.steps {
+            collect(&step.args, &mut |text| texts.push((step.n, text.to_owned())));
+        }
+        texts.extend(plan.answer.iter().map(|answer| (9, answer.clone())));
+        for (n, text) in texts {
+            for piece in moroni::refs::pieces(&text).unwrap() {
+                let moroni::refs::Piece::Reference { head, path } = piece else { continue };
+                let step: u32 = head.parse().unwrap();
+                assert!(step < n, "{text}");
+                let tool = &plan.step(step).unwrap().tool;
+                let spec = writer.specs.iter().find(|spec| spec.name == *tool).unwrap();
+                let fields = fields(&spec.output);
+                assert_eq!(path.is_some(), !fields.is_empty(), "{text}");
+                assert!(path.is_none_or(|path| fields.iter().any(|own| own == path)), "{text}");
+                references += 1;
+            }
+        }
+    }
+    assert!(references > 100, "{references}");
+}
+
+fn collect(value: &Value, found: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(text) => found(text),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn descriptions_of_outputs_name_their_fields() {
+    let check = |output: &str, expect: &[&str]| assert_eq!(fields(output), expect);
+    check(
+        "files: [{path, bytes, modified}] sorted by path, count, bytes (total)",
+        &["files", "count", "bytes"],
+    );
+    check(
+        "rows: [{a}], or with duplicates [{b}] first; count, files (n. of them). Empty ones, not",
+        &["rows", "count", "files"],
+    );
+    check("kind (cargo, npm), test_command: [program and arguments]", &["kind", "test_command"]);
+    check("", &[]);
+    check("Nothing, really", &["really"]);
+}
+
+#[test]
+fn tool_sets_without_a_grammar_are_refused() {
+    assert_eq!(shape(&[]), Err(PlanShapeError::NoTools));
+    let tool =
+        |fields: &[String]| PlanTool { name: "t".into(), args: json!({}), fields: fields.to_vec() };
+    assert_eq!(shape(&[tool(&["a}b".into()])]), Err(PlanShapeError::Name("a}b".into())));
+    let many: Vec<PlanTool> = (0..300).map(|n| tool(&[format!("f{n}")])).collect();
+    assert!(matches!(shape(&many), Err(PlanShapeError::TooManyKinds { kinds: 300, .. })));
+}
+
+#[test]
+fn texts_become_plans() {
+    let specs = specs();
+    let text = json!({
+        "s1": {"title": "Look", "tool": "list", "args": {"files": "${s1.files} ${s2} ${x"}},
+        "s2": {"title": "Write", "tool": "write", "args": {"path": "a", "text": "${s1.count} $5 ${s9.x}"}},
+        "s3": {"title": "Read ${x}", "tool": "table", "args": {}},
+        "answer": "Done: ${s2.path}, ${s2.rows}, ${s4.x}, $${s1.count}.",
+    });
+    let plan = read(&text.to_string(), "goal", PlanSource::File, &specs).unwrap();
+    assert_eq!(plan.steps[0].args["files"], "$${s1.files} $${s2} $${x");
+    assert_eq!(plan.steps[1].args["text"], "${1.count} $5 $${s9.x}");
+    assert_eq!(plan.steps[1].after, [] as [u32; 0]);
+    assert_eq!(plan.steps[2].after, [2]);
+    assert_eq!(
+        plan.answer.as_deref(),
+        Some("Done: ${2.path}, $${s2.rows}, $${s4.x}, $$${s1.count}.\nRead $${x}: ${3.rows}")
+    );
+    assert_eq!(lint(&plan, &specs), []);
+    let error = |text: &str| read(text, "g", PlanSource::File, &specs).unwrap_err().to_string();
+    assert!(error("[]").contains("no object") && error("{}").contains("no steps"));
+    assert!(error(r#"{"s1": {"tool": "rm", "args": {}}}"#).contains("\"rm\""));
+    assert!(error(r#"{"s1": {"tool": "list"}}"#).contains("no arguments"));
+}

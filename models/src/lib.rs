@@ -1,0 +1,26 @@
+//! Language models that run inside the process, and what keeps them in shape.
+//!
+//! | to know | look at |
+//! |---|---|
+//! | Qwen2, Qwen2.5 and Qwen3 from local files | [`qwen`] |
+//! | grammars: what may come out of a model | [`grammar`] |
+//! | conversations as the text a model was trained on | [`template`] |
+//! | text to tokens and back | [`tokens`] |
+//! | which token comes next | [`sampling`] |
+//! | texts as vectors | [`embed`] |
+//!
+//! Nothing here fetches anything: models are files that the user has.
+
+pub mod embed;
+pub mod engine;
+pub mod error;
+pub mod grammar;
+pub mod qwen;
+pub mod sampling;
+pub mod template;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tokens;
+
+pub use error::LoadError;
+pub use qwen::Qwen;

@@ -1,0 +1,178 @@
+//! Checkpoints as one GGUF file.
+
+use crate::error::LoadError;
+use crate::qwen::config::{Dimensions, Family, GGUF};
+use crate::qwen::files;
+use crate::qwen::network::Weights;
+use crate::qwen::{Loaded, Talk};
+use candle_core::Device;
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::gguf_file::{Content, Value as Meta};
+use candle_core::quantized::tokenizer::TokenizerFromGguf;
+use candle_transformers::models::{quantized_qwen2, quantized_qwen3};
+use serde_json::Value;
+use std::io::{BufReader, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use tokenizers::Tokenizer;
+
+/// Loads a file. `context_max` bounds the tables that depend on the context.
+pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError> {
+    let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
+    let unsupported = |why: String| LoadError::Unsupported { path: path.to_owned(), why };
+    let read = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut reader = BufReader::new(files::open(path)?);
+    let length = reader.get_ref().metadata().map_err(read)?.len();
+    // candle divides by numbers of the header.
+    let header = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
+    let mut content = header
+        .map_err(|_| damaged("its header makes no sense".to_owned()))?
+        .map_err(|error| match error.to_string() {
+            why if why.contains("unknown dtype") => unsupported(format!("{why}; {TYPES}")),
+            why => damaged(why),
+        })?;
+    let family = match content.metadata.get("general.architecture") {
+        Some(Meta::String(name)) => Family::named(name).map_err(unsupported)?,
+        _ => return Err(damaged("it names no general.architecture".to_owned())),
+    };
+    let mut dimensions = dimensions(&content, family).map_err(damaged)?;
+    dimensions.check().map_err(damaged)?;
+    dimensions.context = dimensions.context.min(context_max);
+    check_tensors(&content, &dimensions, length, path)?;
+    let talk = talk(&content, path)?;
+    let name = files::name(path, &[PathBuf::from(path)])?;
+    let arch = family.as_str();
+    let context = u32::try_from(dimensions.context).unwrap_or(u32::MAX);
+    content.metadata.insert(format!("{arch}.context_length"), Meta::U32(context));
+    // candle would compute the angles of positions in half precision otherwise,
+    // which tells positions beyond 2,048 no longer apart.
+    content.metadata.insert("general.dtype".to_owned(), Meta::U32(0));
+    reader.rewind().map_err(read)?;
+    let device = Device::Cpu;
+    let weights = match family {
+        Family::Qwen2 => quantized_qwen2::ModelWeights::from_gguf(content, &mut reader, &device)
+            .map(Weights::Qwen2Gguf),
+        Family::Qwen3 => quantized_qwen3::ModelWeights::from_gguf(content, &mut reader, &device)
+            .map(Weights::Qwen3Gguf),
+    };
+    let weights = weights.map_err(|source| LoadError::Weights { path: path.to_owned(), source })?;
+    Ok(Loaded {
+        name,
+        vocabulary: dimensions.vocabulary,
+        context: dimensions.context,
+        weights,
+        talk,
+    })
+}
+
+/// What runs, for refusals.
+const TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K run here";
+
+fn dimensions(content: &Content, family: Family) -> Result<Dimensions, String> {
+    let arch = family.as_str();
+    let get = |key: &str| content.metadata.get(&format!("{arch}.{key}"));
+    let number = |key: &str| {
+        let value = get(key).ok_or_else(|| format!("it states no {arch}.{key}"))?;
+        value.to_u32().map(|n| n as usize).map_err(|error| format!("{arch}.{key}: {error}"))
+    };
+    let real = |key: &str| {
+        let value = get(key).ok_or_else(|| format!("it states no {arch}.{key}"))?;
+        value.to_f32().map(f64::from).map_err(|error| format!("{arch}.{key}: {error}"))
+    };
+    let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
+    let embedding = content.tensor_infos.get("token_embd.weight");
+    let rows = embedding.and_then(|info| info.shape.dims().first().copied());
+    Ok(Dimensions {
+        family,
+        vocabulary: rows.ok_or("the tensor token_embd.weight is missing")?,
+        hidden,
+        inner: number("feed_forward_length")?,
+        layers: number("block_count")?,
+        heads,
+        kv_heads: number("attention.head_count_kv")?,
+        head: match family {
+            Family::Qwen2 => hidden / heads.max(1),
+            Family::Qwen3 => number("attention.key_length")?,
+        },
+        context: number("context_length")?,
+        theta: match (family, get("rope.freq_base")) {
+            (Family::Qwen2, None) => 10_000.0,
+            _ => real("rope.freq_base")?,
+        },
+        epsilon: real("attention.layer_norm_rms_epsilon")?,
+        tied: !content.tensor_infos.contains_key(GGUF.output),
+        bias: family == Family::Qwen2,
+    })
+}
+
+/// Every tensor lies within the file and is of a type that runs, and those that
+/// the model needs are there.
+fn check_tensors(
+    content: &Content,
+    dimensions: &Dimensions,
+    length: u64,
+    path: &Path,
+) -> Result<(), LoadError> {
+    let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
+    for (name, info) in &content.tensor_infos {
+        let elements = info.shape.dims().iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
+        let kind = info.ggml_dtype;
+        if matches!(kind, GgmlDType::Q8_1 | GgmlDType::Q8K) {
+            let why = format!("the tensor {name} is of type {kind:?}; {TYPES}");
+            return Err(LoadError::Unsupported { path: path.to_owned(), why });
+        }
+        let block = kind.block_size();
+        let bytes = elements
+            .filter(|elements| elements.is_multiple_of(block))
+            .and_then(|elements| (elements / block).checked_mul(kind.type_size()))
+            .ok_or_else(|| damaged(format!("the tensor {name} has an impossible shape")))?;
+        let end = content
+            .tensor_data_offset
+            .checked_add(info.offset)
+            .and_then(|from| from.checked_add(bytes as u64))
+            .ok_or_else(|| damaged(format!("the tensor {name} lies beyond all bounds")))?;
+        if end > length {
+            let why = format!("the tensor {name} ends at byte {end}, the file at {length}");
+            return Err(damaged(why));
+        }
+    }
+    for (name, shape) in dimensions.tensors(&GGUF) {
+        let info = content.tensor_infos.get(&name);
+        let own = info.ok_or_else(|| damaged(format!("the tensor {name} is missing")))?;
+        if own.shape.dims() != shape {
+            let found = own.shape.dims();
+            return Err(damaged(format!(
+                "the tensor {name} has the shape {found:?}, not {shape:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn talk(content: &Content, path: &Path) -> Result<Talk, LoadError> {
+    let tokenizer_error = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
+    let word = |key: &str| match content.metadata.get(key) {
+        Some(Meta::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let own =
+        word("tokenizer.ggml.model") == Some("gpt2") && word("tokenizer.ggml.pre") == Some("qwen2");
+    let tokenizer: Value = if own {
+        let built = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_gguf(content)));
+        let built = built
+            .map_err(|_| tokenizer_error("its description makes no sense".to_owned()))?
+            .map_err(|error| tokenizer_error(error.to_string()))?;
+        serde_json::to_value(&built).map_err(|error| tokenizer_error(error.to_string()))?
+    } else {
+        let beside = path.with_file_name("tokenizer.json");
+        files::json(&beside)?.ok_or_else(|| {
+            let kind = word("tokenizer.ggml.pre").unwrap_or("unknown");
+            tokenizer_error(format!(
+                "its own is of the kind {kind:?}, not qwen2, and there is no tokenizer.json beside it"
+            ))
+        })?
+    };
+    let end = content.metadata.get("tokenizer.ggml.eos_token_id").and_then(|v| v.to_u32().ok());
+    let template = word("tokenizer.chat_template").map(str::to_owned);
+    Ok(Talk { tokenizer, ends: end.into_iter().collect(), template })
+}
