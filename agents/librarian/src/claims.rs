@@ -11,8 +11,21 @@ use crate::terms::{is_stop_word, words};
 const LINKS: &[&str] = &["is", "are", "was", "equals", "became", "becomes"];
 /// Words that may stand between, or around, and change nothing.
 const ASIDES: &[&str] = &[
-    "now", "currently", "actually", "today", "since", "again", "the", "a", "an", "please",
-    "remember", "that", "new", "longer", "meanwhile",
+    "now",
+    "currently",
+    "actually",
+    "today",
+    "since",
+    "again",
+    "the",
+    "a",
+    "an",
+    "please",
+    "remember",
+    "that",
+    "new",
+    "longer",
+    "meanwhile",
 ];
 /// Attributes that a thing has one of.
 #[rustfmt::skip]

@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_phrase_is_looked_for_as_json_writes_it_too() {
         let forms = forms(" Say \"Zürich\" ");
-        for form in ["Say \"Zürich\"", "say \"zürich\"", "SAY \"ZÜRICH\"", "Say \\\"Zürich\\\""] {
+        for form in ["Say \"Zürich\"", "say \"zürich\"", "SAY \"ZÜRICH\"", "Say \\\"Zürich\\\""]
+        {
             assert!(forms.iter().any(|known| known == form), "{form} {forms:?}");
         }
         assert!(super::forms("  ").is_empty());

@@ -99,8 +99,16 @@ mod tests {
     #[test]
     fn the_same_said_twice_is_the_same() {
         check("The rent is due on Friday.", "the rent is due on friday", true);
-        check("My sister Ada moved to Berlin last May", "my sister ada moved to Berlin, last May!", true);
-        check("the new office door code opens room five", "the new office door code opens room five today", true);
+        check(
+            "My sister Ada moved to Berlin last May",
+            "my sister ada moved to Berlin, last May!",
+            true,
+        );
+        check(
+            "the new office door code opens room five",
+            "the new office door code opens room five today",
+            true,
+        );
     }
 
     #[test]
@@ -110,7 +118,11 @@ mod tests {
         check("Ada owes Bob money", "Ada owes Eve money", false);
         check("my keys are in the drawer", "your keys are in the drawer", false);
         check("the train goes from Bonn to Ulm", "the train goes to Ulm from Bonn", false);
-        assert!(!same("the new office door code opens room five", "the new office door code opens room five today", 0.5));
+        assert!(!same(
+            "the new office door code opens room five",
+            "the new office door code opens room five today",
+            0.5
+        ));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! notes how far it came; applying an event twice changes nothing. Nothing here
 //! waits for a ledger: texts are handed in with the events.
 
-use crate::rank::{CANDIDATES, Context, Evidence, Found, REACH, Ranked, evidence, is_relevant, rank, shown};
+use crate::rank::{
+    CANDIDATES, Context, Evidence, Found, REACH, Ranked, evidence, is_relevant, rank, shown,
+};
 use crate::terms;
 use charter::digest::Digest;
 use charter::embed::Embed;
@@ -231,11 +233,8 @@ impl Index {
         now: Millis,
         limit: usize,
     ) -> Result<Vec<(MemoryId, f32)>, VectorError> {
-        let filter = Filter {
-            scopes: vec![scope.to_owned()],
-            true_at: Some(now),
-            ..Filter::all(tenant)
-        };
+        let filter =
+            Filter { scopes: vec![scope.to_owned()], true_at: Some(now), ..Filter::all(tenant) };
         self.store.dense(&self.embedder.embed(text), limit, &filter)
     }
 

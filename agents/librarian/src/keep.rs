@@ -174,8 +174,7 @@ pub fn written(
         Decision::New { ends } => ends,
     };
     let bytes = draft.text.clone().into_bytes();
-    let (content, text): (_, ContentRef) =
-        Content::new(tenant, bytes, draft.label, now, entropy)?;
+    let (content, text): (_, ContentRef) = Content::new(tenant, bytes, draft.label, now, entropy)?;
     let memory = MemoryId::new(now, entropy);
     let mut events = vec![Remembered::Observed {
         memory: memory.clone(),

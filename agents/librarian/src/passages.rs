@@ -10,9 +10,9 @@ const SENTENCE_BYTES: usize = 1_200;
 pub const PASSAGES_MAX: usize = 5_000;
 
 const SHORTENED: &[&str] = &[
-    "mr", "mrs", "ms", "dr", "prof", "st", "no", "vs", "etc", "e.g", "i.e", "approx", "fig",
-    "inc", "ltd", "co", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct",
-    "nov", "dec", "z.b", "bzw", "nr",
+    "mr", "mrs", "ms", "dr", "prof", "st", "no", "vs", "etc", "e.g", "i.e", "approx", "fig", "inc",
+    "ltd", "co", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov",
+    "dec", "z.b", "bzw", "nr",
 ];
 
 /// Whether a full stop at the end of `before` ends a sentence.

@@ -29,8 +29,8 @@ const HALF_LIFE: f64 = 30.0 * 24.0 * 3_600_000.0;
 
 /// A question is about what is remembered if the best cosine or the best share
 /// of its words reaches one of these, or both come near.
-const COSINE_FLOOR: f32 = 0.5;
-const WORDS_FLOOR: f32 = 0.4;
+const COSINE_FLOOR: f32 = 0.55;
+const WORDS_FLOOR: f32 = 0.6;
 const TOGETHER: f32 = 1.3;
 /// A hit below this share of the best one is not shown.
 const TAIL: f32 = 0.15;
@@ -232,14 +232,19 @@ mod tests {
     fn run(dense: &[(u32, f32)], sparse: &[(u32, f32)], context: &Context) -> Vec<Ranked> {
         let list = |list: &[(u32, f32)]| list.iter().map(|(n, score)| (id(*n), *score)).collect();
         let found = Found { dense: list(dense), sparse: list(sparse) };
-        rank(&found, context, |id| Some(facts(number(id))), |of| {
-            let n = number(of);
-            [-2i8, -1, 1, 2]
-                .into_iter()
-                .filter_map(|far| Some((far, n.checked_add_signed(far.into())?)))
-                .map(|(far, n)| (far, id(n), facts(n)))
-                .collect()
-        })
+        rank(
+            &found,
+            context,
+            |id| Some(facts(number(id))),
+            |of| {
+                let n = number(of);
+                [-2i8, -1, 1, 2]
+                    .into_iter()
+                    .filter_map(|far| Some((far, n.checked_add_signed(far.into())?)))
+                    .map(|(far, n)| (far, id(n), facts(n)))
+                    .collect()
+            },
+        )
     }
 
     fn order(ranked: &[Ranked]) -> Vec<u32> {
@@ -248,14 +253,16 @@ mod tests {
 
     #[test]
     fn agreement_of_words_and_meaning_wins() {
-        let ranked = run(&[(10, 0.9), (20, 0.8), (30, 0.1)], &[(20, 9.0), (40, 8.9)], &context(&[]));
+        let ranked =
+            run(&[(10, 0.9), (20, 0.8), (30, 0.1)], &[(20, 9.0), (40, 8.9)], &context(&[]));
         assert_eq!(order(&ranked)[0], 20);
         assert_eq!((ranked[0].cosine, ranked[0].bm25), (0.8, 9.0));
     }
 
     #[test]
     fn a_neighbour_of_good_hits_comes_along() {
-        let ranked = run(&[(10, 0.9), (12, 0.9), (50, 0.1)], &[(10, 5.0), (12, 5.0)], &context(&[]));
+        let ranked =
+            run(&[(10, 0.9), (12, 0.9), (50, 0.1)], &[(10, 5.0), (12, 5.0)], &context(&[]));
         assert_eq!(order(&ranked)[..3], [10, 12, 11]);
         let shares = ranked[2].shares;
         assert!((shares.neighbours - 0.6).abs() < 1e-5 && shares.words == 0.0, "{shares:?}");
@@ -278,7 +285,7 @@ mod tests {
         };
         assert!(!is_relevant(&evidence(&Found::default(), &[], 0)));
         assert!(!relevant(0.1, 1.0));
-        assert!(relevant(0.9, 0.0) && relevant(0.0, 10.0) && relevant(0.4, 3.5));
+        assert!(relevant(0.9, 0.0) && relevant(0.0, 10.0) && relevant(0.5, 4.0));
     }
 
     #[test]

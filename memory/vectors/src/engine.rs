@@ -13,8 +13,8 @@ use qdrant_edge::{
     EdgeVectorParams, FieldCondition, FieldIndexOperations, Filter as EdgeFilter, JsonPath, Match,
     Modifier, NamedQuery, OperationResult, Payload, PayloadFieldSchema, PayloadOps,
     PayloadSchemaType, PointId, PointInsertOperations, PointOperations, PointStruct, QueryEnum,
-    Range, SearchRequest, SetPayloadOp, UpdateOperation, ValueVariants, Vector,
-    VectorInternal, VectorStructInternal, Vectors, WalOptions, WithPayloadInterface, WithVector,
+    Range, SearchRequest, SetPayloadOp, UpdateOperation, ValueVariants, Vector, VectorInternal,
+    VectorStructInternal, Vectors, WalOptions, WithPayloadInterface, WithVector,
 };
 use serde_json::json;
 use std::mem::ManuallyDrop;
@@ -136,7 +136,8 @@ impl Engine {
 
     /// Sets the end of a memory's validity.
     pub(crate) fn end(&self, key: u128, to: Option<i64>) -> Result<(), VectorError> {
-        let payload = Payload([("to".to_owned(), json!(to.unwrap_or(NEVER)))].into_iter().collect());
+        let payload =
+            Payload([("to".to_owned(), json!(to.unwrap_or(NEVER)))].into_iter().collect());
         let set = SetPayloadOp { payload, points: Some(vec![point(key)]), filter: None, key: None };
         let change = UpdateOperation::PayloadOperation(PayloadOps::SetPayload(set));
         self.update("end a memory", change)
@@ -191,8 +192,9 @@ impl Engine {
     pub(crate) fn read(&self, keys: &[u128]) -> Result<Vec<Raw>, VectorError> {
         let ids: Vec<_> = keys.iter().map(|key| point(*key)).collect();
         let all = Some(WithPayloadInterface::Bool(true));
-        let found =
-            guarded("read points", || self.shard.retrieve(&ids, all, Some(WithVector::Bool(true))))?;
+        let found = guarded("read points", || {
+            self.shard.retrieve(&ids, all, Some(WithVector::Bool(true)))
+        })?;
         let raw = found.into_iter().filter_map(|record| {
             Some(Raw {
                 key: number(&record.id),

@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn ids_in_order_are_numbers_in_order() {
-        let [a, b] = ["k-01k9abcdefghjkmn", "k-01k9abcdefghjkmp"].map(|id| key(&id.parse().unwrap()));
+        let [a, b] =
+            ["k-01k9abcdefghjkmn", "k-01k9abcdefghjkmp"].map(|id| key(&id.parse().unwrap()));
         assert!(a < b);
         assert_eq!(memory(1 << 80), None);
     }

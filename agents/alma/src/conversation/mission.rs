@@ -29,6 +29,7 @@ impl Turn<'_> {
     pub(super) async fn mission(&mut self, words: &str, opened: bool) -> Result<Outcome, Error> {
         let names = self.names().await?;
         let (calm, left_out) = risk::without_anger(words, self.router()?.speeches());
+        let calm = if calm.is_empty() { words.to_owned() } else { calm };
         if !left_out.is_empty() {
             let text = format!("I leave out “{}”", left_out.join("”, “"));
             self.watcher.tell(Happening::Note { text }).await;

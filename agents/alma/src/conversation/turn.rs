@@ -289,11 +289,13 @@ impl<'a> Turn<'a> {
                         speeches,
                     ),
                 };
-                (router.route(words, self.playbooks()?, &context), false)
+                let (calm, _) = risk::without_anger(words, speeches);
+                let calm = if calm.is_empty() { words } else { calm.as_str() };
+                (router.route(calm, self.playbooks()?, &context), false)
             }
         };
         let meant = routed.words.clone().unwrap_or_else(|| words.to_owned());
-        self.routed(&routed, &meant).await?;
+        self.routed(&routed, &meant, opened).await?;
         if let Some(question) = &routed.question {
             let options: Vec<Route> = routed.ranked.iter().take(2).map(|(r, _)| *r).collect();
             self.focus.asked = Some(Asked { words: meant, options });
@@ -338,10 +340,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    async fn routed(&mut self, routed: &Routed, meant: &str) -> Result<(), Error> {
+    async fn routed(&mut self, routed: &Routed, meant: &str, opened: bool) -> Result<(), Error> {
         let speeches = self.router()?.speeches();
         let tone = match routed.question {
             Some(_) => Tone::Operator,
+            // The plan was shown; now it is done.
+            None if opened => Tone::Operator,
             None => tone::tone(meant, routed.route, Moment::Asked, speeches),
         };
         let mut entry = self.entry();
@@ -535,7 +539,10 @@ impl<'a> Turn<'a> {
     async fn status(&mut self, words: &str) -> Result<Outcome, Error> {
         let speeches = self.router()?.speeches();
         let medic = tone::tone(words, Route::Status, Moment::Asked, speeches) == Tone::Medic;
-        if medic && let Some(mission) = self.focus.mission.clone() {
+        let newest = mission_list::Request { limit: Some(1), ..Default::default() };
+        let newest = mission_list::run(self.alma, self.principal, newest).await?.missions;
+        let spoken_of = self.focus.mission.clone().or(newest.into_iter().next().map(|l| l.mission));
+        if medic && let Some(mission) = spoken_of {
             let request = mission_show::Request { mission: mission.clone() };
             let now = mission_show::run(self.alma, self.principal, request).await?;
             if now.state == MissionState::Done {
@@ -590,7 +597,9 @@ impl<'a> Turn<'a> {
 
     fn help(&mut self) -> Result<Outcome, Error> {
         let playbooks = &self.playbooks()?.playbooks;
-        let examples = playbooks.iter().filter_map(|playbook| playbook.examples.get("en")?.first());
+        let whole = |example: &&String| !example.contains('{');
+        let examples =
+            playbooks.iter().filter_map(|playbook| playbook.examples.get("en")?.iter().find(whole));
         let mut options: Vec<String> =
             examples.take(EXAMPLES_SHOWN_MAX).map(|words| format!("“{words}”")).collect();
         options.extend(

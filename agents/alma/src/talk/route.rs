@@ -39,6 +39,8 @@ const PLANNER: f32 = 5.0;
 const FOLLOWS: f32 = 3.0;
 /// What a file's name says against an answer to a question.
 const NAMES_FILE: f32 = 3.0;
+/// What it says against a schedule that no time is named.
+const NO_TIME: f32 = 1.5;
 /// A route less likely than this is asked about, unless it is far ahead.
 const SURE: f32 = 0.5;
 /// How far ahead it must be of the next.
@@ -213,6 +215,9 @@ impl Router {
         let names_file = sentence.tokens.iter().any(|t| t.kind == Kind::Path);
         if names_file && cued[place(Route::Approval)] < SAYS.0 {
             scores[place(Route::Approval)] -= NAMES_FILE;
+        }
+        if cued[place(Route::Schedule)] == 0.0 {
+            scores[place(Route::Schedule)] -= NO_TIME;
         }
         if context.approvals > 0 && words.len() <= 6 {
             scores[place(Route::Approval)] += 0.8;
@@ -543,6 +548,9 @@ mod tests {
         for wish in ["delete this useless old.log NOW!!!", "remove that stupid a.csv"] {
             assert_eq!(route(wish, &Context::default()).route, Route::Mission, "{wish}");
         }
+        // Whatever is left when anger is left out.
+        let rest = route("it, delete this old.log NOW", &Context::default());
+        assert_eq!(rest.route, Route::Mission, "{:?}", rest.ranked);
         let yes = route("yes, delete old.log", &Context { approvals: 1, ..Context::default() });
         assert_eq!(yes.route, Route::Approval);
     }

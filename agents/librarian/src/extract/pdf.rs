@@ -47,7 +47,8 @@ impl ReadPdf for PdfProcess {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("its reader could not be started: {error}"))?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::scope(|scope| {
             // A child that dies early closes its end: that is reported below.
             scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(bytes)));

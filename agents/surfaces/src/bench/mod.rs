@@ -21,8 +21,8 @@ pub mod killing;
 pub mod measure;
 mod mission;
 mod queue;
-mod route;
 pub mod record;
+mod route;
 mod startup;
 
 use crate::cli::Screen;
@@ -75,7 +75,9 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
     let stage = Stage::new(program, &base)?;
     let mut progress = Progress::new(screen);
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
-        BenchCommand::Route { ref data } => ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?)),
+        BenchCommand::Route { ref data } => {
+            ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?))
+        }
         BenchCommand::Startup { missions, events, runs } => {
             ("startup", startup::run(&stage, (missions, events, runs), &mut progress)?)
         }

@@ -45,7 +45,9 @@ fn settings_only(arguments: &[std::ffi::OsString]) -> bool {
     let mut value = false;
     arguments.iter().all(|argument| {
         let was_value = std::mem::replace(&mut value, argument == "--set");
-        was_value || argument == "--set" || argument == "--json"
+        was_value
+            || argument == "--set"
+            || argument == "--json"
             || argument.to_str().is_some_and(|text| text.starts_with("--set="))
     })
 }

@@ -98,9 +98,7 @@ pub async fn run(
         Command::Chat { session, workspace, attach } => {
             let place = chat::Place { session, workspace };
             match attach {
-                Some(turn) => {
-                    chat::attach(alma, principal, screen, interrupts, place, turn).await
-                }
+                Some(turn) => chat::attach(alma, principal, screen, interrupts, place, turn).await,
                 None => chat::run(alma, principal, screen, interrupts, place).await,
             }
         }
