@@ -239,7 +239,7 @@ pub struct Stream {
 
 impl Stream {
     /// The next event; `None` when the stream has ended.
-    pub fn next(&mut self) -> Option<Sent> {
+    pub fn event(&mut self) -> Option<Sent> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let sent = parse(event);
@@ -256,7 +256,7 @@ impl Stream {
 
     /// All events to the end.
     pub fn all(mut self) -> Vec<Sent> {
-        std::iter::from_fn(|| self.next()).collect()
+        std::iter::from_fn(|| self.event()).collect()
     }
 }
 

@@ -230,6 +230,7 @@ fn the_top_level_is_the_agreed_one() {
         "config.toml",
         "deny.toml",
         "memory",
+        "models",
         "queue",
         "target",
         "tests",

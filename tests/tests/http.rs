@@ -274,7 +274,7 @@ fn a_thousand_clients_see_an_event_and_may_vanish() {
     let seen = |sent: &Sent| sent.kind == "mission_cancelled";
     for stream in &mut streams {
         assert_eq!(stream.status, 200);
-        assert_eq!(stream.next().unwrap().id, Some(1));
+        assert_eq!(stream.event().unwrap().id, Some(1));
     }
     // Half of them hang up without a word.
     streams.truncate(500);

@@ -37,6 +37,7 @@ pub enum Outcome {
 /// What can happen to a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time, and each is written at once")]
 pub enum Scheduled {
     /// It was made.
     Created {

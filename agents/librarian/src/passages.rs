@@ -45,8 +45,7 @@ pub fn sentences(text: &str) -> Vec<Span> {
             at += cut;
         }
     };
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in text.char_indices() {
         let after = at + c.len_utf8();
         let next = text.get(after..).unwrap_or("");
         let cut = match c {

@@ -170,8 +170,12 @@ async fn a_memory_is_forgotten_with_its_text(ledger: &dyn Ledger) {
     let memory = world.observe("secret").await;
     let row: MemoryRow = world.record(&memory).await;
     let text = row.text.id.clone();
-    refused(world.forgetting(&[memory.clone()], &[]).commit().await, "without its text");
-    let forgetting = world.forgetting(&[memory.clone()], &[text.clone()]).transition;
+    refused(
+        world.forgetting(std::slice::from_ref(&memory), &[]).commit().await,
+        "without its text",
+    );
+    let forgetting =
+        world.forgetting(std::slice::from_ref(&memory), std::slice::from_ref(&text)).transition;
     ledger.commit(forgetting.clone()).await.unwrap();
     ledger.commit(forgetting).await.unwrap();
     assert_eq!(
@@ -181,7 +185,7 @@ async fn a_memory_is_forgotten_with_its_text(ledger: &dyn Ledger) {
     assert_eq!(world.ask(Query::Content { id: text.clone() }).await, Rows::Contents(vec![]));
     let with = Query::ContentsWith { needle: "secret".into(), limit: 9 };
     assert_eq!(world.ask(with).await, Rows::ContentIds(vec![]));
-    world.forgetting(&[memory.clone()], &[text]).commit().await.unwrap();
+    world.forgetting(std::slice::from_ref(&memory), &[text]).commit().await.unwrap();
     refused(world.merging(&memory, "x").commit().await, "is forgotten");
     refused(world.untrue(&memory, None).commit().await, "is forgotten");
     refused(world.observing("from it", &[memory]).1.commit().await, "forgotten meanwhile");
@@ -196,7 +200,7 @@ async fn what_is_forgotten_is_never_named_again(ledger: &dyn Ledger) {
     let brought = draft.transition.contents[1].clone();
     draft.commit().await.unwrap();
     let reference = world.record::<MemoryRow>(&memory).await.text;
-    world.forgetting(&[memory], &[reference.id.clone()]).commit().await.unwrap();
+    world.forgetting(&[memory], std::slice::from_ref(&reference.id)).commit().await.unwrap();
     let naming = || {
         let (_, mut draft) = world.observing("other", &[]);
         draft.transition.contents.pop();
@@ -227,7 +231,7 @@ async fn forgetting_is_bounded_by_tenant(ledger: &dyn Ledger) {
     let mut other = World::new(ledger, 8);
     other.tenant = TenantId("other".into());
     refused(other.forgetting(&[], &text).commit().await, "content c-");
-    refused(other.forgetting(&[memory.clone()], &[]).commit().await, "memory k-");
+    refused(other.forgetting(std::slice::from_ref(&memory), &[]).commit().await, "memory k-");
     let unknown = world.text("never stored").1.id;
     refused(world.forgetting(&[], &[text[0].clone(), unknown]).commit().await, "content c-");
     assert_eq!(ledger.content(&world.tenant, &text[0]).await.unwrap().text(), "mine");

@@ -1,5 +1,7 @@
 //! The store from outside: searching, killing, forgetting, discarding.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use charter::ids::{MemoryId, TenantId};
 use charter::memory::MemoryKind;
 use std::path::Path;

@@ -350,7 +350,8 @@ fn read_lines(input: &mut impl BufRead, lines: &mpsc::Sender<std::io::Result<Vec
                 return;
             }
         };
-        if (more || !line.is_empty()) && lines.blocking_send(Ok(line)).is_err() || !more {
+        let heard = (!more && line.is_empty()) || lines.blocking_send(Ok(line)).is_ok();
+        if !heard || !more {
             return;
         }
     }

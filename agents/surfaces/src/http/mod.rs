@@ -6,6 +6,8 @@
 //! folders and takes them once, [`stream`] sends events, [`listen`] holds the
 //! connections. Whatever goes wrong is a [`problem`].
 
+#![allow(clippy::result_large_err, reason = "a problem is made once, where a request ends")]
+
 mod call;
 mod document;
 mod guard;
