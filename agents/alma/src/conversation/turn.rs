@@ -602,9 +602,11 @@ impl<'a> Turn<'a> {
             playbooks.iter().filter_map(|playbook| playbook.examples.get("en")?.iter().find(whole));
         let mut options: Vec<String> =
             examples.take(EXAMPLES_SHOWN_MAX).map(|words| format!("“{words}”")).collect();
+        if self.alma.installation.memory().is_some() {
+            options.push("“remember that …”, and later “what did I say about …?”".to_owned());
+        }
         options.extend(
             [
-                "“remember that …”, and later “what did I say about …?”",
                 "“how far are you?”, “why did it fail?”",
                 "“yes”, “no” or “details” when I ask you something",
                 "/help lists the commands of this conversation",
