@@ -98,8 +98,9 @@ impl Server {
     /// Asks it to end, and gives its exit code.
     #[track_caller]
     pub fn stop(mut self) -> Option<i32> {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        // The shell has its own `kill`; the program comes with a package.
+        let kill = format!("kill -TERM {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
