@@ -9,6 +9,7 @@ use alma::{Alma, Error, Installation};
 use async_trait::async_trait;
 use charter::approval::{Answer, Question};
 use charter::digest::Digest;
+use charter::embed::Embed;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, TenantId};
 use charter::ports::{Clock, Ledger, LedgerExt, Query};
 use charter::report::Report;
@@ -94,6 +95,10 @@ struct Nowhere;
 
 #[async_trait]
 impl Installation for Nowhere {
+    fn embedder(&self) -> Result<Arc<dyn Embed>, Error> {
+        Ok(models::embed::StaticEmbedder::shared().expect("the shipped table is sound"))
+    }
+
     fn playbooks(&self) -> Result<&Library, Error> {
         static SHIPPED: LazyLock<Library> =
             LazyLock::new(|| Library::shipped().expect("shipped playbooks are sound"));

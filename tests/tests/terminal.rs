@@ -1,9 +1,9 @@
 //! Stories in a real terminal (tmux). Skipped only under ALMA_TESTS_QUICK.
 
 use alma_tests::counting::{Kind, acts};
+use alma_tests::terminal::Terminal;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 use surfaces::bench::child::{Stage, Worker};
 use surfaces::bench::measure::Seed;
@@ -13,65 +13,6 @@ use surfaces::bench::record::Phase;
 const SOON: Duration = Duration::from_secs(30);
 /// Runs that are killed to find one that died at the right moment.
 const TRIES: u32 = 300;
-
-/// A terminal of its own server, which ends with this value.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    /// Runs a shell command in a terminal; afterwards its exit code stands there.
-    fn open(name: &str, command: &str) -> Self {
-        let terminal = Self { socket: format!("alma-{name}-{}", std::process::id()) };
-        let line = format!("{command}; echo \"exit=$?\"; sleep 600");
-        terminal.tmux(&["new-session", "-d", "-x", "110", "-y", "40", "sh", "-c", &line]);
-        terminal
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = Command::new("tmux")
-            .args(["-L", &self.socket, "-f", "/dev/null"])
-            .args(arguments)
-            .output()
-            .expect("tmux is installed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// Waits until the screen shows a text, and gives the screen.
-    #[track_caller]
-    fn until(&self, text: &str) -> String {
-        let began = Instant::now();
-        loop {
-            let screen = self.screen();
-            if screen.contains(text) {
-                return screen;
-            }
-            assert!(began.elapsed() < SOON, "the screen never showed {text:?}:\n{screen}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn enter(&self, text: &str) {
-        self.tmux(&["send-keys", text, "Enter"]);
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
-    }
-}
-
-fn skipped() -> bool {
-    let quick = std::env::var_os("ALMA_TESTS_QUICK").is_some();
-    quick && Command::new("tmux").arg("-V").output().is_err()
-}
 
 fn stage() -> Stage {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
@@ -116,7 +57,7 @@ fn interrupted(stage: &Stage, phase: Phase) -> (PathBuf, String) {
 
 /// The same command again, in a terminal, where a person answers.
 fn answered(phase: Phase, key: &str) {
-    if skipped() {
+    if Terminal::is_missing() {
         return;
     }
     let stage = stage();

@@ -10,6 +10,7 @@ pub mod operations;
 pub mod talk;
 
 use async_trait::async_trait;
+use charter::embed::Embed;
 use charter::generate::Generate;
 use charter::ids::Millis;
 use charter::ports::{Ledger, Tools};
@@ -42,6 +43,8 @@ pub trait Installation: Send + Sync {
     fn playbooks(&self) -> Result<&Library, Error>;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.
     async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
+    /// What turns texts into vectors.
+    fn embedder(&self) -> Result<Arc<dyn Embed>, Error>;
     /// The language model, if there is one.
     fn generate(&self) -> Option<Arc<dyn Generate>> {
         None

@@ -6,6 +6,7 @@ use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
+use charter::embed::Embed;
 use charter::ids::TenantId;
 use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
@@ -15,6 +16,7 @@ use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
 use ledger::keys::{self, KeyError};
 use ledger::{Durability, SqliteLedger};
+use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
 use sons_of_helaman::lease::LeaseThread;
@@ -405,6 +407,14 @@ impl Installation for Here {
             operation: "keep the playbooks".to_owned(),
             cause: "they are gone".to_owned(),
         })
+    }
+
+    fn embedder(&self) -> Result<Arc<dyn Embed>, Error> {
+        let shared = StaticEmbedder::shared().map_err(|error| Error::Machine {
+            operation: "read the table of word vectors".to_owned(),
+            cause: chain(&error),
+        })?;
+        Ok(shared)
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {

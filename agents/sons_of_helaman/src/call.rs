@@ -148,15 +148,15 @@ impl Job<'_> {
         let prepared = match self.worker.ports.tools.prepare(call).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                self.receive(key, EffectOutcome::Failed, None);
                 return Err(error.into());
             }
         };
         if prepared.act.is_some() || !prepared.changes.is_empty() {
             let content = self.draft_prepared(&prepared)?;
-            self.receive_with(key, content);
+            self.receive(key, EffectOutcome::Done, Some(content));
         } else {
-            self.receive(key, EffectOutcome::Done, None, Vec::new());
+            self.receive(key, EffectOutcome::Done, None);
         }
         Ok(Flow::On(prepared))
     }
@@ -260,7 +260,7 @@ impl Job<'_> {
                 let unknown = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled)
                     && !matches!(act.repeat, Repeat::Safe | Repeat::Keyed);
                 if !unknown && !error.code.is_transient() {
-                    self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                    self.receive(key, EffectOutcome::Failed, None);
                 }
                 Err(error.into())
             }
@@ -273,7 +273,7 @@ impl Job<'_> {
         self.usage = self.usage.plus(Usage { wall_ms: 0, ..acted.usage });
         let prepared = Prepared { output: acted.output, label, changes: acted.changes, act: None };
         let content = self.draft_prepared(&prepared)?;
-        self.receive_with(key, content);
+        self.receive(key, EffectOutcome::Done, Some(content));
         Ok(prepared)
     }
 
@@ -376,9 +376,9 @@ impl Job<'_> {
                         || error.code == ErrorCode::ChangedSince
                         || self.is_last_try().await && self.is_untouched(call, proposed).await;
                     if settled {
-                        self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                        self.receive(key, EffectOutcome::Failed, None);
                         for (key, _) in to_do {
-                            self.receive(key, EffectOutcome::NotDone, None, Vec::new());
+                            self.receive(key, EffectOutcome::NotDone, None);
                         }
                     }
                     return Err(error.into());
@@ -425,7 +425,14 @@ impl Job<'_> {
             // Moving a file does not make it hers.
             _ => Vec::new(),
         };
-        self.receive(key, EffectOutcome::Done, Some(targets_digest(targets)?), made);
+        self.draft.event(Event::EffectReceived {
+            key,
+            step: self.key().clone(),
+            outcome: EffectOutcome::Done,
+            output: None,
+            after: Some(targets_digest(targets)?),
+            made,
+        });
         Ok(())
     }
 
@@ -453,28 +460,22 @@ impl Job<'_> {
         });
     }
 
-    /// Drafts the receipt of what has an outcome to keep: for the step that is
-    /// sent round again after it.
-    fn receive_with(&mut self, key: Digest, output: ContentRef) {
-        self.draft.event(Event::EffectReceived {
-            key,
-            step: self.key().clone(),
-            outcome: EffectOutcome::Done,
-            output: Some(output),
-            after: None,
-            made: Vec::new(),
-        });
-    }
-
+    /// Drafts the receipt of a call or of an act. What came of it is kept for a step
+    /// that is sent round again after it.
     pub(crate) fn receive(
         &mut self,
         key: Digest,
         outcome: EffectOutcome,
-        after: Option<Digest>,
-        made: Vec<Digest>,
+        output: Option<ContentRef>,
     ) {
-        let step = self.key().clone();
-        self.draft.event(Event::EffectReceived { key, step, outcome, output: None, after, made });
+        self.draft.event(Event::EffectReceived {
+            key,
+            step: self.key().clone(),
+            outcome,
+            output,
+            after: None,
+            made: Vec::new(),
+        });
     }
 }
 

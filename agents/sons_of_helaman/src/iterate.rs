@@ -99,7 +99,7 @@ impl Job<'_> {
             let prepared = match self.worker.ports.tools.prepare(call).await {
                 Ok(prepared) => prepared,
                 Err(error) => {
-                    self.receive(key, EffectOutcome::Failed, None, Vec::new());
+                    self.receive(key, EffectOutcome::Failed, None);
                     return Err(error.into());
                 }
             };
@@ -112,7 +112,7 @@ impl Job<'_> {
             }
             contents.push(self.draft.json(&prepared, prepared.label)?);
         }
-        self.receive(key, EffectOutcome::Done, None, Vec::new());
+        self.receive(key, EffectOutcome::Done, None);
         let approval = if asks.is_empty() {
             None
         } else {

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[macro_use]
+#[path = "common/stories.rs"]
+mod stories;
 
 use charter::approval::{Answer, ApprovalState, Grant, Question};
 use charter::budget::Usage;
@@ -12,33 +15,7 @@ use charter::ports::{
     Fence, LeaseChange, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows,
 };
 use charter::rows::{EffectState, MissionState, StepRow, StepState};
-use common::{World, each, head, open, process};
-use ledger::MemoryLedger;
-
-/// Runs a story on both ledgers.
-macro_rules! stories {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                let home = tempfile::tempdir().unwrap();
-                let path = home.path().join("ledger.db");
-                let ledger = super::open(&path).await.unwrap();
-                super::$name(&ledger).await;
-                ledger.close().await.unwrap();
-                let public = super::common::key().verifying_key();
-                let report = ledger::audit::verify(&path, &public).await.unwrap();
-                assert_eq!(report.findings, []);
-            })*
-        }
-        mod on_the_twin {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(&super::MemoryLedger::new()).await;
-            })*
-        }
-    };
-}
+use common::{World, each, head, process};
 
 stories!(
     a_mission_runs_from_wish_to_report,

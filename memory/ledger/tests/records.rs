@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[macro_use]
+#[path = "common/stories.rs"]
+mod stories;
 
 use charter::conversation::{Conversed, SessionRow, TurnRow, TurnState};
 use charter::event::Event;
@@ -12,33 +15,7 @@ use charter::night::{NightRow, NightState, Nightly, ProposalRow, ProposalState, 
 use charter::ports::{Ledger, LedgerError, LedgerExt, Query, Rows};
 use charter::record::{Kept, Record, RecordKind};
 use charter::schedule::{DueRow, Outcome, ScheduleRow, ScheduleState, Scheduled};
-use common::{World, head, open};
-use ledger::MemoryLedger;
-
-/// Runs a story on both ledgers.
-macro_rules! stories {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                let home = tempfile::tempdir().unwrap();
-                let path = home.path().join("ledger.db");
-                let ledger = super::open(&path).await.unwrap();
-                super::$name(&ledger).await;
-                ledger.close().await.unwrap();
-                let public = super::common::key().verifying_key();
-                let report = ledger::audit::verify(&path, &public).await.unwrap();
-                assert_eq!(report.findings, []);
-            })*
-        }
-        mod on_the_twin {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(&super::MemoryLedger::new()).await;
-            })*
-        }
-    };
-}
+use common::{World, head};
 
 stories!(
     a_turn_is_routed_and_answered,

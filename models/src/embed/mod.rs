@@ -21,7 +21,7 @@ mod table;
 mod wordpiece;
 
 use charter::embed::Embed;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use table::Table;
 pub use table::TableError;
 use wordpiece::WordPiece;
@@ -55,9 +55,9 @@ impl StaticEmbedder {
     }
 
     /// The one of this process, made when it is first asked for.
-    pub fn shared() -> Result<&'static Self, TableError> {
-        static SHARED: OnceLock<Result<StaticEmbedder, TableError>> = OnceLock::new();
-        SHARED.get_or_init(Self::new).as_ref().map_err(Clone::clone)
+    pub fn shared() -> Result<Arc<Self>, TableError> {
+        static SHARED: OnceLock<Result<Arc<StaticEmbedder>, TableError>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::new().map(Arc::new)).clone()
     }
 }
 
