@@ -6,6 +6,7 @@ mod calendar;
 pub mod config;
 pub mod conversation;
 pub mod error;
+pub mod memory;
 pub mod operations;
 pub mod talk;
 
@@ -50,7 +51,7 @@ pub trait Installation: Send + Sync {
         None
     }
     /// The memory, if there is one.
-    fn memory(&self) -> Option<Arc<dyn conversation::ports::Memory>> {
+    fn memory(&self) -> Option<memory::Memory> {
         None
     }
     /// Schedules, if they can be kept.

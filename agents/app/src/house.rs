@@ -1,7 +1,8 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
-use crate::diagnose;
+use crate::{diagnose, memory};
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
+use alma::memory::Memory;
 use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
@@ -16,6 +17,7 @@ use ledger::audit::{self, AuditReport};
 use ledger::household::{Household, OpenedLedger, Role};
 use ledger::keys::{self, KeyError};
 use ledger::{Durability, SqliteLedger};
+use librarian::Librarian;
 use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
@@ -71,7 +73,7 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
-        let household = Household::open(home, opener(home, &clock, &durability))
+        let household = Household::open(home, opener(home, &clock, &entropy, &durability))
             .await
             .with_context(|| format!("could not open the data folder {}", home.display()))?;
         let ports = Ports {
@@ -113,6 +115,7 @@ impl House {
             sandbox: Arc::clone(&sandbox),
             tools,
             playbooks: OnceLock::new(),
+            memory: Arc::new(memory::Way(Arc::clone(&household))),
         };
         let alma = Alma {
             ports,
@@ -238,18 +241,27 @@ impl House {
 fn opener(
     home: &Path,
     clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
     durability: &Arc<OnceLock<Durability>>,
 ) -> ledger::household::OpenLedger {
     let (home, clock) = (home.to_owned(), Arc::clone(clock));
-    let durability = Arc::clone(durability);
+    let (entropy, durability) = (Arc::clone(entropy), Arc::clone(durability));
     Box::new(move || {
         let (home, clock) = (home.clone(), Arc::clone(&clock));
-        let durability = Arc::clone(&durability);
+        let (entropy, durability) = (Arc::clone(&entropy), Arc::clone(&durability));
         Box::pin(async move {
-            let ledger = Arc::new(open_ledger(&home, clock).await?);
+            let ledger = Arc::new(open_ledger(&home, Arc::clone(&clock)).await?);
             durability.get_or_init(|| ledger.durability().clone());
             let closing = Arc::clone(&ledger);
-            Ok(OpenedLedger::new(ledger).on_close(async move {
+            let embedder = StaticEmbedder::shared()
+                .map_err(|error| LedgerError::Damaged(chain(&error)))?;
+            let folder = home.join("vectors");
+            let of = Arc::clone(&ledger) as Arc<dyn Ledger>;
+            let librarian = Arc::new(Librarian::new(of, clock, entropy, embedder, folder));
+            let desk = Arc::new(memory::Desk(Arc::clone(&librarian)));
+            let opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
+            Ok(opened.on_close(async move {
+                librarian.close().await;
                 if let Err(error) = closing.close().await {
                     tracing::error!(%error, "the ledger was not closed in order");
                 }
@@ -354,6 +366,7 @@ async fn as_owner(
     tokio::select! {
         () = relay.run(stop) => {}
         () = reconciling => {}
+        () = memory::follow(Arc::clone(household)) => {}
     }
 }
 
@@ -393,6 +406,7 @@ struct Here {
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
     playbooks: OnceLock<Library>,
+    memory: Memory,
 }
 
 #[async_trait::async_trait]
@@ -407,6 +421,10 @@ impl Installation for Here {
             operation: "keep the playbooks".to_owned(),
             cause: "they are gone".to_owned(),
         })
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Some(Arc::clone(&self.memory))
     }
 
     fn embedder(&self) -> Result<Arc<dyn Embed>, Error> {

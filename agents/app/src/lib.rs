@@ -3,6 +3,7 @@
 
 mod diagnose;
 mod house;
+mod memory;
 mod system;
 
 use alma::config;
@@ -20,6 +21,8 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     // A contained program is started by this same binary, which shuts itself in
     // before it runs the program. See `hephaestus::sandbox`.
     hephaestus::sandbox::run_if_helper();
+    // So is a PDF: its reader is a process of its own.
+    librarian::extract::pdf::run_if_reader();
     let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => {

@@ -363,6 +363,43 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its kind, as it is written down.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Conversed(_) => "conversed",
+            Self::Remembered(_) => "remembered",
+            Self::Scheduled(_) => "scheduled",
+            Self::Nightly(_) => "nightly",
+            Self::MissionSubmitted { .. } => "mission_submitted",
+            Self::MissionPlanned { .. } => "mission_planned",
+            Self::MissionReplanned { .. } => "mission_replanned",
+            Self::MissionCancelled { .. } => "mission_cancelled",
+            Self::MissionStopped { .. } => "mission_stopped",
+            Self::MissionEnded { .. } => "mission_ended",
+            Self::StepClaimed { .. } => "step_claimed",
+            Self::StepReleased { .. } => "step_released",
+            Self::StepExpanded { .. } => "step_expanded",
+            Self::StepPrepared { .. } => "step_prepared",
+            Self::StepParked { .. } => "step_parked",
+            Self::StepFinished { .. } => "step_finished",
+            Self::StepFailed { .. } => "step_failed",
+            Self::StepDied { .. } => "step_died",
+            Self::StepCancelled { .. } => "step_cancelled",
+            Self::StepRequeued { .. } => "step_requeued",
+            Self::StepDiscarded { .. } => "step_discarded",
+            Self::EffectIntended { .. } => "effect_intended",
+            Self::EffectReceived { .. } => "effect_received",
+            Self::EffectInDoubt { .. } => "effect_in_doubt",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::ApprovalAnswered { .. } => "approval_answered",
+            Self::ApprovalExpired { .. } => "approval_expired",
+            Self::ApprovalReopened { .. } => "approval_reopened",
+            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
+        }
+    }
+}
+
 /// An event in its place in a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {

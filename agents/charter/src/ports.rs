@@ -37,6 +37,18 @@ pub trait Entropy: Send + Sync {
     }
 }
 
+/// Bytes that were drawn before, such as those of a digest: a name made of them is
+/// the same each time.
+pub struct Drawn<'b>(pub &'b [u8]);
+
+impl Entropy for Drawn<'_> {
+    fn fill(&self, bytes: &mut [u8]) {
+        for (byte, drawn) in bytes.iter_mut().zip(self.0) {
+            *byte = *drawn;
+        }
+    }
+}
+
 /// What the ledger refuses or fails at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum LedgerError {
@@ -255,6 +267,16 @@ pub enum Query {
         stream: StreamId,
         /// Only those with a larger number.
         after: u64,
+        /// How many at most.
+        limit: u32,
+    },
+    /// Events of all of the tenant's streams in order, for whoever follows what
+    /// happens.
+    Happened {
+        /// Only those behind this position.
+        after: i64,
+        /// Only of these kinds, as [`Event::kind`] names them.
+        kinds: Vec<String>,
         /// How many at most.
         limit: u32,
     },

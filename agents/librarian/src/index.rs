@@ -165,7 +165,8 @@ impl Index {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), VectorError> {
+    /// Gives what was taken to the store, so that it is found.
+    pub fn settle(&mut self) -> Result<(), VectorError> {
         let pending = std::mem::take(&mut self.pending);
         self.store.upsert(&pending)
     }
@@ -241,6 +242,12 @@ impl Index {
     /// Vectors of memories, for clustering.
     pub fn vectors(&self, ids: &[MemoryId]) -> Result<Vec<(MemoryId, Vec<f32>)>, VectorError> {
         self.store.vectors(ids)
+    }
+
+    /// Holds nothing, as if it had just been made.
+    pub fn clear(&mut self) -> Result<(), VectorError> {
+        self.pending.clear();
+        self.store.clear()
     }
 
     /// Brings everything to disk.

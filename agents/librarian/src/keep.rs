@@ -8,9 +8,11 @@ use charter::conversation::{Route, TurnRow, TurnState};
 use charter::ids::{MemoryId, Millis, TenantId};
 use charter::label::Label;
 use charter::memory::{MemoryKind, Remembered, Source, Span};
-use charter::ports::Entropy;
+use charter::digest::Digest;
+use charter::ports::{Drawn, Entropy};
 use charter::report::Report;
 use charter::rows::MissionState;
+use serde::{Deserialize, Serialize};
 
 /// The scope of what concerns the user wherever she is.
 pub const USER: &str = "user";
@@ -19,11 +21,11 @@ const RESULT_BYTES: usize = 2_000;
 
 /// The scope of a folder.
 pub fn workspace_scope(path: &str) -> String {
-    format!("workspace:{}", charter::digest::Digest::of(path.as_bytes()))
+    format!("workspace:{}", Digest::of(path.as_bytes()))
 }
 
 /// A memory that is not written yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// What it is.
     pub is: MemoryKind,
@@ -156,8 +158,22 @@ pub fn decide(draft: &Draft, known: &[Known]) -> Decision {
     Decision::New { ends: ends.map(|known| known.id.clone()).collect() }
 }
 
+/// The name of the memory of something that has a name itself: the same each time,
+/// so that what is observed twice is kept once.
+pub fn name_of(source: &Source, at: Millis) -> Option<MemoryId> {
+    let (kind, name) = match source {
+        Source::Turn { turn, .. } => ("turn", turn.as_str()),
+        Source::Mission { mission } => ("mission", mission.as_str()),
+        Source::Import { name } => ("import", name.as_str()),
+        Source::Document { .. } | Source::Night { .. } => return None,
+    };
+    let digest = Digest::of_parts(&[kind.as_bytes(), name.as_bytes()]);
+    Some(MemoryId::new(at, &Drawn(&digest.0)))
+}
+
 /// The events that carry a decision out, and the text that they name.
 pub fn written(
+    memory: &MemoryId,
     draft: &Draft,
     decision: &Decision,
     tenant: &TenantId,
@@ -175,7 +191,7 @@ pub fn written(
     };
     let bytes = draft.text.clone().into_bytes();
     let (content, text): (_, ContentRef) = Content::new(tenant, bytes, draft.label, now, entropy)?;
-    let memory = MemoryId::new(now, entropy);
+    let memory = memory.clone();
     let mut events = vec![Remembered::Observed {
         memory: memory.clone(),
         is: draft.is,

@@ -3,6 +3,8 @@
 //!
 //! | to know | look at |
 //! |---|---|
+//! | herself: the one who has the index and follows the ledger | [`Librarian`] |
+//! | what she can be asked | [`ask`] |
 //! | from what happened to what is kept | [`keep`] |
 //! | what is worth keeping, and what is known already | [`gate`], [`claims`] |
 //! | text out of files, and passages of it | [`extract`], [`passages`] |
@@ -13,15 +15,22 @@
 //! | answers and summaries in the sources' own words | [`answer`], [`summary`] |
 
 pub mod answer;
+pub mod ask;
 pub mod claims;
+pub mod error;
 pub mod extract;
 pub mod forget;
+mod forgetting;
 pub mod gate;
 pub mod index;
 pub mod keep;
+mod librarian;
+mod observe;
 pub mod passages;
 pub mod rank;
 pub mod summary;
 pub mod terms;
 #[cfg(test)]
 pub(crate) mod testing;
+
+pub use librarian::{Ask, Librarian};

@@ -33,6 +33,7 @@ stories!(
     records_are_listed_in_pages,
     texts_are_found_by_their_words,
     events_stand_in_their_stream,
+    what_happens_can_be_followed,
 );
 
 fn refused<T: std::fmt::Debug>(result: Result<T, LedgerError>, expect: &str) {
@@ -417,4 +418,35 @@ async fn events_stand_in_their_stream(ledger: &dyn Ledger) {
         mission: world.submission(&[]).0,
     };
     refused(world.conversed(unknown).commit().await, "turn u-");
+}
+
+async fn what_happens_can_be_followed(ledger: &dyn Ledger) {
+    let (world, mut stranger) = (World::new(ledger, 18), World::new(ledger, 19));
+    stranger.tenant = TenantId("stranger".into());
+    stranger.observe("of somebody else").await;
+    let happened = async |after, kinds: &[&str], limit| {
+        let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        match world.ask(Query::Happened { after, kinds, limit }).await {
+            Rows::Events(found) => {
+                found.into_iter().map(|e| (e.position, e.event.kind())).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let every = ["conversed", "remembered", "mission_submitted", "mission_planned"];
+    assert!(happened(0, &every, 9).await.is_empty());
+    world.observe("first").await;
+    world.submission(&[head(1, &[])]).1.commit().await.unwrap();
+    world.opening(None).1.commit().await.unwrap();
+    world.observe("second").await;
+    let all = happened(0, &every, 9).await;
+    let kinds: Vec<_> = all.iter().map(|(_, kind)| *kind).collect();
+    let expected =
+        ["remembered", "mission_submitted", "mission_planned", "conversed", "remembered"];
+    assert_eq!(kinds, expected);
+    assert!(all.is_sorted());
+    assert_eq!(happened(0, &["remembered"], 9).await, [all[0], all[4]]);
+    assert_eq!(happened(all[0].0, &["remembered", "conversed"], 1).await, [all[3]]);
+    assert!(happened(all[4].0, &every, 9).await.is_empty());
+    assert!(happened(0, &[], 9).await.is_empty());
 }

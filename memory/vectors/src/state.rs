@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// A new number here throws older stores away.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Length of the digest at the end.
 const DIGEST: usize = 32;
 
@@ -52,12 +52,15 @@ struct Written {
     embedder: String,
     dimensions: usize,
     marks: BTreeMap<String, u64>,
+    second: bool,
     points: Vec<(u128, Facts)>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) marks: BTreeMap<String, u64>,
+    /// Which of two folders holds the engine's files: compaction goes back and forth.
+    pub(crate) second: bool,
     points: HashMap<u128, Facts>,
     order: BTreeSet<(Place, u128)>,
 }
@@ -121,6 +124,7 @@ impl State {
             embedder: embedder.to_owned(),
             dimensions,
             marks: self.marks.clone(),
+            second: self.second,
             points: points.collect(),
         };
         let mut bytes = rmp_serde::to_vec(&written).map_err(VectorError::Encode)?;
@@ -159,7 +163,8 @@ impl State {
             ));
         }
         let order = written.points.iter().map(|(key, facts)| (facts.place, *key)).collect();
-        Ok(Self { marks: written.marks, points: written.points.into_iter().collect(), order })
+        let (marks, second) = (written.marks, written.second);
+        Ok(Self { marks, second, points: written.points.into_iter().collect(), order })
     }
 }
 

@@ -10,12 +10,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ENGINE: &str = "points";
+/// The engine's files stand in one of these; the state says in which.
+const HALVES: [&str; 2] = ["points-a", "points-b"];
 const STATE: &str = "state";
 const LOCK: &str = "lock";
-/// Engine files under way to their place, and on their way out.
-const COPY: &str = "points.new";
-const ASIDE: &str = "points.old";
 
 /// What a store is made for.
 #[derive(Debug, Clone)]
@@ -96,6 +94,10 @@ fn io<'p>(
 }
 
 /// Removes a file or a folder with all that is in it, if it is there.
+fn half(settings: &Settings, second: bool) -> PathBuf {
+    settings.folder.join(HALVES[usize::from(second)])
+}
+
 fn remove(path: &Path) -> Result<(), VectorError> {
     let gone = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -123,15 +125,13 @@ impl Store {
             Err(fs::TryLockError::WouldBlock) => return Err(VectorError::InUse { folder }),
             Err(fs::TryLockError::Error(source)) => return Err(io("lock", &lock)(source)),
         }
-        // What a copy that died left behind: it may hold what was to be removed.
-        for left in [COPY, ASIDE].map(|name| folder.join(name)) {
-            remove(&left)?;
-        }
-        let points = folder.join(ENGINE);
-        let there = fs::symlink_metadata(&points).is_ok();
-        let why = if there {
+        let there = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
+        let why = if HALVES.iter().chain([&STATE]).any(there) {
             match Self::load(&settings) {
                 Ok((state, engine)) => {
+                    // What a copy that died left behind: it may hold what was to
+                    // be removed.
+                    remove(&half(&settings, !state.second))?;
                     let dirty = false;
                     let store = Self { settings, state, engine, dirty, _lock: held };
                     return Ok((store, Opened::Found));
@@ -141,17 +141,18 @@ impl Store {
         } else {
             Opened::New
         };
-        let engine = Self::begin(&settings, &points)?;
+        remove(&settings.folder.join(STATE))?;
         let state = State::default();
+        remove(&half(&settings, !state.second))?;
+        let engine = Self::begin(&settings, &half(&settings, state.second))?;
         Ok((Self { settings, state, engine, dirty: true, _lock: held }, why))
     }
 
     fn load(settings: &Settings) -> Result<(State, Engine), String> {
         let path = settings.folder.join(STATE);
         let state = State::read(&path, &settings.embedder, settings.dimensions)?;
-        let points = settings.folder.join(ENGINE);
         let engine =
-            Engine::load(&points, settings.dimensions).map_err(|error| error.to_string())?;
+            Engine::load(&half(settings, state.second), settings.dimensions).map_err(|error| error.to_string())?;
         // After a kill the engine may hold more than the state says, never less.
         let held = engine.len().map_err(|error| error.to_string())?;
         if held < state.len() {
@@ -163,7 +164,6 @@ impl Store {
     /// An empty engine in the place of whatever is there.
     fn begin(settings: &Settings, points: &Path) -> Result<Engine, VectorError> {
         remove(points)?;
-        remove(&settings.folder.join(STATE))?;
         fs::create_dir(points).map_err(io("make the folder", points))?;
         Engine::create(points, settings.dimensions)
     }
@@ -296,6 +296,14 @@ impl Store {
         Ok(all)
     }
 
+    /// Holds nothing, as if it had just been made.
+    pub fn clear(&mut self) -> Result<(), VectorError> {
+        let second = !self.state.second;
+        let empty = Self::begin(&self.settings, &half(&self.settings, second))?;
+        self.state = State { second, ..State::default() };
+        self.move_to(empty)
+    }
+
     /// Brings everything to disk, then the marks that say so.
     pub fn flush(&mut self) -> Result<(), VectorError> {
         if !self.dirty {
@@ -315,26 +323,22 @@ impl Store {
     /// Copies what is held into new files and removes the old ones: afterwards no
     /// byte of a deleted memory is left, and the engine's log is empty.
     pub fn compact(&mut self) -> Result<(), VectorError> {
-        let folder = self.settings.folder.clone();
-        let [points, fresh, old] = [ENGINE, COPY, ASIDE].map(|name| folder.join(name));
-        remove(&fresh)?;
-        remove(&old)?;
-        fs::create_dir(&fresh).map_err(io("make the folder", &fresh))?;
-        let copy = Engine::create(&fresh, self.settings.dimensions)?;
+        let second = !self.state.second;
+        let copy = Self::begin(&self.settings, &half(&self.settings, second))?;
         for batch in self.state.keys().chunks(BATCH) {
             copy.write(self.engine.read(batch)?)?;
         }
-        copy.flush()?;
-        drop(copy);
-        // Between the two renames there is no store: whoever dies here finds none
-        // at the next start and builds it from the ledger.
-        self.engine.flush()?;
+        self.state.second = second;
+        self.move_to(copy)
+    }
+
+    /// Goes on with another engine, whose half the state names already. Whoever
+    /// dies in between finds the old half or the new one, and removes the other.
+    fn move_to(&mut self, engine: Engine) -> Result<(), VectorError> {
+        drop(std::mem::replace(&mut self.engine, engine));
         self.dirty = true;
-        fs::rename(&points, &old).map_err(io("set aside", &points))?;
-        fs::rename(&fresh, &points).map_err(io("put in place", &fresh))?;
-        self.engine = Engine::load(&points, self.settings.dimensions)?;
-        remove(&old)?;
-        self.flush()
+        self.flush()?;
+        remove(&half(&self.settings, !self.state.second))
     }
 
     /// Builds the graph that makes searching large stores fast. Blocks for a

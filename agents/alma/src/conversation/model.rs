@@ -1,7 +1,7 @@
 //! Talk that only a language model can answer.
 
 use super::Happening;
-use super::ports::Recalled;
+use crate::memory::Recalled;
 use super::turn::Turn;
 use crate::Error;
 use crate::talk::route::clip;

@@ -2,9 +2,9 @@
 
 use super::answer::{Answer, open_of, recorded};
 use super::log::{Entry, History, exchange, turns};
-use super::ports::{Fact, Recalled};
 use super::{Happening, MESSAGE_BYTES_MAX, Watcher};
-use crate::operations::{mission_cancel, mission_list, mission_report, mission_show};
+use crate::memory::Recalled;
+use crate::operations::{mission_cancel, mission_list, mission_report, mission_show, recall, remember};
 use crate::talk::focus::{self, Focus};
 use crate::talk::route::{Asked, Context, Routed, Router, spoken};
 use crate::talk::tone::{self, Moment, Say};
@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 
 /// Memories that an answer is made of.
 const RECALLED_MAX: u32 = 6;
+/// Memories that are named where none answers.
+const NEAREST_SHOWN_MAX: usize = 3;
+/// Longest quote of an answer.
+const QUOTE_BYTES_MAX: usize = 600;
 /// Missions that a status names.
 const MISSIONS_SHOWN_MAX: u32 = 8;
 /// Examples that help shows.
@@ -427,10 +431,7 @@ impl<'a> Turn<'a> {
         let speeches = self.router()?.speeches();
         if let Some(model) = self.alma.installation.generate() {
             let recalled = match self.alma.installation.memory() {
-                Some(memory) => {
-                    let (a, p) = (self.alma, self.principal);
-                    memory.recall(a, p, words, &self.workspace, RECALLED_MAX).await?
-                }
+                Some(_) => self.look_up(words).await?.memories,
                 None => Vec::new(),
             };
             let text = self.generated(model, words, &recalled).await?;
@@ -465,57 +466,84 @@ impl<'a> Turn<'a> {
         Ok(Outcome::said(say))
     }
 
+    async fn look_up(&self, words: &str) -> Result<recall::Response, Error> {
+        let request = recall::Request {
+            words: words.to_owned(),
+            workspace: self.workspace.clone(),
+            limit: Some(RECALLED_MAX),
+            ..recall::Request::default()
+        };
+        recall::run(self.alma, self.principal, request).await
+    }
+
     async fn recall(&mut self, words: &str) -> Result<Outcome, Error> {
-        let Some(memory) = self.alma.installation.memory() else {
-            return Ok(Outcome::of(
-                TurnState::Failed,
-                Moment::Asked,
-                Say::plainly("I cannot look in my memory here: this installation has none yet."),
-            ));
-        };
-        self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
-        let (a, p) = (self.alma, self.principal);
-        let found = memory.recall(a, p, words, &self.workspace, RECALLED_MAX).await?;
-        let Some(first) = found.first() else {
-            return Ok(Outcome::of(
-                TurnState::Failed,
-                Moment::Asked,
-                Say {
-                    what: "I remember nothing about that.".to_owned(),
-                    options: vec!["tell me with “remember that …”".to_owned()],
-                    ..Say::default()
-                },
-            ));
-        };
-        let facts: Vec<(String, String)> =
-            found.iter().map(|memory| ("source".to_owned(), source(memory))).collect();
-        if let Some(model) = self.alma.installation.generate() {
-            let text = self.generated(model, words, &found).await?;
-            return Ok(Outcome::said(Say { what: text, facts, ..Say::default() }));
+        if self.alma.installation.memory().is_none() {
+            return Ok(without_memory("I cannot look in my memory here"));
         }
-        let what = first.text.trim().to_owned();
-        Ok(Outcome::said(Say { what, facts, ..Say::default() }))
+        self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
+        let found = self.look_up(words).await?;
+        if !found.found {
+            let say = Say {
+                what: "I remember nothing about that.".to_owned(),
+                options: vec!["tell me with “remember that …”".to_owned()],
+                ..Say::default()
+            };
+            return Ok(Outcome::of(TurnState::Failed, Moment::Asked, say));
+        }
+        let mut say = Say::default();
+        if let Some(model) = self.alma.installation.generate() {
+            say.what = self.generated(model, words, &found.memories).await?;
+            let sources = found.memories.iter();
+            say.facts = sources.map(|memory| ("source".to_owned(), source(memory))).collect();
+            return Ok(Outcome::said(say));
+        }
+        if found.answer.is_empty() {
+            say.what = "I remember nothing that answers this; nearest to it is:".to_owned();
+            let near = found.memories.iter().take(NEAREST_SHOWN_MAX);
+            say.facts = near.map(|memory| ("near".to_owned(), source(memory))).collect();
+            return Ok(Outcome::said(say));
+        }
+        let quotes = found.answer.iter().map(|quote| {
+            let text: Vec<&str> = quote.text.split_whitespace().collect();
+            super::mission::visible(crate::talk::route::clip(&text.join(" "), QUOTE_BYTES_MAX))
+        });
+        say.what = quotes.collect::<Vec<_>>().join("\n");
+        let mut named = std::collections::BTreeSet::new();
+        for quote in &found.answer {
+            if named.insert(&quote.memory) {
+                let trust = match quote.trust {
+                    Trust::Trusted => "",
+                    Trust::Untrusted => " (not your own words)",
+                };
+                let from = format!("{}{trust}", super::mission::visible(&quote.source));
+                say.facts.push(("source".to_owned(), from));
+            }
+        }
+        Ok(Outcome::said(say))
     }
 
     async fn remember(&mut self, words: &str) -> Result<Outcome, Error> {
-        let Some(memory) = self.alma.installation.memory() else {
-            return Ok(Outcome::of(
-                TurnState::Failed,
-                Moment::Asked,
-                Say::plainly(
-                    "I cannot keep this as a memory: this installation has no memory yet. Your \
-                     words stay in the record of this conversation.",
-                ),
-            ));
+        if self.alma.installation.memory().is_none() {
+            return Ok(without_memory("I cannot keep this as a memory"));
+        }
+        let request = remember::Request {
+            words: words::fact(words, self.router()?.speeches()).to_owned(),
+            workspace: None,
+            said: Some(remember::Said {
+                session: self.row.session.clone(),
+                turn: self.row.id.clone(),
+            }),
         };
-        let fact = Fact {
-            words,
-            session: &self.row.session,
-            turn: &self.row.id,
-            workspace: &self.workspace,
-        };
-        let kept = memory.remember(self.alma, self.principal, fact).await?;
-        Ok(Outcome::said(Say::plainly(format!("Kept: {kept}"))))
+        let kept = remember::run(self.alma, self.principal, request).await?;
+        let text = super::mission::visible(&kept.text);
+        let mut say = Say::plainly(match kept.known {
+            true => format!("I know that already: “{text}”"),
+            false => format!("Kept: “{text}”"),
+        });
+        for old in kept.ended {
+            say.facts.push(("no longer true".to_owned(), super::mission::visible(&old)));
+        }
+        Ok(Outcome::said(say))
     }
 
     async fn schedule(&mut self, words: &str) -> Result<Outcome, Error> {
@@ -649,6 +677,12 @@ fn chosen(route: Route, reason: String, words: String) -> Routed {
         ranked: vec![(route, 1.0)],
         words: Some(words),
     }
+}
+
+/// What is said where the wiring gives no memory.
+fn without_memory(what: &str) -> Outcome {
+    let say = Say::plainly(format!("{what}: this installation has none."));
+    Outcome::of(TurnState::Failed, Moment::Asked, say)
 }
 
 fn source(memory: &Recalled) -> String {

@@ -8,7 +8,7 @@ use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{Entropy, LeaseChange, Query, Rows};
+use charter::ports::{Drawn, LeaseChange, Query, Rows};
 use charter::rows::{MissionRow, MissionState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
@@ -55,17 +55,6 @@ impl Once {
         let digest = Digest::of_parts(&[b"once", tenant, subject, self.key.as_bytes()]);
         let [a, b, c, d, e, f, random @ ..] = digest.0;
         TransitionId::new(Millis::from_be_bytes([0, 0, a, b, c, d, e, f]), &Drawn(&random))
-    }
-}
-
-/// Bytes that were drawn before: a name is made of them as of others.
-struct Drawn<'b>(&'b [u8]);
-
-impl Entropy for Drawn<'_> {
-    fn fill(&self, bytes: &mut [u8]) {
-        for (byte, drawn) in bytes.iter_mut().zip(self.0) {
-            *byte = *drawn;
-        }
     }
 }
 

@@ -14,6 +14,11 @@ pub mod dead_letter_list;
 pub mod dead_letter_requeue;
 pub mod dead_letter_show;
 pub mod doctor;
+pub mod forget;
+pub mod memory_export;
+pub mod memory_import;
+pub mod memory_rebuild;
+pub mod memory_report;
 pub mod mission_cancel;
 pub mod mission_effects;
 pub mod mission_events;
@@ -28,6 +33,8 @@ pub mod plan_new;
 pub mod plan_show;
 pub mod playbook_list;
 pub mod playbook_show;
+pub mod recall;
+pub mod remember;
 pub mod sessions_fork;
 pub mod sessions_list;
 pub mod sessions_search;
@@ -103,6 +110,13 @@ pub const ALL: &[Operation] = &[
     operation!("sessions.show", sessions_show, "show what was said in a conversation"),
     operation!("sessions.fork", sessions_fork, "go on from a turn in a new conversation"),
     operation!("sessions.search", sessions_search, "find what was said"),
+    operation!("memory.recall", recall, "answer from memory, with sources"),
+    operation!("memory.remember", remember, "keep a fact"),
+    operation!("memory.forget", forget, "remove for good what holds some words"),
+    operation!("memory.import", memory_import, "take documents and exported lines into memory"),
+    operation!("memory.export", memory_export, "give memories as lines"),
+    operation!("memory.report", memory_report, "tell how the memory stands"),
+    operation!("memory.rebuild", memory_rebuild, "build the index again from the record"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),

@@ -1,6 +1,7 @@
 //! What people say, per language: tables that stand in `words/*.yaml`, compiled
 //! once. Nothing here knows what to do about it.
 
+use charter::conversation::Route;
 use moroni::words::fold::fold;
 use moroni::words::words_of;
 use moroni::yaml::{self, YamlError};
@@ -62,6 +63,7 @@ struct SpeechFile {
     plain: PlainFile,
     once: String,
     focus: FocusFile,
+    that: Vec<String>,
     yes: Vec<String>,
     no: Vec<String>,
     ordinals: BTreeMap<u8, Vec<String>>,
@@ -172,6 +174,8 @@ pub struct Speech {
     pub lead: Vec<Pattern>,
     /// "it is": not a reference.
     pub not: Vec<Pattern>,
+    /// "that": joins an order and what it is about.
+    pub that: Vec<String>,
     /// Consent.
     pub yes: Vec<Pattern>,
     /// Refusal.
@@ -235,6 +239,7 @@ impl Speech {
             other: all(&file.focus.other),
             lead: all(&file.focus.lead),
             not: all(&file.focus.not),
+            that: file.that.iter().map(|word| fold(word)).collect(),
             yes: all(&file.yes),
             no: all(&file.no),
             ordinals: file.ordinals.iter().map(|(n, list)| (*n, all(list))).collect(),
@@ -251,6 +256,36 @@ impl Speech {
 /// cannot tell.
 pub fn language<'s>(speeches: &'s [Speech], code: &str) -> Option<&'s Speech> {
     speeches.iter().find(|speech| speech.code == code).or_else(|| speeches.first())
+}
+
+/// What is to be kept of an order to remember: "remember that the rent is 900" keeps
+/// "the rent is 900". What is no order is kept as it is.
+pub fn fact<'m>(message: &'m str, speeches: &[Speech]) -> &'m str {
+    let message = message.trim();
+    let words = words_of(message, &fold);
+    let orders = speeches.iter().flat_map(|speech| {
+        let routes = speech.routes.iter().filter(|route| route.route == Route::Remember.as_str());
+        routes.flat_map(|route| &route.says).map(move |says| (speech, says))
+    });
+    let ends = orders.filter_map(|(speech, says)| {
+        let found = says.find(&words).filter(|found| found.start == 0)?;
+        let joined = |at: usize| words.get(at).is_some_and(|word| speech.that.contains(word));
+        match (joined(found.end), joined(found.end - 1)) {
+            (true, _) => Some(found.end + 1),
+            // "call me Ada" is a fact; "remember: …" is an order.
+            (false, true) => Some(found.end),
+            (false, false) => says.start.then_some(found.end),
+        }
+    });
+    let Some(end) = ends.max() else { return message };
+    let rest = message.char_indices().map(|(at, c)| at + c.len_utf8()).find_map(|at| {
+        let (before, rest) = message.split_at_checked(at)?;
+        let whole = !rest.starts_with(char::is_alphanumeric);
+        (whole && words_of(before, &fold).len() == end).then_some(rest)
+    });
+    let rest = rest.unwrap_or(message);
+    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || ":,;-–—".contains(c));
+    if rest.is_empty() { message } else { rest }
 }
 
 #[cfg(test)]
@@ -272,6 +307,23 @@ mod tests {
         check("fasse ... zusammen", "Fasse die Notizen zusammen", Some(0..4));
         check("a ... b", "a 1 2 3 4 5 b", None);
         check("größe", "Größe", Some(0..1));
+    }
+
+    #[test]
+    fn an_order_to_remember_is_not_part_of_the_fact() {
+        let check = |message: &str, expect: &str| {
+            assert_eq!(fact(message, shipped().unwrap()), expect, "{message}");
+        };
+        check("Remember that the rent is 900 €.", "the rent is 900 €.");
+        check("remember: my PIN hint is “dog”", "my PIN hint is “dog”");
+        check("Please remember that I moved to Leipzig", "I moved to Leipzig");
+        check("don't forget that Paula likes tulips", "Paula likes tulips");
+        check("merk dir, dass ich in Leipzig wohne", "ich in Leipzig wohne");
+        check("Merke dir: der Arzt heißt Weiss", "der Arzt heißt Weiss");
+        check("recuerda que vivo en Sevilla", "vivo en Sevilla");
+        check("from now on call me Ada", "from now on call me Ada");
+        check("my brother's birthday is on 9 June", "my brother's birthday is on 9 June");
+        check("remember", "remember");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use charter::budget::Budget;
 use charter::digest::Digest;
-use charter::ids::{ApprovalId, MissionId, SessionId, StepKey, TurnId};
+use charter::ids::{ApprovalId, MemoryId, MissionId, SessionId, StepKey, TurnId};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -88,6 +88,54 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SessionCommand,
+    },
+    /// Keep a fact.
+    Remember {
+        /// The fact, in your own words.
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// Only for this folder; otherwise it concerns you wherever you are.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+    /// Answer from memory, with sources.
+    Recall {
+        /// The question.
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// Show why each memory was found.
+        #[arg(long)]
+        why: bool,
+        /// What was true on this day (2026-03-01) or at this time.
+        #[arg(long, value_name = "DAY")]
+        as_of: Option<String>,
+        /// Only what belongs to the folder.
+        #[arg(long)]
+        here: bool,
+        /// The folder that is asked from; the current one unless given.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+        /// How many memories at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Remove for good what holds some words, with everything made from it.
+    Forget {
+        /// The words.
+        #[arg(required_unless_present = "memory")]
+        words: Vec<String>,
+        /// This memory instead.
+        #[arg(long, conflicts_with = "words")]
+        memory: Option<MemoryId>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// The memory itself.
+    Memory {
+        /// What to do.
+        #[command(subcommand)]
+        command: MemoryCommand,
     },
     /// Plan wishes and carry them out.
     Mission {
@@ -377,6 +425,26 @@ pub enum SessionCommand {
         #[arg(long)]
         limit: Option<u32>,
     },
+}
+
+/// `alma memory …`
+#[derive(Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// Tell how the memory stands.
+    Report,
+    /// Take documents, folders of documents or exported lines (*.jsonl) in.
+    Import {
+        /// Files and folders.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Only for this folder; otherwise they concern you wherever you are.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+    /// Write all memories as JSON Lines.
+    Export,
+    /// Build the index again from the record.
+    Rebuild,
 }
 
 /// `alma approvals …`

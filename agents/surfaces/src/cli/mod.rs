@@ -9,6 +9,7 @@ pub mod chat;
 mod chat_commands;
 mod chat_editor;
 mod chat_view;
+mod memory;
 pub mod exit;
 pub mod follow;
 pub mod route;
@@ -153,6 +154,12 @@ pub async fn run(
                 Exit::Done
             })
         }
+        Command::Recall { why: true, .. } if !screen.json => {
+            memory::why(alma, principal, screen, &cli.command, &alma.config.budget).await
+        }
+        Command::Memory { command: args::MemoryCommand::Export } => {
+            memory::export(alma, principal, screen).await
+        }
         command => match route::route(&command, &alma.config.budget) {
             Ok(Some((name, request))) => route::ask(alma, principal, screen, name, request).await,
             Ok(None) => Ok(Exit::Done),
@@ -182,6 +189,7 @@ pub fn fail(screen: &Screen, error: &Error) -> Exit {
 /// is forgotten.
 pub fn reached() -> Vec<&'static str> {
     let mut names = route::NAMES.to_vec();
+    names.push("memory.export");
     names.extend(["chat.say", "chat.attach", "chat.cancel"]);
     names.extend(["mission.submit", "plan.dry_run", "approvals.answer", "dead_letters.requeue"]);
     names

@@ -1,7 +1,7 @@
 //! The table from commands to operations.
 
 use super::args::{
-    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MissionCommand,
+    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand, MissionCommand,
     PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
@@ -11,7 +11,7 @@ use charter::budget::Budget;
 use charter::ids::Principal;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most bytes of a mission file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -28,6 +28,12 @@ pub const NAMES: &[&str] = &[
     "sessions.show",
     "sessions.fork",
     "sessions.search",
+    "memory.recall",
+    "memory.remember",
+    "memory.forget",
+    "memory.import",
+    "memory.report",
+    "memory.rebuild",
     "plan.new",
     "plan.show",
     "plan.edit",
@@ -87,6 +93,39 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             }
             SessionCommand::Resume { .. } => return Ok(None),
         },
+        Command::Remember { words, workspace } => {
+            let workspace = workspace.as_deref().map(folder).transpose()?;
+            ("memory.remember", json!({ "words": words.join(" "), "workspace": workspace }))
+        }
+        Command::Recall { words, why: _, as_of, here, workspace, limit } => {
+            let workspace = folder(workspace.as_deref().unwrap_or(Path::new(".")))?;
+            let words = words.join(" ");
+            let request = json!({
+                "words": words, "as_of": as_of, "here": here, "workspace": workspace,
+                "limit": limit,
+            });
+            ("memory.recall", request)
+        }
+        Command::Forget { words, memory, dry_run } => {
+            let words = (!words.is_empty()).then(|| words.join(" "));
+            ("memory.forget", json!({ "words": words, "memory": memory, "dry_run": dry_run }))
+        }
+        Command::Memory { command } => match command {
+            MemoryCommand::Report => ("memory.report", json!({})),
+            MemoryCommand::Import { paths, workspace } => {
+                let absolute = |path: &PathBuf| {
+                    path.canonicalize().map_err(|error| {
+                        let path = path.display();
+                        Error::Usage(format!("{path} cannot be read: {error}"))
+                    })
+                };
+                let paths = paths.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
+                let workspace = workspace.as_deref().map(folder).transpose()?;
+                ("memory.import", json!({ "paths": paths, "workspace": workspace }))
+            }
+            MemoryCommand::Rebuild => ("memory.rebuild", json!({})),
+            MemoryCommand::Export => return Ok(None),
+        },
         Command::Plan { command } => match command {
             PlanCommand::New { wish: w } if w.dry_run => ("plan.dry_run", wish(w, budget)?),
             PlanCommand::New { wish: w } => ("plan.new", wish(w, budget)?),
@@ -138,7 +177,19 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
 
 /// The request of a wish.
 pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
-    let named = wish.workspace.as_deref().unwrap_or(Path::new("."));
+    let workspace = folder(wish.workspace.as_deref().unwrap_or(Path::new(".")))?;
+    let file = wish.file.as_deref().map(read).transpose()?;
+    let words = (!wish.words.is_empty()).then(|| wish.words.join(" "));
+    Ok(json!({
+        "workspace": workspace,
+        "words": words,
+        "file": file,
+        "budget": wish.budget(budget),
+    }))
+}
+
+/// A folder that is named, as a whole path in UTF-8.
+fn folder(named: &Path) -> Result<String, Error> {
     let workspace = named.canonicalize().map_err(|error| {
         Error::Usage(format!(
             "the workspace {} cannot be used: {error}; name an existing folder with --workspace",
@@ -151,20 +202,13 @@ pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
             workspace.display()
         )));
     }
-    let Some(workspace) = workspace.to_str() else {
-        return Err(Error::Usage(format!(
+    match workspace.to_str() {
+        Some(workspace) => Ok(workspace.to_owned()),
+        None => Err(Error::Usage(format!(
             "the workspace {} has a name that is no UTF-8 text; rename the folder",
             workspace.display()
-        )));
-    };
-    let file = wish.file.as_deref().map(read).transpose()?;
-    let words = (!wish.words.is_empty()).then(|| wish.words.join(" "));
-    Ok(json!({
-        "workspace": workspace,
-        "words": words,
-        "file": file,
-        "budget": wish.budget(budget),
-    }))
+        ))),
+    }
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -241,6 +285,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,
         "mission.submit" if response["state"] == json!("waiting") => Exit::Waiting,
+        _ if response["found"] == json!(false) => Exit::Empty,
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,
         _ => Exit::Done,
     }

@@ -2,6 +2,7 @@
 //! a response that brings its own text shows that.
 
 use super::exit::chain;
+use super::memory;
 use alma::Error;
 use serde_json::Value;
 
@@ -13,6 +14,11 @@ pub fn response(name: &str, response: &Value) -> String {
     match name {
         "approvals.show" => card(response),
         "doctor" => doctor(response),
+        "memory.recall" => memory::recalled(response),
+        "memory.remember" => memory::kept(response),
+        "memory.forget" => memory::forgotten(response),
+        "memory.import" => memory::imported(response),
+        "memory.report" | "memory.rebuild" => memory::report(response),
         "mission.events" => events(response),
         "plan.dry_run" => dry_run(response),
         "plan.new" => format!(
@@ -59,7 +65,7 @@ fn notes(response: &Value) -> String {
     all.into_iter().flatten().map(|note| format!("\nnote: {}", text(note))).collect()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -40,6 +40,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
     ("ApprovalId", Id("a")),
     ("SessionId", Id("s")),
     ("TurnId", Id("u")),
+    ("MemoryId", Id("k")),
     ("Digest", Shape::Digest),
     ("StepPlace", Place),
     ("Limit", Range(1, 10_000)),
@@ -85,6 +86,63 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("workspace?", "text?"),
             ("budget?", "Budget?"),
             ("again?", "flag"),
+        ]),
+    ),
+    ("MemoryKind", Choice(&["fact", "turn", "passage", "result", "summary", "lesson"])),
+    (
+        "Question",
+        Closed(&[
+            ("words", "text"),
+            ("kinds?", "[MemoryKind]"),
+            ("as_of?", "text?"),
+            ("limit?", "Limit?"),
+        ]),
+    ),
+    (
+        "Recalled",
+        Fields(&[("found", "flag"), ("answer", "[Quoted]"), ("memories", "[MemoryFound]")]),
+    ),
+    (
+        "Quoted",
+        Fields(&[("text", "text"), ("memory", "MemoryId"), ("source", "text"), ("at", "whole")]),
+    ),
+    (
+        "MemoryFound",
+        Fields(&[
+            ("memory", "MemoryId"),
+            ("kind", "MemoryKind"),
+            ("text", "text"),
+            ("source", "text"),
+            ("at", "whole"),
+            ("why", "map"),
+        ]),
+    ),
+    ("Fact", Closed(&[("words", "text")])),
+    (
+        "Remembered",
+        Fields(&[
+            ("memory", "MemoryId"),
+            ("known", "flag"),
+            ("text", "text"),
+            ("ended", "[text]"),
+        ]),
+    ),
+    (
+        "Forgettable",
+        Closed(&[("words?", "text?"), ("memory?", "MemoryId?"), ("dry_run?", "flag")]),
+    ),
+    (
+        "Forgotten",
+        Fields(&[("found", "flag"), ("dry_run", "flag"), ("receipt", "map"), ("files", "[text]")]),
+    ),
+    ("Memories", Fields(&[("memories", "[map]")])),
+    (
+        "MemoryReport",
+        Fields(&[
+            ("memories", "map"),
+            ("indexed", "whole"),
+            ("embedder", "text"),
+            ("position", "whole"),
         ]),
     ),
     ("Edit", Closed(&[("file", "text")])),

@@ -155,6 +155,12 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/sessions/search", Ask("sessions.search"), &[query("words", "text"), LIMIT], "Found"),
     get("/api/v1/sessions/{session}", Ask("sessions.show"), &[SESSION, LIMIT], "Session"),
     post("/api/v1/sessions/{session}/fork", Ask("sessions.fork"), &[SESSION], Some("Fork"), "Forked"),
+    post("/api/v1/memory/recall", Ask("memory.recall"), &[], Some("Question"), "Recalled"),
+    post("/api/v1/memory/remember", Ask("memory.remember"), &[], Some("Fact"), "Remembered"),
+    post("/api/v1/memory/forget", Ask("memory.forget"), &[], Some("Forgettable"), "Forgotten"),
+    get("/api/v1/memory", Ask("memory.export"), &[query("after", "MemoryId"), LIMIT], "Memories"),
+    get("/api/v1/memory/report", Ask("memory.report"), &[], "MemoryReport"),
+    post("/api/v1/memory/rebuild", Ask("memory.rebuild"), &[], None, "MemoryReport"),
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),
@@ -166,7 +172,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Operations that no route reaches, and why.
-pub const UNREACHED: &[(&str, &str)] = &[];
+pub const UNREACHED: &[(&str, &str)] =
+    &[("memory.import", "it reads files of this machine that a request over HTTP may not name")];
 
 impl Route {
     /// The operation that it asks.

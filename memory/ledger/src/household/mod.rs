@@ -34,6 +34,7 @@ use charter::tool::Process;
 use client::CallError;
 pub use error::HouseholdError;
 use futures::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,16 +62,48 @@ pub enum Role {
     Closed,
 }
 
+/// Something that the owner answers for every process of the household, because
+/// only one process may hold what it needs.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Answers. An asker whose owner died asks the next one again: being asked
+    /// twice must do no harm.
+    async fn answer(&self, question: &[u8]) -> Vec<u8>;
+}
+
+/// What answers the calls of a household.
+#[derive(Clone)]
+struct Desk {
+    ledger: Arc<dyn Ledger>,
+    services: BTreeMap<&'static str, Arc<dyn Service>>,
+}
+
+impl Desk {
+    async fn ask(&self, service: &str, question: &[u8]) -> Result<Vec<u8>, LedgerError> {
+        match self.services.get(service) {
+            Some(found) => Ok(found.answer(question).await),
+            None => Err(LedgerError::NotFound(format!("the service {service}"))),
+        }
+    }
+}
+
 /// A ledger that was opened by its owner, and how to close it.
 pub struct OpenedLedger {
-    ledger: Arc<dyn Ledger>,
+    desk: Desk,
     close: BoxFuture<'static, ()>,
 }
 
 impl OpenedLedger {
     /// A ledger that is closed by dropping it.
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, close: Box::pin(std::future::ready(())) }
+        let desk = Desk { ledger, services: BTreeMap::new() };
+        Self { desk, close: Box::pin(std::future::ready(())) }
+    }
+
+    /// The same with a service beside the ledger.
+    pub fn with_service(mut self, name: &'static str, service: Arc<dyn Service>) -> Self {
+        self.desk.services.insert(name, service);
+        self
     }
 
     /// The same with what must end before another process may open the files.
@@ -156,6 +189,15 @@ impl Household {
         self.shared.role.subscribe()
     }
 
+    /// Asks a service of the owner, whichever process that is.
+    pub async fn ask(&self, service: &str, question: Vec<u8>) -> Result<Vec<u8>, LedgerError> {
+        let request = Request::Ask { service: service.to_owned(), body: question };
+        match self.call(request).await? {
+            Reply::Answer(answer) => Ok(answer),
+            _ => Err(unexpected("ask a service")),
+        }
+    }
+
     /// Says that the queue was rung, in every process of the household. Only the
     /// owner's relay has reason to; elsewhere it wakes this process alone.
     pub fn ring(&self) {
@@ -189,7 +231,7 @@ impl Household {
         loop {
             let now = seat.borrow_and_update().clone();
             let reason = match now {
-                Seat::Owner(owned) => return request.perform(&*owned.ledger).await,
+                Seat::Owner(owned) => return request.perform(&owned.desk).await,
                 Seat::Attached(client) => match client.call(&request).await {
                     Ok(answer) => return answer,
                     Err(CallError::Lost) => "the owner of the data folder ended".to_owned(),

@@ -5,7 +5,8 @@
 //! What a slow, broken or hostile process does ends with its own connection.
 
 use super::wire::{self, Call, Hello, Message, News, Reply, Welcome, WireError};
-use charter::ports::{Ledger, LedgerError};
+use super::Desk;
+use charter::ports::LedgerError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
@@ -38,7 +39,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// What all connections share.
 #[derive(Clone)]
 struct Shared {
-    ledger: Arc<dyn Ledger>,
+    desk: Desk,
     position: watch::Receiver<i64>,
     rings: watch::Receiver<u64>,
     weight: Arc<Semaphore>,
@@ -58,14 +59,14 @@ impl Shared {
 /// Serves attached processes until `stop` is true or its sender is gone.
 pub(super) async fn serve(
     listener: UnixListener,
-    ledger: Arc<dyn Ledger>,
+    desk: Desk,
     position: watch::Receiver<i64>,
     rings: watch::Receiver<u64>,
     busy: mpsc::Sender<()>,
     mut stop: watch::Receiver<bool>,
 ) {
     let weight = Arc::new(Semaphore::new(WEIGHT_MAX));
-    let shared = Shared { ledger, position, rings, weight, busy };
+    let shared = Shared { desk, position, rings, weight, busy };
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -168,7 +169,7 @@ async fn read_calls(
         let weight = weigh(&shared.weight, len).await;
         let call: Call = wire::parse(&wire::read_body(&mut reader, len).await?)?;
         let Ok(room) = Arc::clone(&calls).acquire_owned().await else { break };
-        let ledger = Arc::clone(&shared.ledger);
+        let desk = shared.desk.clone();
         let (replies, working) = (replies.clone(), Arc::clone(&working));
         let busy = shared.busy.clone();
         // A task of its own: what was begun is finished even if the asker goes.
@@ -178,8 +179,8 @@ async fn read_calls(
                 false => working.acquire().await.ok(),
             };
             let operation = call.request.operation();
-            let result = call.request.perform(&*ledger).await;
-            drop((ledger, busy));
+            let result = call.request.perform(&desk).await;
+            drop((desk, busy));
             if let Some(frame) = reply_frame(call.id, operation, result) {
                 // An error says that the connection ended.
                 let _ = replies.send(frame).await;

@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::lock::OwnerLock;
 use super::wire::News;
-use super::{HouseholdError, OpenLedger, OpenedLedger, Role, address, server};
+use super::{Desk, HouseholdError, OpenLedger, OpenedLedger, Role, address, server};
 use charter::ports::Ledger;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,10 +35,10 @@ pub(super) enum Seat {
     Closed,
 }
 
-/// The ledger, and a sign that a call is under way while a clone lives.
+/// What answers calls, and a sign that one is under way while a clone lives.
 #[derive(Clone)]
 pub(super) struct Owned {
-    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) desk: Desk,
     _busy: mpsc::Sender<()>,
 }
 
@@ -99,7 +99,8 @@ impl Shared {
     async fn take_office(&self, lock: OwnerLock) -> Result<Post, HouseholdError> {
         address::vacate(&self.home).await?;
         let opened = (self.open)().await?;
-        let ledger = Arc::clone(&opened.ledger);
+        let desk = opened.desk.clone();
+        let ledger = Arc::clone(&desk.ledger);
         raise(&self.position, ledger.changed(i64::MIN, 0).await?);
         // Attaching processes find the socket only once there is a ledger to ask.
         let listener = address::listen(&self.home)?;
@@ -107,7 +108,7 @@ impl Shared {
         let stop = watch::Sender::new(false);
         let server = tokio::spawn(server::serve(
             listener,
-            Arc::clone(&ledger),
+            desk.clone(),
             self.position.subscribe(),
             self.rings.subscribe(),
             busy.clone(),
@@ -115,7 +116,7 @@ impl Shared {
         ));
         let tip = tokio::spawn(follow(Arc::clone(&ledger), Arc::clone(&self.position)));
         let office = Office { opened, lock, calls, stop, server, tip };
-        Ok(Post::Owner(Box::new(office), Owned { ledger, _busy: busy }))
+        Ok(Post::Owner(Box::new(office), Owned { desk, _busy: busy }))
     }
 
     pub(super) fn take_seat(&self, post: Post) -> Duty {
@@ -168,7 +169,7 @@ impl Shared {
         if tokio::time::timeout(CLOSE_TIME, calls.recv()).await.is_err() {
             tracing::warn!("calls to the ledger are still under way while it is closed");
         }
-        drop(opened.ledger);
+        drop(opened.desk);
         opened.close.await;
         address::remove(&self.home);
         drop(lock);

@@ -5,7 +5,8 @@
 //! [`Call`]s and receives [`Message`]s, replies in any order.
 
 use charter::ids::{Millis, TenantId};
-use charter::ports::{Committed, Fence, LeaseStatus, Ledger, LedgerError, Query, Rows, Transition};
+use super::Desk;
+use charter::ports::{Committed, Fence, LeaseStatus, LedgerError, Query, Rows, Transition};
 use charter::tool::Process;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,8 @@ pub(super) struct Call {
     pub(super) request: Request,
 }
 
-/// One operation of the ledger. There is no other: waiting for a change is
-/// answered from [`News`].
+/// One operation of the ledger, or a question to a service of the owner. Waiting
+/// for a change is answered from [`News`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Request {
     Commit(Box<Transition>),
@@ -69,6 +70,11 @@ pub(super) enum Request {
     Renew { fence: Fence, expires_at: Millis },
     NoteProgram { fence: Fence, program: Process, running: bool },
     OutboxDone(Vec<i64>),
+    Ask {
+        service: String,
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
 }
 
 impl Request {
@@ -80,6 +86,7 @@ impl Request {
             Self::Renew { .. } => "renew a lease",
             Self::NoteProgram { .. } => "note a program",
             Self::OutboxDone(_) => "clear the outbox",
+            Self::Ask { .. } => "ask a service",
         }
     }
 
@@ -89,7 +96,8 @@ impl Request {
     }
 
     /// Carries it out.
-    pub(super) async fn perform(self, ledger: &dyn Ledger) -> Result<Reply, LedgerError> {
+    pub(super) async fn perform(self, desk: &Desk) -> Result<Reply, LedgerError> {
+        let ledger = &*desk.ledger;
         Ok(match self {
             Self::Commit(transition) => Reply::Committed(ledger.commit(*transition).await?),
             Self::Query { tenant, query } => Reply::Rows(ledger.query(&tenant, *query).await?),
@@ -104,6 +112,7 @@ impl Request {
                 ledger.outbox_done(&ids).await?;
                 Reply::Done
             }
+            Self::Ask { service, body } => Reply::Answer(desk.ask(&service, &body).await?),
         })
     }
 }
@@ -115,6 +124,7 @@ pub(super) enum Reply {
     Rows(Rows),
     Lease(LeaseStatus),
     Done,
+    Answer(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// What every attached process is told without asking.
@@ -228,6 +238,7 @@ mod tests {
         check(Request::Renew { fence: fence(), expires_at: -1 }).await;
         check(Request::NoteProgram { fence: fence(), program: process(), running: true }).await;
         check(Request::OutboxDone(vec![1, i64::MAX])).await;
+        check(Request::Ask { service: "memory".into(), body: vec![0, 255] }).await;
         let tenant = TenantId::local();
         for query in [
             Query::Leases,
@@ -273,6 +284,7 @@ mod tests {
             Ok(Reply::Rows(Rows::ContentIds(vec!["c-0000000000000001".parse().unwrap()]))),
             Ok(Reply::Lease(LeaseStatus::Cancelled)),
             Ok(Reply::Done),
+            Ok(Reply::Answer(vec![0, 255])),
             Err(LedgerError::Conflict("stale".into())),
             Err(LedgerError::Store { operation: "a".into(), cause: "b\n".into() }),
         ] {

@@ -89,6 +89,9 @@ pub(super) async fn query(
         Query::Events { stream, after, limit } => {
             Rows::Events(events(conn, tenant, &stream, after, limit).await?)
         }
+        Query::Happened { after, kinds, limit } => {
+            Rows::Events(happened(conn, tenant, after, &kinds, limit).await?)
+        }
         Query::Made { made: digest } => {
             let found: Option<(String, String, String)> = sqlx::query_as(
                 "SELECT made, tenant, effect FROM made WHERE made = ?1 AND tenant = ?2",
@@ -268,6 +271,22 @@ fn named<T: std::str::FromStr<Err = charter::ids::IdError>>(text: &str) -> Resul
     text.parse().map_err(|error: charter::ids::IdError| LedgerError::Damaged(error.to_string()))
 }
 
+/// An event as its columns: position, stream, number, time, transition, body.
+type EventColumns = (i64, String, i64, i64, String, String);
+
+fn recorded(columns: EventColumns) -> Result<Recorded, LedgerError> {
+    let (position, stream, seq, at, txn, body) = columns;
+    Ok(Recorded {
+        position,
+        stream: StreamId(stream),
+        seq: u64::try_from(seq)
+            .map_err(|_| LedgerError::Damaged(format!("event {position} has number {seq}")))?,
+        at,
+        transition: named(&txn)?,
+        event: from_json("event", &body)?,
+    })
+}
+
 async fn events(
     conn: &mut SqliteConnection,
     tenant: &TenantId,
@@ -275,8 +294,8 @@ async fn events(
     after: u64,
     limit: u32,
 ) -> Result<Vec<Recorded>, LedgerError> {
-    let found: Vec<(i64, i64, i64, String, String)> = sqlx::query_as(
-        "SELECT pos, seq, at, txn, body FROM events \
+    let found: Vec<EventColumns> = sqlx::query_as(
+        "SELECT pos, stream, seq, at, txn, body FROM events \
          WHERE tenant = ?1 AND stream = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4",
     )
     .bind(&tenant.0)
@@ -286,17 +305,33 @@ async fn events(
     .fetch_all(conn)
     .await
     .map_err(reading)?;
-    let recorded = |(position, seq, at, txn, body): (i64, i64, i64, String, String)| {
-        Ok(Recorded {
-            position,
-            stream: stream.clone(),
-            seq: u64::try_from(seq)
-                .map_err(|_| LedgerError::Damaged(format!("event {position} has number {seq}")))?,
-            at,
-            transition: named(&txn)?,
-            event: from_json("event", &body)?,
-        })
-    };
+    found.into_iter().map(recorded).collect()
+}
+
+async fn happened(
+    conn: &mut SqliteConnection,
+    tenant: &TenantId,
+    after: i64,
+    kinds: &[String],
+    limit: u32,
+) -> Result<Vec<Recorded>, LedgerError> {
+    let kinds = serde_json::to_string(kinds).map_err(|error| LedgerError::Store {
+        operation: "look for what happened".to_owned(),
+        cause: error.to_string(),
+    })?;
+    let found: Vec<EventColumns> = sqlx::query_as(
+        "SELECT pos, stream, seq, at, txn, body FROM events \
+         WHERE pos > ?1 AND tenant = ?2 \
+         AND json_extract(body, '$.kind') IN (SELECT value FROM json_each(?3)) \
+         ORDER BY pos LIMIT ?4",
+    )
+    .bind(after)
+    .bind(&tenant.0)
+    .bind(kinds)
+    .bind(rows_at_most(limit) as i64)
+    .fetch_all(conn)
+    .await
+    .map_err(reading)?;
     found.into_iter().map(recorded).collect()
 }
 
