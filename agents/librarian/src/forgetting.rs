@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const OPEN_MAX: u32 = 10_000;
 /// Events of one mission that are looked at, at a time.
 const EVENTS: u32 = 1_000;
+/// A shorter text stands in others by chance.
+const REPEATED_CHARS_MIN: usize = 12;
 /// Files that are named to the user.
 const FILES_MAX: usize = 100;
 
@@ -44,12 +46,18 @@ impl Librarian {
                 (BTreeSet::new(), self.holding(tenant, &phrase).await?)
             }
             Forgettable::Memory(memory) => {
-                let known = held.iter().any(|row| row.id == memory);
-                if !known {
+                let Some(row) = held.iter().find(|row| row.id == memory) else {
                     let source = LedgerError::NotFound(format!("memory {memory}"));
                     return Err(Error::Ledger { operation: "forget", source });
-                }
-                (BTreeSet::from([memory]), BTreeSet::new())
+                };
+                // Answers and whatever else repeats it go with it.
+                let repeats = match self.text(tenant, &row.text).await? {
+                    Some(text) if text.chars().count() >= REPEATED_CHARS_MIN => {
+                        self.holding(tenant, &text).await?
+                    }
+                    _ => BTreeSet::new(),
+                };
+                (BTreeSet::from([memory]), repeats)
             }
         };
         let plan = self.whole_plan(tenant, &memories, &contents, &held).await?;

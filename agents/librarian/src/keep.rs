@@ -75,7 +75,8 @@ pub fn of_mission(wish: &str, report: &Report, scope: &str, at: Millis) -> Optio
         MissionState::Done | MissionState::Unverified => report.answer.trim(),
         _ => return None,
     };
-    let text = format!("{}: {came}", wish.trim().trim_end_matches(['.', ':', '!']));
+    let wish = wish.trim().trim_end_matches(['.', ':', '!']);
+    let text = format!("{wish}: {}", on_one_line(came));
     let text = text.get(..text.floor_char_boundary(RESULT_BYTES))?.to_owned();
     let kept = gate::admit(&text, Origin::Fresh) == Verdict::Keep;
     (kept && !came.is_empty()).then(|| Draft {
@@ -89,6 +90,16 @@ pub fn of_mission(wish: &str, report: &Report, scope: &str, at: Millis) -> Optio
         valid_from: at,
         derived_from: Vec::new(),
     })
+}
+
+/// An answer as one statement: headings and tables are for the eye.
+fn on_one_line(answer: &str) -> String {
+    let lines = answer.lines().map(|line| {
+        let plain = line.trim().trim_start_matches(['#', '>']).replace('|', " ");
+        plain.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    let says = |line: &String| line.contains(char::is_alphanumeric);
+    lines.filter(says).collect::<Vec<_>>().join("; ")
 }
 
 /// What a document leaves: its passages. The second value says whether all of it

@@ -300,7 +300,8 @@ impl Store {
     pub fn clear(&mut self) -> Result<(), VectorError> {
         let second = !self.state.second;
         let empty = Self::begin(&self.settings, &half(&self.settings, second))?;
-        self.state = State { second, ..State::default() };
+        self.state = State::default();
+        self.state.second = second;
         self.move_to(empty)
     }
 

@@ -1,5 +1,6 @@
 //! The record of conversations: sessions, turns, what was said.
 
+use crate::operations::shared::{FORGOTTEN, there};
 use crate::{Alma, Error};
 use charter::content::{Content, ContentRef};
 use charter::conversation::{Conversed, SessionRow, TurnRow, TurnState};
@@ -131,10 +132,8 @@ impl Alma {
         principal: &Principal,
         reference: &ContentRef,
     ) -> Result<String, Error> {
-        match self.text_of(principal, reference).await {
-            Err(Error::NotFound(_)) => Ok("(forgotten)".to_owned()),
-            other => other,
-        }
+        let text = there(self.text_of(principal, reference).await)?;
+        Ok(text.unwrap_or_else(|| FORGOTTEN.to_owned()))
     }
 }
 

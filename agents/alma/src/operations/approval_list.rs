@@ -1,6 +1,6 @@
 //! Lists what a person is asked, oldest first.
 
-use super::shared::limit;
+use super::shared::{FORGOTTEN, limit, there};
 use crate::{Alma, Error};
 use charter::approval::{ApprovalState, Card, Question};
 use charter::digest::Digest;
@@ -65,13 +65,14 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         };
         if let Rows::Approvals(rows) = alma.ledger().query(&principal.tenant, query).await? {
             for row in rows {
-                let card: Card = alma.json_of(principal, &row.card, "a card").await?;
+                let card: Option<Card> =
+                    there(alma.json_of(principal, &row.card, "a card").await)?;
                 approvals.push(Line {
                     approval: row.id,
                     mission: row.mission,
                     question: row.question,
                     state: row.state,
-                    title: card.title,
+                    title: card.map_or_else(|| FORGOTTEN.to_owned(), |card| card.title),
                     digest: row.digest,
                     asked_at: row.asked_at,
                     expires_at: row.expires_at,

@@ -61,7 +61,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     if let Rows::Missions(rows) = alma.ledger().query(&principal.tenant, query).await? {
         for row in rows.into_iter().skip(skip as usize) {
             missions.push(Line {
-                wish: alma.text_of(principal, &row.wish).await?,
+                wish: alma.spoken(principal, &row.wish).await?,
                 mission: row.id,
                 state: row.state,
                 created_at: row.created_at,

@@ -1,5 +1,6 @@
 //! Shows a mission with its steps as they stand.
 
+use super::shared::{FORGOTTEN, there};
 use crate::{Alma, Error};
 use charter::approval::ApprovalState;
 use charter::budget::{Budget, Usage};
@@ -69,20 +70,29 @@ pub struct StepLine {
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let tenant = &principal.tenant;
     let row = alma.ledger().mission(tenant, &request.mission).await?;
-    let plan = alma.plan_of(principal, &row).await?;
+    let plan = there(alma.plan_of(principal, &row).await)?;
     let mut steps = Vec::new();
     for step in alma.all_steps(principal, &row.id, None).await? {
-        let Some(planned) = plan.step(step.key.n) else { continue };
+        // The report is no step of the plan.
+        let planned = plan.as_ref().and_then(|plan| plan.step(step.key.n));
+        let (title, tool) = match (planned, &plan) {
+            (Some(planned), _) => (planned.title.clone(), planned.tool.clone()),
+            (None, None) if step.key.n > 0 => (FORGOTTEN.to_owned(), String::new()),
+            (None, _) => continue,
+        };
         let error = match &step.error {
             Some(error) if step.state != StepState::Done => {
-                let kept: StepError = alma.json_of(principal, error, "an error").await?;
-                Some(kept.error.to_string())
+                let kept = there(alma.json_of(principal, error, "an error").await)?;
+                Some(kept.map_or_else(
+                    || FORGOTTEN.to_owned(),
+                    |kept: StepError| kept.error.to_string(),
+                ))
             }
             _ => None,
         };
         steps.push(StepLine {
-            title: planned.title.clone(),
-            tool: planned.tool.clone(),
+            title,
+            tool,
             state: step.state,
             verified: step.verified,
             items: step.items,
@@ -102,8 +112,8 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         _ => Vec::new(),
     };
     Ok(Response {
-        wish: alma.text_of(principal, &row.wish).await?,
-        workspace: alma.text_of(principal, &row.workspace).await?,
+        wish: alma.spoken(principal, &row.wish).await?,
+        workspace: alma.spoken(principal, &row.workspace).await?,
         mission: row.id,
         state: row.state,
         created_at: row.created_at,

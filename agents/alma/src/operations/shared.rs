@@ -78,6 +78,18 @@ impl Alma {
     }
 }
 
+/// What was read, unless it is forgotten.
+pub(crate) fn there<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What stands where a text was forgotten.
+pub(crate) const FORGOTTEN: &str = "(forgotten)";
+
 /// A dead step, for people.
 #[derive(Debug, Serialize)]
 pub struct DeadLetter {
@@ -104,16 +116,20 @@ pub(crate) async fn dead_letter(
     row: &StepRow,
 ) -> Result<(DeadLetter, Value), Error> {
     let mission = alma.ledger().mission(&principal.tenant, &row.key.mission).await?;
-    let plan = alma.plan_of(principal, &mission).await?;
-    let step = plan.step(row.key.n);
+    let plan = there(alma.plan_of(principal, &mission).await)?;
+    let step = plan.as_ref().and_then(|plan| plan.step(row.key.n));
     let error = match &row.error {
-        Some(error) => Some(alma.json_of(principal, error, "an error").await?),
+        Some(error) => there(alma.json_of(principal, error, "an error").await)?,
         None => None,
     };
     let letter = DeadLetter {
         step: row.key.clone(),
-        wish: alma.text_of(principal, &mission.wish).await?,
-        title: step.map_or_else(|| "report".to_owned(), |step| step.title.clone()),
+        wish: alma.spoken(principal, &mission.wish).await?,
+        title: match (step, row.key.n) {
+            (Some(step), _) => step.title.clone(),
+            (None, 0) => "report".to_owned(),
+            (None, _) => FORGOTTEN.to_owned(),
+        },
         cause: row.cause,
         error,
         failures: row.failures,
