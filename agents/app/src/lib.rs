@@ -3,6 +3,8 @@
 
 mod diagnose;
 mod house;
+mod night;
+mod shelf;
 mod system;
 
 use alma::config;
