@@ -99,10 +99,10 @@ impl Installation for Nowhere {
         Ok(models::embed::StaticEmbedder::shared().expect("the shipped table is sound"))
     }
 
-    fn playbooks(&self) -> Result<&Library, Error> {
-        static SHIPPED: LazyLock<Library> =
-            LazyLock::new(|| Library::shipped().expect("shipped playbooks are sound"));
-        Ok(&SHIPPED)
+    fn playbooks(&self) -> Result<Arc<Library>, Error> {
+        static SHIPPED: LazyLock<Arc<Library>> =
+            LazyLock::new(|| Arc::new(Library::shipped().expect("shipped playbooks are sound")));
+        Ok(Arc::clone(&SHIPPED))
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {

@@ -12,6 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("moroni", &["charter"]),
     ("ledger", &["charter"]),
     ("vectors", &["charter"]),
+    ("topics", &["charter"]),
+    ("forty_two", &["charter"]),
     ("models", &["charter"]),
     ("queue", &["charter", "ledger"]),
     ("librarian", &["charter", "vectors"]),
@@ -23,11 +25,13 @@ const EDGES: &[(&str, &[&str])] = &[
             "charter",
             "policy",
             "moroni",
+            "forty_two",
             "hephaestus",
             "ledger",
             "librarian",
             "queue",
             "sons_of_helaman",
+            "topics",
         ],
     ),
     ("surfaces", &["charter", "alma"]),
@@ -80,6 +84,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum", &["surfaces"]),
     ("reedline", &["surfaces"]),
     ("qdrant-edge", &["vectors"]),
+    ("hdbscan", &["topics"]),
     ("candle-core", &["models"]),
     ("candle-nn", &["models"]),
     ("candle-transformers", &["models"]),
@@ -90,7 +95,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide or name: they know no runtime and no machine.
-const PURE: &[&str] = &["charter", "policy", "moroni"];
+const PURE: &[&str] = &["charter", "policy", "moroni", "forty_two"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -2,6 +2,7 @@
 //! flags; checked, and refused by the name of the field.
 
 pub mod http;
+pub mod night;
 
 use charter::budget::Budget;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Config {
     pub policy: Policy,
     /// `alma serve`.
     pub http: http::Http,
+    /// The night.
+    pub night: night::Night,
 }
 
 /// Workers.
@@ -171,6 +174,7 @@ fn check(all: &Table, place: &str) -> Result<Config, ConfigError> {
         return Err(wrong("budget.steps: expected at least 1".to_owned()));
     }
     config.http.check().map_err(wrong)?;
+    config.night.check().map_err(wrong)?;
     Ok(config)
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod memory;
+pub mod night;
 pub mod operations;
 pub mod talk;
 
@@ -40,8 +41,8 @@ pub struct Alma {
 /// What the wiring knows and an operation may ask.
 #[async_trait]
 pub trait Installation: Send + Sync {
-    /// The playbooks, read when they are first needed.
-    fn playbooks(&self) -> Result<&Library, Error>;
+    /// The playbooks as they stand now: a file that came or went counts at once.
+    fn playbooks(&self) -> Result<Arc<Library>, Error>;
     /// Checks chains, checkpoints and derived rows of the ledger on disk.
     async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
     /// What turns texts into vectors.

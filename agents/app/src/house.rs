@@ -1,9 +1,10 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
-use crate::{diagnose, memory};
+use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
+use crate::{diagnose, memory, night};
+use alma::config::Config;
 use alma::memory::Memory;
-use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
@@ -36,9 +37,6 @@ use tokio::task::JoinHandle;
 
 /// How often claims of dead workers are looked for.
 const RECONCILE: Duration = Duration::from_millis(500);
-
-/// Playbooks of their own that a user may have.
-const PLAYBOOKS_MAX: usize = 500;
 
 /// Alma on this machine, as one process sees her.
 pub(crate) struct House {
@@ -114,7 +112,7 @@ impl House {
             durability: Arc::clone(&durability),
             sandbox: Arc::clone(&sandbox),
             tools,
-            playbooks: OnceLock::new(),
+            playbooks: Shelf::new(home),
             memory: Arc::new(memory::Way(Arc::clone(&household))),
         };
         let alma = Alma {
@@ -123,6 +121,9 @@ impl House {
             home: home.to_owned(),
             installation: Arc::new(installation),
         };
+        if needs == Needs::Workers {
+            tokio::spawn(night::keep(alma.clone(), Arc::clone(&household), stop.subscribe()));
+        }
         Ok(Self { alma, household, durability, sandbox, stop, office, workers })
     }
 
@@ -405,22 +406,14 @@ struct Here {
     durability: Arc<OnceLock<Durability>>,
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
-    playbooks: OnceLock<Library>,
+    playbooks: Shelf,
     memory: Memory,
 }
 
 #[async_trait::async_trait]
 impl Installation for Here {
-    fn playbooks(&self) -> Result<&Library, Error> {
-        if self.playbooks.get().is_none() {
-            let read = library(&self.home).map_err(|error| Error::Usage(chain(&error)))?;
-            // Whoever else was reading them read the same.
-            let _ = self.playbooks.set(read);
-        }
-        self.playbooks.get().ok_or_else(|| Error::Machine {
-            operation: "keep the playbooks".to_owned(),
-            cause: "they are gone".to_owned(),
-        })
+    fn playbooks(&self) -> Result<Arc<Library>, Error> {
+        self.playbooks.library()
     }
 
     fn memory(&self) -> Option<Memory> {
@@ -448,27 +441,4 @@ impl Installation for Here {
     fn diagnose(&self) -> Vec<Finding> {
         diagnose::all(&self.home, self.durability.get(), &self.sandbox, &self.tools)
     }
-}
-
-/// The shipped playbooks, and the user's own below `playbooks/`.
-fn library(home: &Path) -> Result<Library, ConfigError> {
-    let folder = home.join("playbooks");
-    let unread = |path: &Path, source| ConfigError::Read { path: path.to_owned(), source };
-    let mut own = Vec::new();
-    match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        entries => {
-            for entry in entries.map_err(|error| unread(&folder, error))?.take(PLAYBOOKS_MAX) {
-                let path = entry.map_err(|error| unread(&folder, error))?.path();
-                if path.extension().is_some_and(|extension| extension == "yaml") {
-                    let text = config::read(&path).map_err(|error| unread(&path, error))?;
-                    own.push((path.display().to_string(), text));
-                }
-            }
-        }
-    }
-    Library::with(own).map_err(|error| ConfigError::Field {
-        place: folder.display().to_string(),
-        message: format!("{}; mend the file, or take it out of the folder", chain(&error)),
-    })
 }

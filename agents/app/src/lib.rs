@@ -4,6 +4,8 @@
 mod diagnose;
 mod house;
 mod memory;
+mod night;
+mod shelf;
 mod system;
 
 use alma::config;

@@ -16,6 +16,7 @@ use charter::label::{Label, Trust};
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
+use std::sync::Arc;
 use std::path::{Path, PathBuf};
 
 /// Memories that an answer is made of.
@@ -232,7 +233,7 @@ impl<'a> Turn<'a> {
         Entry::new(self.alma, self.principal, self.row.session.clone())
     }
 
-    pub(super) fn playbooks(&self) -> Result<&'a Playbooks, Error> {
+    pub(super) fn playbooks(&self) -> Result<Arc<Playbooks>, Error> {
         self.alma.installation.playbooks()
     }
 
@@ -295,7 +296,7 @@ impl<'a> Turn<'a> {
                 };
                 let (calm, _) = risk::without_anger(words, speeches);
                 let calm = if calm.is_empty() { words } else { calm.as_str() };
-                (router.route(calm, self.playbooks()?, &context), false)
+                (router.route(calm, &*self.playbooks()?, &context), false)
             }
         };
         let meant = routed.words.clone().unwrap_or_else(|| words.to_owned());
@@ -624,7 +625,8 @@ impl<'a> Turn<'a> {
     }
 
     fn help(&mut self) -> Result<Outcome, Error> {
-        let playbooks = &self.playbooks()?.playbooks;
+        let playbooks = self.playbooks()?;
+        let playbooks = &playbooks.playbooks;
         let whole = |example: &&String| !example.contains('{');
         let examples =
             playbooks.iter().filter_map(|playbook| playbook.examples.get("en")?.iter().find(whole));

@@ -26,6 +26,8 @@ pub mod mission_list;
 pub mod mission_report;
 pub mod mission_show;
 pub mod mission_submit;
+pub mod nightly_report;
+pub mod nightly_run;
 pub mod plan_diff;
 pub mod plan_dry_run;
 pub mod plan_edit;
@@ -35,6 +37,11 @@ pub mod playbook_list;
 pub mod playbook_show;
 pub mod recall;
 pub mod remember;
+pub mod proposals_accept;
+pub mod proposals_list;
+pub mod proposals_reject;
+pub mod proposals_show;
+pub mod proposals_undo;
 pub mod sessions_fork;
 pub mod sessions_list;
 pub mod sessions_search;
@@ -117,6 +124,13 @@ pub const ALL: &[Operation] = &[
     operation!("memory.export", memory_export, "give memories as lines"),
     operation!("memory.report", memory_report, "tell how the memory stands"),
     operation!("memory.rebuild", memory_rebuild, "build the index again from the record"),
+    operation!("nightly.run", nightly_run, "look back on the day now, and propose"),
+    operation!("nightly.report", nightly_report, "show the report of a night"),
+    operation!("proposals.list", proposals_list, "list what nights proposed"),
+    operation!("proposals.show", proposals_show, "show a proposal with what speaks for it"),
+    operation!("proposals.accept", proposals_accept, "put a proposal into force"),
+    operation!("proposals.reject", proposals_reject, "say that a proposal is not wanted"),
+    operation!("proposals.undo", proposals_undo, "take a proposal out of force again"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),

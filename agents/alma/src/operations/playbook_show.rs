@@ -25,7 +25,8 @@ pub struct Response {
 
 /// Shows.
 pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
-    let playbook = alma.installation.playbooks()?.get(&request.name).ok_or_else(|| {
+    let playbooks = alma.installation.playbooks()?;
+    let playbook = playbooks.get(&request.name).ok_or_else(|| {
         Error::NotFound(format!(
             "the playbook {:?} (`alma playbooks list` shows all)",
             request.name

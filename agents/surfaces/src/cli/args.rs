@@ -2,7 +2,9 @@
 
 use charter::budget::Budget;
 use charter::digest::Digest;
-use charter::ids::{ApprovalId, MemoryId, MissionId, SessionId, StepKey, TurnId};
+use charter::ids::{
+    ApprovalId, MemoryId, MissionId, NightId, ProposalId, SessionId, StepKey, TurnId,
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -191,6 +193,18 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: PlaybookCommand,
+    },
+    /// The look back on the day.
+    Nightly {
+        /// What to do.
+        #[command(subcommand)]
+        command: NightlyCommand,
+    },
+    /// What nights proposed.
+    Proposals {
+        /// What to do.
+        #[command(subcommand)]
+        command: ProposalCommand,
     },
     /// What Alma works with.
     Tools {
@@ -497,6 +511,56 @@ pub enum PlaybookCommand {
     Show {
         /// Its name.
         name: String,
+    },
+}
+
+/// `alma nightly …`
+#[derive(Debug, Subcommand)]
+pub enum NightlyCommand {
+    /// Look back on the day now; one that was interrupted goes on.
+    Run {
+        /// As Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Show the report of a night.
+    Report {
+        /// Which; the newest unless given.
+        night: Option<NightId>,
+        /// As Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// `alma proposals …`
+#[derive(Debug, Subcommand)]
+pub enum ProposalCommand {
+    /// List proposals, newest first.
+    List {
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show one: the change, and what speaks for it.
+    Show {
+        /// Which.
+        proposal: ProposalId,
+    },
+    /// Put one into force.
+    Accept {
+        /// Which.
+        proposal: ProposalId,
+    },
+    /// Say that one is not wanted.
+    Reject {
+        /// Which.
+        proposal: ProposalId,
+    },
+    /// Take one out of force again.
+    Undo {
+        /// Which.
+        proposal: ProposalId,
     },
 }
 

@@ -1,8 +1,9 @@
 //! The table from commands to operations.
 
 use super::args::{
-    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand, MissionCommand,
-    PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
+    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand,
+    MissionCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand, SessionCommand,
+    ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -45,6 +46,13 @@ pub const NAMES: &[&str] = &[
     "dead_letters.discard",
     "playbooks.list",
     "playbooks.show",
+    "nightly.run",
+    "nightly.report",
+    "proposals.list",
+    "proposals.show",
+    "proposals.accept",
+    "proposals.reject",
+    "proposals.undo",
     "tools.list",
     "tools.show",
     "audit.verify",
@@ -155,6 +163,30 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             PlaybookCommand::List => ("playbooks.list", json!({})),
             PlaybookCommand::Show { name } => ("playbooks.show", json!({ "name": name })),
         },
+        Command::Nightly { command } => match command {
+            NightlyCommand::Run { markdown } => {
+                ("nightly.run", json!({ "markdown": markdown, "width": width() }))
+            }
+            NightlyCommand::Report { night, markdown } => (
+                "nightly.report",
+                json!({ "night": night, "markdown": markdown, "width": width() }),
+            ),
+        },
+        Command::Proposals { command } => match command {
+            ProposalCommand::List { limit } => ("proposals.list", json!({ "limit": limit })),
+            ProposalCommand::Show { proposal } => {
+                ("proposals.show", json!({ "proposal": proposal }))
+            }
+            ProposalCommand::Accept { proposal } => {
+                ("proposals.accept", json!({ "proposal": proposal }))
+            }
+            ProposalCommand::Reject { proposal } => {
+                ("proposals.reject", json!({ "proposal": proposal }))
+            }
+            ProposalCommand::Undo { proposal } => {
+                ("proposals.undo", json!({ "proposal": proposal }))
+            }
+        },
         Command::Tools { command } => match command {
             ToolCommand::List => ("tools.list", json!({})),
             ToolCommand::Show { name } => ("tools.show", json!({ "name": name })),
@@ -173,6 +205,11 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         | Command::Bench { .. } => return Ok(None),
     };
     Ok(Some(routed))
+}
+
+/// Columns of the terminal, if there is one.
+fn width() -> Option<u16> {
+    console::Term::stdout().size_checked().map(|(_, columns)| columns)
 }
 
 /// The request of a wish.
@@ -284,6 +321,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,
+        "nightly.run" | "nightly.report" if response["state"] == json!("partial") => Exit::Partial,
         "mission.submit" if response["state"] == json!("waiting") => Exit::Waiting,
         _ if response["found"] == json!(false) => Exit::Empty,
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,

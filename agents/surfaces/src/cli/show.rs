@@ -35,12 +35,26 @@ pub fn response(name: &str, response: &Value) -> String {
             text(&response["mission"]),
             text(&response["mission"])
         ),
+        "proposals.list" => proposals(response),
         "plan.diff" | "plan.edit" => text(&response["diff"]),
         _ => match response.get("text").and_then(Value::as_str) {
             Some(text) => text.to_owned(),
             None => general(response),
         },
     }
+}
+
+/// Two lines per proposal: how it stands, and what it is.
+fn proposals(response: &Value) -> String {
+    let rows = response["proposals"].as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return "nothing is proposed; `alma nightly run` looks for something".to_owned();
+    }
+    let line = |row: &Value| {
+        let (id, state) = (text(&row["proposal"]), text(&row["state"]));
+        format!("{id}  {state:<8}  {}\n", visible(&text(&row["title"])))
+    };
+    rows.iter().map(line).collect()
 }
 
 /// An error as text: what happened, why, what to do.

@@ -83,6 +83,7 @@ const APPROVAL: Input = path("approval", "approval", "ApprovalId");
 const STEP: Input = path("step", "step", "StepPlace");
 const SESSION: Input = path("session", "session", "SessionId");
 const TURN: Input = path("turn", "turn", "TurnId");
+const PROPOSAL: Input = path("proposal", "proposal", "ProposalId");
 const NAME: Input = path("name", "name", "text");
 const LIMIT: Input = query("limit", "Limit");
 
@@ -161,6 +162,13 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/memory", Ask("memory.export"), &[query("after", "MemoryId"), LIMIT], "Memories"),
     get("/api/v1/memory/report", Ask("memory.report"), &[], "MemoryReport"),
     post("/api/v1/memory/rebuild", Ask("memory.rebuild"), &[], None, "MemoryReport"),
+    get("/api/v1/nightly", Ask("nightly.report"), &[query("night", "NightId"), query("markdown", "flag"), query("width", "Columns")], "Night"),
+    post("/api/v1/nightly", Ask("nightly.run"), &[], Some("Nightly"), "Night"),
+    get("/api/v1/proposals", Ask("proposals.list"), &[LIMIT], "Proposals"),
+    get("/api/v1/proposals/{proposal}", Ask("proposals.show"), &[PROPOSAL], "Proposal"),
+    post("/api/v1/proposals/{proposal}/accept", Ask("proposals.accept"), &[PROPOSAL], None, "Decided"),
+    post("/api/v1/proposals/{proposal}/reject", Ask("proposals.reject"), &[PROPOSAL], None, "Decided"),
+    post("/api/v1/proposals/{proposal}/undo", Ask("proposals.undo"), &[PROPOSAL], None, "Decided"),
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),
