@@ -7,6 +7,7 @@ pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod operations;
+pub mod schedules;
 pub mod talk;
 
 use async_trait::async_trait;
@@ -51,10 +52,6 @@ pub trait Installation: Send + Sync {
     }
     /// The memory, if there is one.
     fn memory(&self) -> Option<Arc<dyn conversation::ports::Memory>> {
-        None
-    }
-    /// Schedules, if they can be kept.
-    fn schedules(&self) -> Option<Arc<dyn conversation::ports::Schedules>> {
         None
     }
     /// What is in order on this machine and what is not.

@@ -1,6 +1,7 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
 use crate::diagnose;
+use crate::schedules;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
@@ -30,7 +31,7 @@ use surfaces::cli::exit::Exit;
 use surfaces::cli::{Needs, Screen};
 use surfaces::http::{Dependency, Probe, Server};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often claims of dead workers are looked for.
 const RECONCILE: Duration = Duration::from_millis(500);
@@ -89,9 +90,23 @@ impl House {
         };
         let queue_file = home.join("queue.db");
         let stop = watch::Sender::new(false);
+        let installation = Here {
+            home: home.to_owned(),
+            durability: Arc::clone(&durability),
+            sandbox: Arc::clone(&sandbox),
+            tools,
+            playbooks: OnceLock::new(),
+        };
+        let alma = Alma {
+            ports: ports.clone(),
+            config: Arc::new(config.clone()),
+            home: home.to_owned(),
+            installation: Arc::new(installation),
+        };
         let office = tokio::spawn(hold_office(
             Arc::clone(&household),
-            ports.clone(),
+            alma.clone(),
+            needs,
             settings.clone(),
             queue_file.clone(),
             stop.subscribe(),
@@ -106,19 +121,6 @@ impl House {
                 &queue_file,
                 stop.subscribe(),
             )?),
-        };
-        let installation = Here {
-            home: home.to_owned(),
-            durability: Arc::clone(&durability),
-            sandbox: Arc::clone(&sandbox),
-            tools,
-            playbooks: OnceLock::new(),
-        };
-        let alma = Alma {
-            ports,
-            config: Arc::new(config),
-            home: home.to_owned(),
-            installation: Arc::new(installation),
         };
         Ok(Self { alma, household, durability, sandbox, stop, office, workers })
     }
@@ -293,7 +295,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// steps to the queue, and takes claims back from the dead.
 async fn hold_office(
     household: Arc<Household>,
-    ports: Ports,
+    alma: Alma,
+    needs: Needs,
     settings: Settings,
     queue_file: PathBuf,
     mut stop: watch::Receiver<bool>,
@@ -303,7 +306,7 @@ async fn hold_office(
         let is_owner = *role.borrow_and_update() == Role::Owner;
         if is_owner {
             tokio::select! {
-                () = as_owner(&household, &ports, &settings, &queue_file, stop.clone()) => {}
+                () = as_owner(&household, &alma, needs, &settings, &queue_file, stop.clone()) => {}
                 _ = role.changed() => continue,
                 _ = stop.wait_for(|stop| *stop) => return,
             }
@@ -317,11 +320,13 @@ async fn hold_office(
 
 async fn as_owner(
     household: &Arc<Household>,
-    ports: &Ports,
+    alma: &Alma,
+    needs: Needs,
     settings: &Settings,
     queue_file: &Path,
     stop: watch::Receiver<bool>,
 ) {
+    let ports = &alma.ports;
     let queue = loop {
         match SqliteDoorbell::open(queue_file).await {
             Ok(queue) => break Arc::new(queue),
@@ -351,6 +356,13 @@ async fn as_owner(
             tokio::time::sleep(RECONCILE).await;
         }
     };
+    // On a task of its own, for planning takes time; it goes with this office.
+    let mut clerks = JoinSet::new();
+    // A command that only looks is gone before what it submitted could run.
+    if needs == Needs::Workers {
+        let alma = alma.clone();
+        clerks.spawn(async move { schedules::keep(&alma).await });
+    }
     tokio::select! {
         () = relay.run(stop) => {}
         () = reconciling => {}

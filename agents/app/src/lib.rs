@@ -3,6 +3,7 @@
 
 mod diagnose;
 mod house;
+mod schedules;
 mod system;
 
 use alma::config;

@@ -17,6 +17,7 @@ mod log;
 mod mission;
 mod model;
 pub mod ports;
+mod schedule;
 mod turn;
 
 pub use answer::Answer;

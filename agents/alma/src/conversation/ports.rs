@@ -55,26 +55,3 @@ pub trait Memory: Send + Sync {
         fact: Fact<'_>,
     ) -> Result<String, Error>;
 }
-
-/// What came of words about set times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arranged {
-    /// What there is to say: the plan, when it will run, or the list asked for.
-    pub text: String,
-    /// Whether the person has to approve it first.
-    pub waits: bool,
-}
-
-/// Schedules.
-#[async_trait]
-pub trait Schedules: Send + Sync {
-    /// Does what the words ask about set times: make, list, pause, delete.
-    async fn arrange(
-        &self,
-        alma: &Alma,
-        principal: &Principal,
-        words: &str,
-        workspace: &Path,
-        turn: &TurnId,
-    ) -> Result<Arranged, Error>;
-}

@@ -28,6 +28,13 @@ pub mod plan_new;
 pub mod plan_show;
 pub mod playbook_list;
 pub mod playbook_show;
+pub mod schedule_approve;
+pub mod schedule_delete;
+pub mod schedule_list;
+pub mod schedule_new;
+pub mod schedule_pause;
+pub mod schedule_resume;
+pub mod schedule_show;
 pub mod sessions_fork;
 pub mod sessions_list;
 pub mod sessions_search;
@@ -103,6 +110,13 @@ pub const ALL: &[Operation] = &[
     operation!("sessions.show", sessions_show, "show what was said in a conversation"),
     operation!("sessions.fork", sessions_fork, "go on from a turn in a new conversation"),
     operation!("sessions.search", sessions_search, "find what was said"),
+    operation!("schedules.new", schedule_new, "put a wish on a schedule"),
+    operation!("schedules.list", schedule_list, "list schedules"),
+    operation!("schedules.show", schedule_show, "show a schedule with the due times that came"),
+    operation!("schedules.approve", schedule_approve, "say yes to all runs of a schedule, once"),
+    operation!("schedules.pause", schedule_pause, "let a schedule rest"),
+    operation!("schedules.resume", schedule_resume, "let a schedule go on"),
+    operation!("schedules.delete", schedule_delete, "end a schedule"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),

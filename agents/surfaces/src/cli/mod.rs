@@ -13,6 +13,7 @@ pub mod exit;
 pub mod follow;
 pub mod route;
 pub mod show;
+mod show_schedules;
 pub mod tree;
 
 use alma::{Alma, Error};

@@ -2,7 +2,7 @@
 
 use super::args::{
     ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MissionCommand,
-    PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
+    PlanCommand, PlaybookCommand, ScheduleCommand, SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -34,6 +34,13 @@ pub const NAMES: &[&str] = &[
     "plan.diff",
     "approvals.list",
     "approvals.show",
+    "schedules.new",
+    "schedules.list",
+    "schedules.show",
+    "schedules.approve",
+    "schedules.pause",
+    "schedules.resume",
+    "schedules.delete",
     "dead_letters.list",
     "dead_letters.show",
     "dead_letters.discard",
@@ -104,6 +111,32 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
                 ("approvals.show", json!({ "approval": approval }))
             }
         },
+        Command::Schedules { command } => match command {
+            ScheduleCommand::New { words, cron, zone, missed, workspace } => {
+                let request = json!({
+                    "workspace": folder(workspace.as_deref())?, "words": words.join(" "),
+                    "cron": cron, "zone": zone, "missed": missed,
+                });
+                ("schedules.new", request)
+            }
+            ScheduleCommand::List => ("schedules.list", json!({})),
+            ScheduleCommand::Show { schedule, limit } => {
+                ("schedules.show", json!({ "schedule": schedule, "limit": limit }))
+            }
+            ScheduleCommand::Approve { schedule, digest } => {
+                let request = json!({ "schedule": schedule, "digest": digest, "seen": true });
+                ("schedules.approve", request)
+            }
+            ScheduleCommand::Pause { schedule } => {
+                ("schedules.pause", json!({ "schedule": schedule }))
+            }
+            ScheduleCommand::Resume { schedule } => {
+                ("schedules.resume", json!({ "schedule": schedule }))
+            }
+            ScheduleCommand::Delete { schedule } => {
+                ("schedules.delete", json!({ "schedule": schedule }))
+            }
+        },
         Command::DeadLetters { command } => match command {
             DeadLetterCommand::List => ("dead_letters.list", json!({})),
             DeadLetterCommand::Show { step } => ("dead_letters.show", json!({ "step": step })),
@@ -136,9 +169,9 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
     Ok(Some(routed))
 }
 
-/// The request of a wish.
-pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
-    let named = wish.workspace.as_deref().unwrap_or(Path::new("."));
+/// The folder to work in: the named one, or the current one.
+fn folder(named: Option<&Path>) -> Result<String, Error> {
+    let named = named.unwrap_or(Path::new("."));
     let workspace = named.canonicalize().map_err(|error| {
         Error::Usage(format!(
             "the workspace {} cannot be used: {error}; name an existing folder with --workspace",
@@ -157,6 +190,12 @@ pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
             workspace.display()
         )));
     };
+    Ok(workspace.to_owned())
+}
+
+/// The request of a wish.
+pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
+    let workspace = folder(wish.workspace.as_deref())?;
     let file = wish.file.as_deref().map(read).transpose()?;
     let words = (!wish.words.is_empty()).then(|| wish.words.join(" "));
     Ok(json!({
@@ -240,7 +279,9 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,
-        "mission.submit" if response["state"] == json!("waiting") => Exit::Waiting,
+        "mission.submit" | "schedules.new" if response["state"] == json!("waiting") => {
+            Exit::Waiting
+        }
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,
         _ => Exit::Done,
     }

@@ -268,7 +268,7 @@ mod tests {
                 tenant: TenantId::local(),
                 due_at: 1,
                 at: 2,
-                outcome: Outcome::Missed,
+                outcome: Outcome::Missed { more: 2 },
             })]))),
             Ok(Reply::Rows(Rows::ContentIds(vec!["c-0000000000000001".parse().unwrap()]))),
             Ok(Reply::Lease(LeaseStatus::Cancelled)),
