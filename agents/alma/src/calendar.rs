@@ -38,8 +38,7 @@ pub(crate) fn end_of(text: &str) -> Result<Millis, Error> {
     };
     let date: Date = text.parse().map_err(|error: jiff::Error| unread(error.to_string()))?;
     let next = date.checked_add(1.day()).map_err(|error| unread(error.to_string()))?;
-    let midnight =
-        next.to_zoned(TimeZone::system()).map_err(|error| unread(error.to_string()))?;
+    let midnight = next.to_zoned(TimeZone::system()).map_err(|error| unread(error.to_string()))?;
     Ok(midnight.timestamp().as_millisecond() - 1)
 }
 

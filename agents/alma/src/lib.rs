@@ -9,6 +9,7 @@ pub mod error;
 pub mod memory;
 pub mod night;
 pub mod operations;
+pub mod schedules;
 pub mod talk;
 
 use async_trait::async_trait;
@@ -53,10 +54,6 @@ pub trait Installation: Send + Sync {
     }
     /// The memory, if there is one.
     fn memory(&self) -> Option<memory::Memory> {
-        None
-    }
-    /// Schedules, if they can be kept.
-    fn schedules(&self) -> Option<Arc<dyn conversation::ports::Schedules>> {
         None
     }
     /// What is in order on this machine and what is not.

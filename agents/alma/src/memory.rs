@@ -59,10 +59,9 @@ impl Alma {
             Refusal::Usage { message } => Error::Usage(message),
             Refusal::NotFound { what } => Error::NotFound(what),
             Refusal::Conflict { message } => Error::Conflict(message),
-            Refusal::Failed { message } => Error::Machine {
-                operation: "ask the Librarian".to_owned(),
-                cause: message,
-            },
+            Refusal::Failed { message } => {
+                Error::Machine { operation: "ask the Librarian".to_owned(), cause: message }
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
-use crate::{diagnose, memory, night};
+use crate::{diagnose, memory, night, schedules};
 use alma::config::Config;
 use alma::memory::Memory;
 use alma::operations::doctor::Finding;
@@ -33,7 +33,7 @@ use surfaces::cli::exit::Exit;
 use surfaces::cli::{Needs, Screen};
 use surfaces::http::{Dependency, Probe, Server};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often claims of dead workers are looked for.
 const RECONCILE: Duration = Duration::from_millis(500);
@@ -89,9 +89,24 @@ impl House {
         };
         let queue_file = home.join("queue.db");
         let stop = watch::Sender::new(false);
+        let installation = Here {
+            home: home.to_owned(),
+            durability: Arc::clone(&durability),
+            sandbox: Arc::clone(&sandbox),
+            tools,
+            playbooks: Shelf::new(home),
+            memory: Arc::new(memory::Way(Arc::clone(&household))),
+        };
+        let alma = Alma {
+            ports: ports.clone(),
+            config: Arc::new(config.clone()),
+            home: home.to_owned(),
+            installation: Arc::new(installation),
+        };
         let office = tokio::spawn(hold_office(
             Arc::clone(&household),
-            ports.clone(),
+            alma.clone(),
+            needs,
             settings.clone(),
             queue_file.clone(),
             stop.subscribe(),
@@ -107,23 +122,6 @@ impl House {
                 stop.subscribe(),
             )?),
         };
-        let installation = Here {
-            home: home.to_owned(),
-            durability: Arc::clone(&durability),
-            sandbox: Arc::clone(&sandbox),
-            tools,
-            playbooks: Shelf::new(home),
-            memory: Arc::new(memory::Way(Arc::clone(&household))),
-        };
-        let alma = Alma {
-            ports,
-            config: Arc::new(config),
-            home: home.to_owned(),
-            installation: Arc::new(installation),
-        };
-        if needs == Needs::Workers {
-            tokio::spawn(night::keep(alma.clone(), Arc::clone(&household), stop.subscribe()));
-        }
         Ok(Self { alma, household, durability, sandbox, stop, office, workers })
     }
 
@@ -254,8 +252,8 @@ fn opener(
             let ledger = Arc::new(open_ledger(&home, Arc::clone(&clock)).await?);
             durability.get_or_init(|| ledger.durability().clone());
             let closing = Arc::clone(&ledger);
-            let embedder = StaticEmbedder::shared()
-                .map_err(|error| LedgerError::Damaged(chain(&error)))?;
+            let embedder =
+                StaticEmbedder::shared().map_err(|error| LedgerError::Damaged(chain(&error)))?;
             let folder = home.join("vectors");
             let of = Arc::clone(&ledger) as Arc<dyn Ledger>;
             let librarian = Arc::new(Librarian::new(of, clock, entropy, embedder, folder));
@@ -306,7 +304,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// steps to the queue, and takes claims back from the dead.
 async fn hold_office(
     household: Arc<Household>,
-    ports: Ports,
+    alma: Alma,
+    needs: Needs,
     settings: Settings,
     queue_file: PathBuf,
     mut stop: watch::Receiver<bool>,
@@ -316,7 +315,7 @@ async fn hold_office(
         let is_owner = *role.borrow_and_update() == Role::Owner;
         if is_owner {
             tokio::select! {
-                () = as_owner(&household, &ports, &settings, &queue_file, stop.clone()) => {}
+                () = as_owner(&household, &alma, needs, &settings, &queue_file, stop.clone()) => {}
                 _ = role.changed() => continue,
                 _ = stop.wait_for(|stop| *stop) => return,
             }
@@ -330,11 +329,13 @@ async fn hold_office(
 
 async fn as_owner(
     household: &Arc<Household>,
-    ports: &Ports,
+    alma: &Alma,
+    needs: Needs,
     settings: &Settings,
     queue_file: &Path,
     stop: watch::Receiver<bool>,
 ) {
+    let ports = &alma.ports;
     let queue = loop {
         match SqliteDoorbell::open(queue_file).await {
             Ok(queue) => break Arc::new(queue),
@@ -364,10 +365,18 @@ async fn as_owner(
             tokio::time::sleep(RECONCILE).await;
         }
     };
+    // On a task of its own, for planning takes time; it goes with this office.
+    let mut clerks = JoinSet::new();
+    // A command that only looks is gone before what it submitted could run.
+    if needs == Needs::Workers {
+        let alma = alma.clone();
+        clerks.spawn(night::keep(alma.clone(), Arc::clone(household), stop.clone()));
+        clerks.spawn(memory::follow(Arc::clone(household)));
+        clerks.spawn(async move { schedules::keep(&alma).await });
+    }
     tokio::select! {
         () = relay.run(stop) => {}
         () = reconciling => {}
-        () = memory::follow(Arc::clone(household)) => {}
     }
 }
 

@@ -5,6 +5,7 @@ mod diagnose;
 mod house;
 mod memory;
 mod night;
+mod schedules;
 mod shelf;
 mod system;
 

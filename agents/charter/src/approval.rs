@@ -3,7 +3,7 @@
 use crate::digest::{Digest, DigestError};
 use crate::effect::{EffectClass, Target};
 use crate::ids::{ApprovalId, Millis, StepKey};
-use crate::label::Label;
+use crate::label::{Label, Sensitivity, Trust};
 use crate::tool::SandboxLevel;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -79,6 +79,19 @@ impl FrozenEffect {
             "detail": self.detail, "before": self.before,
         }))
     }
+}
+
+/// What a standing approval covers: any effect of this class that this step of a
+/// plan asks for under this rule. Another step, class or rule is asked about.
+pub fn cover(step: &Digest, class: EffectClass, rule: &str) -> Digest {
+    Digest::of_parts(&[b"cover", &step.0, class.as_str().as_bytes(), rule.as_bytes()])
+}
+
+/// Whether an effect can be covered beforehand at all. Secrets cannot, nor what
+/// acts beyond files on words that were read: these are looked at each time.
+pub fn may_stand(class: EffectClass, label: Label) -> bool {
+    let read = label.trust == Trust::Untrusted;
+    label.sensitivity != Sensitivity::Secret && !(read && class >= EffectClass::Exec)
 }
 
 /// What the person sees.

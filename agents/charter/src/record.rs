@@ -139,7 +139,7 @@ impl Record {
             Self::Schedule(row) => row.state.as_str(),
             Self::Due(row) => match row.outcome {
                 Outcome::Ran { .. } => "ran",
-                Outcome::Missed => "missed",
+                Outcome::Missed { .. } => "missed",
                 Outcome::Failed { .. } => "failed",
             },
             Self::Night(row) => row.state.as_str(),

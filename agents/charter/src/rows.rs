@@ -285,6 +285,14 @@ pub struct ApprovalRow {
     pub seen: bool,
 }
 
+impl ApprovalRow {
+    /// Whether it is about no step in particular: it came with the mission and
+    /// answers, for the person, what it covers (see [`crate::approval::cover`]).
+    pub fn is_standing(&self) -> bool {
+        self.question == Question::Permission && self.steps.is_empty()
+    }
+}
+
 /// A file content that Alma herself wrote: digest of path and content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRow {

@@ -3,7 +3,7 @@
 
 use crate::content::ContentRef;
 use crate::digest::Digest;
-use crate::ids::{ApprovalId, Millis, MissionId, ScheduleId, TenantId};
+use crate::ids::{Millis, MissionId, ScheduleId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// What is done about due times that passed while nothing ran.
@@ -26,12 +26,21 @@ pub enum Outcome {
         mission: MissionId,
     },
     /// It passed while nothing ran, and was not caught up.
-    Missed,
+    Missed {
+        /// How many more passed behind it that have no record of their own.
+        #[serde(default)]
+        more: u32,
+    },
     /// It could not be submitted.
     Failed {
         /// Why, in words.
         error: ContentRef,
     },
+}
+
+/// [`crate::rows::MissionRow::same`] of every mission of a schedule.
+pub fn runs_of(schedule: &ScheduleId) -> Digest {
+    Digest::of_parts(&[b"schedule", schedule.as_str().as_bytes()])
 }
 
 /// What can happen to a schedule.
@@ -49,9 +58,9 @@ pub enum Scheduled {
         wish: ContentRef,
         /// Absolute path of the folder it works in.
         workspace: ContentRef,
-        /// The plan, with the date slot masked.
+        /// The plan as it was on the day of its making, and what it would ask.
         plan: ContentRef,
-        /// Digest of the masked plan: what one approval covers.
+        /// Digest of both: what one approval covers.
         digest: Digest,
         /// Five fields: minute, hour, day of month, month, day of week.
         cron: String,
@@ -61,9 +70,17 @@ pub enum Scheduled {
         missed: Missed,
         /// The first due time; `None`: it waits for its approval.
         next_at: Option<Millis>,
-        /// The approval of its effects, if they need one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        approval: Option<ApprovalId>,
+    },
+    /// A person said yes to what its runs would ask.
+    Approved {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// Who.
+        by: String,
+        /// Whether the plan was shown before.
+        seen: bool,
+        /// The first due time.
+        next_at: Millis,
     },
     /// It rests.
     Paused {
@@ -102,6 +119,7 @@ impl Scheduled {
     pub fn schedule(&self) -> &ScheduleId {
         match self {
             Self::Created { schedule, .. }
+            | Self::Approved { schedule, .. }
             | Self::Paused { schedule }
             | Self::Resumed { schedule, .. }
             | Self::Deleted { schedule }
@@ -145,6 +163,15 @@ impl ScheduleState {
     }
 }
 
+/// Who said yes to the runs of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approver {
+    /// Who.
+    pub by: String,
+    /// Whether the plan was shown before.
+    pub seen: bool,
+}
+
 /// A schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleRow {
@@ -160,9 +187,9 @@ pub struct ScheduleRow {
     pub wish: ContentRef,
     /// Absolute path of the folder it works in.
     pub workspace: ContentRef,
-    /// The plan, with the date slot masked.
+    /// The plan as it was on the day of its making, and what it would ask.
     pub plan: ContentRef,
-    /// Digest of the masked plan.
+    /// Digest of both.
     pub digest: Digest,
     /// When, as five cron fields.
     pub cron: String,
@@ -170,8 +197,8 @@ pub struct ScheduleRow {
     pub zone: String,
     /// What is done about missed times.
     pub missed: Missed,
-    /// The approval of its effects.
-    pub approval: Option<ApprovalId>,
+    /// Who approved what its runs would ask.
+    pub approved: Option<Approver>,
     /// When it was made.
     pub at: Millis,
     /// The next due time; `None` unless it is active.

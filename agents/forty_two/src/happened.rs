@@ -20,7 +20,9 @@ pub fn happened(day: &Day) -> Vec<Line> {
         day.missions.iter().filter(|m| states.contains(&m.state)).collect()
     };
     if !day.missions.is_empty() {
-        use MissionState::{Cancelled, Done, Failed, Partial, Refused, Running, Unverified, Waiting};
+        use MissionState::{
+            Cancelled, Done, Failed, Partial, Refused, Running, Unverified, Waiting,
+        };
         let kinds: [(&[MissionState], &str); 7] = [
             (&[Done], "done and proven"),
             (&[Unverified], "done, not all of it proven"),
@@ -36,9 +38,15 @@ pub fn happened(day: &Day) -> Vec<Line> {
             .filter(|(n, _)| *n > 0)
             .map(|(n, what)| format!("{n} {what}"))
             .collect();
-        lines.push(Line::new(format!("{}: {}.", count(day.missions.len(), "mission"), told.join(", "))));
-        let (claims, proven): (u32, u32) =
-            (day.missions.iter().map(|m| m.claims).sum(), day.missions.iter().map(|m| m.proven).sum());
+        lines.push(Line::new(format!(
+            "{}: {}.",
+            count(day.missions.len(), "mission"),
+            told.join(", ")
+        )));
+        let (claims, proven): (u32, u32) = (
+            day.missions.iter().map(|m| m.claims).sum(),
+            day.missions.iter().map(|m| m.proven).sum(),
+        );
         let files: usize = day.missions.iter().map(|m| m.files.len()).sum();
         if claims > 0 {
             lines.push(Line::new(format!(
@@ -55,7 +63,10 @@ pub fn happened(day: &Day) -> Vec<Line> {
             lines.push(Line::about(format!("“{}” failed{why}", short(&mission.wish)), &mission.id));
         }
         for mission in of(&[Waiting]).into_iter().take(FAILED_TOLD) {
-            lines.push(Line::about(format!("“{}” waits for you.", short(&mission.wish)), &mission.id));
+            lines.push(Line::about(
+                format!("“{}” waits for you.", short(&mission.wish)),
+                &mission.id,
+            ));
         }
     }
     if !day.turns.is_empty() {
@@ -142,8 +153,10 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn check(day: &Day, expect: Expect) {
-        let told: Vec<String> =
-            happened(day).into_iter().map(|l| format!("{} {}", l.text, l.links.join(" "))).collect();
+        let told: Vec<String> = happened(day)
+            .into_iter()
+            .map(|l| format!("{} {}", l.text, l.links.join(" ")))
+            .collect();
         expect.assert_eq(&told.join("\n"));
     }
 

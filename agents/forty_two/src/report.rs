@@ -71,11 +71,7 @@ pub struct Offer {
 impl Offer {
     /// A proposal under its name.
     pub fn of(id: &str, proposal: &Proposal) -> Self {
-        Self {
-            id: id.to_owned(),
-            title: proposal.title.clone(),
-            because: proposal.evidence.told(),
-        }
+        Self { id: id.to_owned(), title: proposal.title.clone(), because: proposal.evidence.told() }
     }
 }
 

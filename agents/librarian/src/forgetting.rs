@@ -73,11 +73,7 @@ impl Librarian {
     }
 
     /// Texts in which a phrase stands, however it is written.
-    async fn holding(
-        &self,
-        tenant: &TenantId,
-        phrase: &str,
-    ) -> Result<BTreeSet<ContentId>, Error> {
+    async fn holding(&self, tenant: &TenantId, phrase: &str) -> Result<BTreeSet<ContentId>, Error> {
         let mut found = BTreeSet::new();
         let limit = u32::try_from(NAMED_MAX).unwrap_or(u32::MAX);
         for needle in forget::forms(phrase) {
@@ -166,12 +162,7 @@ impl Librarian {
     }
 
     /// Whether an event of a stream names one of the texts.
-    async fn names(
-        &self,
-        tenant: &TenantId,
-        stream: StreamId,
-        plan: &Plan,
-    ) -> Result<bool, Error> {
+    async fn names(&self, tenant: &TenantId, stream: StreamId, plan: &Plan) -> Result<bool, Error> {
         let mut after = 0;
         loop {
             let query = Query::Events { stream: stream.clone(), after, limit: EVENTS };

@@ -104,7 +104,9 @@ impl Librarian {
             let newest = match self.ledger.query(tenant, Query::Size).await {
                 Ok(Rows::Size(size)) => size.position,
                 Ok(_) => return Ok(()),
-                Err(source) => return Err(Error::Ledger { operation: "ask how far it is", source }),
+                Err(source) => {
+                    return Err(Error::Ledger { operation: "ask how far it is", source });
+                }
             };
             let of = tenant.clone();
             let mark = self.with_index(move |index| Ok(index.mark(&of))).await?;
@@ -120,7 +122,8 @@ impl Librarian {
                 _ => return Ok(()),
             };
             let last = events.last().map(|event| event.position);
-            let until = if events.len() < EVENTS as usize { newest } else { last.unwrap_or(newest) };
+            let until =
+                if events.len() < EVENTS as usize { newest } else { last.unwrap_or(newest) };
             let (mut known, mut drafts) = (Vec::new(), Vec::new());
             for recorded in events {
                 match recorded.event {
@@ -267,8 +270,7 @@ impl Librarian {
                 limit: PAGE,
             };
             let failed = Error::ledger("list memories");
-            let page: Vec<MemoryRow> =
-                self.ledger.records(tenant, query).await.map_err(failed)?;
+            let page: Vec<MemoryRow> = self.ledger.records(tenant, query).await.map_err(failed)?;
             let whole = page.len() == PAGE as usize;
             all.extend(page);
             if !whole {

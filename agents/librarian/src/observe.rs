@@ -170,9 +170,8 @@ impl Librarian {
         }
         let now = self.clock.now();
         let (text, scope, of) = (draft.text.clone(), draft.scope.clone(), tenant.clone());
-        let near = self
-            .with_index(move |index| index.nearest(&text, &of, &scope, now, COMPARED))
-            .await?;
+        let near =
+            self.with_index(move |index| index.nearest(&text, &of, &scope, now, COMPARED)).await?;
         let mut known = Vec::new();
         for (id, cosine) in near {
             let Some(row) = self.row(tenant, &id).await? else { continue };
@@ -212,11 +211,7 @@ impl Librarian {
     }
 
     /// Keeps what a document says now, and ends what it says no more.
-    pub(crate) async fn file(
-        &self,
-        tenant: &TenantId,
-        document: Document,
-    ) -> Result<Filed, Error> {
+    pub(crate) async fn file(&self, tenant: &TenantId, document: Document) -> Result<Filed, Error> {
         self.catch_up(tenant).await?;
         let before = self.passages_of(tenant, &document).await?;
         let now = self.clock.now();
@@ -226,8 +221,7 @@ impl Librarian {
             Some(path) => (path.clone(), None),
             None => {
                 let bytes = document.path.clone().into_bytes();
-                let (content, path) =
-                    Content::new(tenant, bytes, Label::UNTRUSTED, now, entropy)?;
+                let (content, path) = Content::new(tenant, bytes, Label::UNTRUSTED, now, entropy)?;
                 (path, Some(content))
             }
         };

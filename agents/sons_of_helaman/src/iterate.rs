@@ -10,12 +10,13 @@ use crate::job::{Job, Stop, call_digest};
 use crate::permit::{ACT, CALL, Word};
 use charter::approval::FrozenEffect;
 use charter::check::{Outcome, Verdict};
+use charter::content::ContentRef;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
 use charter::event::{DeathCause, EffectOutcome, Event};
-use charter::ids::StepKey;
+use charter::ids::{ApprovalId, StepKey};
 use charter::label::Label;
-use charter::rows::{StepRow, StepState};
+use charter::rows::{ApprovalRow, StepRow, StepState};
 use charter::tool::{Call, ErrorCode, Prepared, ToolError, effect_key};
 use serde_json::{Value, json};
 
@@ -38,16 +39,27 @@ impl Job<'_> {
             .map(|call| call_digest(call, step.effect))
             .collect::<Result<Vec<_>, _>>()?;
         let looks_first = class > EffectClass::Memory;
-        let (approval, prepared) = if looks_first && !calls.is_empty() {
+        let (asked, prepared) = if looks_first && !calls.is_empty() {
             match self.look_first(class, &calls, &digests).await? {
-                Flow::On(found) => found,
+                Flow::On((asked, prepared)) => (asked, prepared),
                 Flow::Ended => return Ok(()),
             }
         } else {
             (None, Vec::new())
         };
         let step = self.key().clone();
-        self.draft.event(Event::StepExpanded { step, items: digests, approval, prepared });
+        let (approval, standing) = asked.unzip();
+        let count = u32::try_from(digests.len()).unwrap_or(u32::MAX);
+        self.draft.event(Event::StepExpanded {
+            step: step.clone(),
+            items: digests,
+            approval: approval.clone(),
+            prepared,
+        });
+        if let (Some(approval), Some(standing)) = (approval, standing) {
+            let instances = (1..=count).map(|item| step.instance(item)).collect();
+            self.answer_by(standing, approval, instances);
+        }
         self.release().await
     }
 
@@ -59,8 +71,7 @@ impl Job<'_> {
         class: EffectClass,
         calls: &[Call],
         digests: &[Digest],
-    ) -> Result<Flow<(Option<charter::ids::ApprovalId>, Vec<charter::content::ContentRef>)>, Stop>
-    {
+    ) -> Result<Flow<(Option<(ApprovalId, Option<ApprovalRow>)>, Vec<ContentRef>)>, Stop> {
         let parent = self.key().clone();
         let all = Digest::of_json(digests)?;
         let key = effect_key(&parent, &self.step.digest, CALL, &all);
@@ -119,7 +130,8 @@ impl Job<'_> {
             let steps: Vec<StepKey> = (1..=calls.len())
                 .map(|i| parent.instance(u32::try_from(i).unwrap_or(u32::MAX)))
                 .collect();
-            Some(self.ask(asks, steps, Vec::new())?)
+            let standing = self.standing(&asks).await?;
+            Some((self.ask(asks, steps, Vec::new())?, standing))
         };
         Ok(Flow::On((approval, contents)))
     }

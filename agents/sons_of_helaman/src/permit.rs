@@ -2,7 +2,9 @@
 //! person gave for exactly this effect is spent, or the step parks with a card.
 
 use crate::job::{Job, Stop};
-use charter::approval::{APPROVAL_OPEN_MS, ApprovalState, Card, FrozenEffect, Question};
+use charter::approval::{
+    APPROVAL_OPEN_MS, Answer, ApprovalState, Card, FrozenEffect, Question, cover, may_stand,
+};
 use charter::digest::Digest;
 use charter::effect::{Change, EffectClass, Target, TargetState};
 use charter::event::{DeathCause, Event, Permit};
@@ -227,9 +229,62 @@ impl Job<'_> {
     /// Parks this step until a person has answered.
     pub(crate) async fn park(&mut self, effects: Vec<FrozenEffect>) -> Result<(), Stop> {
         let key = self.key().clone();
+        let standing = self.standing(&effects).await?;
         let approval = self.ask(effects, vec![key.clone()], Vec::new())?;
-        self.draft.event(Event::StepParked { step: key, approval });
+        self.draft.event(Event::StepParked { step: key.clone(), approval: approval.clone() });
+        self.answer_by(standing, approval, vec![key]);
         self.release().await
+    }
+
+    /// The approval that was given to all runs of a schedule, if it covers each of
+    /// these effects.
+    pub(crate) async fn standing(
+        &self,
+        effects: &[FrozenEffect],
+    ) -> Result<Option<ApprovalRow>, Stop> {
+        let worker = self.worker;
+        let query = Query::Approvals {
+            mission: Some(self.mission.id.clone()),
+            state: Some(ApprovalState::Approved),
+            limit: 1,
+        };
+        // It comes with the mission, so it is the oldest.
+        let rows = match worker.ports.ledger.query(&worker.settings.tenant, query).await? {
+            Rows::Approvals(rows) => rows,
+            _ => Vec::new(),
+        };
+        let Some(row) = rows.into_iter().next().filter(ApprovalRow::is_standing) else {
+            return Ok(None);
+        };
+        let plan = self.plan().await?;
+        for effect in effects {
+            let Some(step) = plan.step(effect.step.n) else { return Ok(None) };
+            let cover = cover(&step.digest()?, effect.class, &effect.rule);
+            if !may_stand(effect.class, effect.label) || !row.grants.contains(&cover) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(row))
+    }
+
+    /// Answers a question in the same breath, as the person did for all runs: the
+    /// effects are frozen and granted one by one as ever.
+    pub(crate) fn answer_by(
+        &mut self,
+        standing: Option<ApprovalRow>,
+        approval: ApprovalId,
+        steps: Vec<StepKey>,
+    ) {
+        if let Some(row) = standing {
+            self.draft.event(Event::ApprovalAnswered {
+                approval,
+                mission: self.mission.id.clone(),
+                answer: Answer::Approve,
+                by: row.by.unwrap_or_default(),
+                seen: row.seen,
+                steps,
+            });
+        }
     }
 
     /// Drafts the card for these effects.

@@ -60,7 +60,8 @@
 //! | `Forgotten` | any | *forgotten*, with its text |
 //! | `Created` | – | *active*, or *waiting* without a due time |
 //! | `Paused` | *active* | *paused* |
-//! | `Resumed` | *paused* or *waiting* | *active* |
+//! | `Approved` | *waiting* | *active* |
+//! | `Resumed` | *paused* | *active* |
 //! | `Due` | *active* and due then | *active*, due later |
 //! | `Deleted` | all but *deleted* | *deleted* |
 //! | `Begun` | – | *running* |

@@ -293,8 +293,10 @@ impl State {
                     .collect(),
             ),
             Query::Happened { after, kinds, limit } => {
-                let wanted = |event: &charter::event::Event| kinds.iter().any(|kind| kind == event.kind());
-                let behind = self.events.iter().filter(|(of, e)| of == tenant && e.position > after);
+                let wanted =
+                    |event: &charter::event::Event| kinds.iter().any(|kind| kind == event.kind());
+                let behind =
+                    self.events.iter().filter(|(of, e)| of == tenant && e.position > after);
                 let found = behind.filter(|(_, e)| wanted(&e.event)).take(rows_at_most(limit));
                 Rows::Events(found.map(|(_, event)| event.clone()).collect())
             }

@@ -14,7 +14,7 @@ use charter::memory::{MemoryRow, MemoryState, Remembered, SOURCES_MAX};
 use charter::night::{NightRow, NightState, Nightly, ProposalRow, ProposalState, STAGES_MAX};
 use charter::ports::{Ledger, LedgerError, LedgerExt, Query, Rows};
 use charter::record::{Kept, Record, RecordKind};
-use charter::schedule::{DueRow, Outcome, ScheduleRow, ScheduleState, Scheduled};
+use charter::schedule::{Approver, DueRow, Outcome, ScheduleRow, ScheduleState, Scheduled};
 use common::{World, head};
 
 stories!(
@@ -231,7 +231,7 @@ async fn a_schedule_takes_each_due_time_once(ledger: &dyn Ledger) {
     world.due(&schedule, 100, 200).commit().await.unwrap();
     refused(world.due(&schedule, 100, 300).commit().await, "is not due at 100");
     let row: DueRow = world.record(format!("{schedule}@100")).await;
-    assert_eq!((row.outcome, row.at), (Outcome::Missed, world.now()));
+    assert_eq!((row.outcome, row.at), (Outcome::Missed { more: 0 }, world.now()));
     let ran = |mission| {
         let outcome = Outcome::Ran { mission };
         Scheduled::Due { schedule: schedule.clone(), due_at: 200, outcome, next_at: 300 }
@@ -260,7 +260,15 @@ async fn a_schedule_rests_and_ends(ledger: &dyn Ledger) {
     assert_eq!(world.ask(Query::DueNext).await, Rows::When(None));
     refused(paused().commit().await, "is waiting, so it cannot be paused");
     refused(world.due(&id, 1, 2).commit().await, "is waiting");
-    resumed(50).commit().await.unwrap();
+    refused(resumed(50).commit().await, "is waiting, so it cannot be resumed");
+    let approved = || {
+        let (schedule, by, seen, next_at) = (id.clone(), "me".to_owned(), true, 50);
+        world.scheduled(Scheduled::Approved { schedule, by, seen, next_at })
+    };
+    approved().commit().await.unwrap();
+    let row: ScheduleRow = world.record(&id).await;
+    assert_eq!(row.approved, Some(Approver { by: "me".to_owned(), seen: true }));
+    refused(approved().commit().await, "is active, so it cannot be approved");
     refused(resumed(60).commit().await, "is active, so it cannot be resumed");
     world.due(&id, 50, 60).commit().await.unwrap();
     paused().commit().await.unwrap();

@@ -151,8 +151,8 @@ impl Store {
     fn load(settings: &Settings) -> Result<(State, Engine), String> {
         let path = settings.folder.join(STATE);
         let state = State::read(&path, &settings.embedder, settings.dimensions)?;
-        let engine =
-            Engine::load(&half(settings, state.second), settings.dimensions).map_err(|error| error.to_string())?;
+        let engine = Engine::load(&half(settings, state.second), settings.dimensions)
+            .map_err(|error| error.to_string())?;
         // After a kill the engine may hold more than the state says, never less.
         let held = engine.len().map_err(|error| error.to_string())?;
         if held < state.len() {

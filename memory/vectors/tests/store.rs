@@ -163,7 +163,8 @@ fn a_store_of_no_use_is_thrown_away() {
             "state" => std::fs::write(settings.folder.join("state"), b"??").unwrap(),
             "points" => std::fs::remove_dir_all(settings.folder.join("points-a/segments")).unwrap(),
             _ => {
-                let segments = std::fs::read_dir(settings.folder.join("points-a/segments")).unwrap();
+                let segments =
+                    std::fs::read_dir(settings.folder.join("points-a/segments")).unwrap();
                 for segment in segments {
                     let state = segment.unwrap().path().join("segment.json");
                     std::fs::write(state, b"not json").unwrap();

@@ -16,7 +16,7 @@ mod approval;
 mod log;
 mod mission;
 mod model;
-pub mod ports;
+mod schedule;
 mod turn;
 
 pub use answer::Answer;

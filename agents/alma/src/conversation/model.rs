@@ -1,9 +1,9 @@
 //! Talk that only a language model can answer.
 
 use super::Happening;
-use crate::memory::Recalled;
 use super::turn::Turn;
 use crate::Error;
+use crate::memory::Recalled;
 use crate::talk::route::clip;
 use charter::generate::{Ask, Generate, Message, Shape};
 use charter::label::Trust;

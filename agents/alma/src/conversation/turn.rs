@@ -4,7 +4,9 @@ use super::answer::{Answer, open_of, recorded};
 use super::log::{Entry, History, exchange, turns};
 use super::{Happening, MESSAGE_BYTES_MAX, Watcher};
 use crate::memory::Recalled;
-use crate::operations::{mission_cancel, mission_list, mission_report, mission_show, recall, remember};
+use crate::operations::{
+    mission_cancel, mission_list, mission_report, mission_show, recall, remember,
+};
 use crate::talk::focus::{self, Focus};
 use crate::talk::route::{Asked, Context, Routed, Router, spoken};
 use crate::talk::tone::{self, Moment, Say};
@@ -16,8 +18,8 @@ use charter::label::{Label, Trust};
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
-use std::sync::Arc;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Memories that an answer is made of.
 const RECALLED_MAX: u32 = 6;
@@ -283,6 +285,9 @@ impl<'a> Turn<'a> {
                     "Not yet: in {seconds} seconds it can be opened. Nothing is lost meanwhile."
                 ))));
             }
+            Opened::Nothing if let Some(reason) = self.about_schedule(words, &said).await? => {
+                (chosen(Route::Schedule, reason.to_owned(), words.to_owned()), false)
+            }
             Opened::Nothing => {
                 let context = Context {
                     approvals: open_of(self.alma, self.principal, None).await?.len(),
@@ -313,7 +318,7 @@ impl<'a> Turn<'a> {
             Route::Help => self.help(),
             Route::Recall => self.recall(&meant).await,
             Route::Remember => self.remember(&meant).await,
-            Route::Schedule => self.schedule(&meant).await,
+            Route::Schedule => self.schedule(&meant, &said).await,
             Route::Chat => self.chat(&meant, &said, sentence.map(|s| s.language.code)).await,
         }
     }
@@ -547,24 +552,6 @@ impl<'a> Turn<'a> {
         Ok(Outcome::said(say))
     }
 
-    async fn schedule(&mut self, words: &str) -> Result<Outcome, Error> {
-        let Some(schedules) = self.alma.installation.schedules() else {
-            return Ok(Outcome::of(
-                TurnState::Failed,
-                Moment::Asked,
-                Say {
-                    what: "I cannot do things at set times here yet.".to_owned(),
-                    options: vec!["say it without the time, and I do it now".to_owned()],
-                    ..Say::default()
-                },
-            ));
-        };
-        let (a, p) = (self.alma, self.principal);
-        let made = schedules.arrange(a, p, words, &self.workspace, &self.row.id).await?;
-        let state = if made.waits { TurnState::Asked } else { TurnState::Answered };
-        Ok(Outcome::of(state, Moment::Asked, Say::plainly(made.text)))
-    }
-
     async fn status(&mut self, words: &str) -> Result<Outcome, Error> {
         let speeches = self.router()?.speeches();
         let medic = tone::tone(words, Route::Status, Moment::Asked, speeches) == Tone::Medic;
@@ -614,13 +601,14 @@ impl<'a> Turn<'a> {
                 )
             }
         };
-        let facts = missions
+        let mut facts: Vec<(String, String)> = missions
             .iter()
             .map(|line| {
                 let of = format!("{} of {} steps", line.ended, line.steps);
                 (line.state.to_string(), format!("{} ({of}, {})", line.wish, line.mission))
             })
             .collect();
+        facts.extend(self.schedule_alerts().await?);
         Ok(Outcome::said(Say { what, facts, ..Say::default() }))
     }
 

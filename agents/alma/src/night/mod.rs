@@ -32,8 +32,8 @@ use forty_two::scores::{NIGHTS, Score, scores};
 use gather::Gathered;
 use keep::Page;
 use planner::Drawing;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,14 +54,8 @@ struct Counted {
 /// Runs a night to its end: a new one, or the one that was interrupted.
 pub async fn run(alma: &Alma, principal: &Principal) -> Result<Report, Error> {
     let row = begin(alma, principal).await?;
-    let night = Night {
-        alma,
-        principal,
-        began: Instant::now(),
-        row,
-        gathered: None,
-        left_out: Vec::new(),
-    };
+    let night =
+        Night { alma, principal, began: Instant::now(), row, gathered: None, left_out: Vec::new() };
     night.work().await
 }
 
@@ -131,8 +125,11 @@ impl Night<'_> {
         let all = nights(self.alma, self.principal).await?;
         let last = all.iter().find(|row| !is_missed(row) && row.id != self.row.id);
         let last = last.map_or(self.row.since, |row| row.until);
-        let missed: Vec<Millis> =
-            all.iter().filter(|row| is_missed(row) && row.until >= last).map(|row| row.until).collect();
+        let missed: Vec<Millis> = all
+            .iter()
+            .filter(|row| is_missed(row) && row.until >= last)
+            .map(|row| row.until)
+            .collect();
         let mut report = Report {
             night: self.row.id.to_string(),
             since: self.row.since,
@@ -331,7 +328,10 @@ impl Night<'_> {
         Ok(known)
     }
 
-    async fn scores(&mut self, attacks: &Option<Vec<Attacked>>) -> Result<Option<Vec<Score>>, Error> {
+    async fn scores(
+        &mut self,
+        attacks: &Option<Vec<Attacked>>,
+    ) -> Result<Option<Vec<Score>>, Error> {
         if let Some(done) = self.done("scores").await? {
             return Ok(Some(done));
         }
@@ -349,9 +349,10 @@ impl Night<'_> {
             }
         }
         earlier.reverse();
-        let held = attacks.iter().flatten().fold((0, 0), |(tried, held), one| {
-            (tried + one.tried, held + one.held)
-        });
+        let held = attacks
+            .iter()
+            .flatten()
+            .fold((0, 0), |(tried, held), one| (tried + one.tried, held + one.held));
         let gathered = self.gathered().await?;
         let day: &Day = &gathered.day;
         let found = scores(day, held, &earlier);

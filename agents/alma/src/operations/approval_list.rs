@@ -65,8 +65,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         };
         if let Rows::Approvals(rows) = alma.ledger().query(&principal.tenant, query).await? {
             for row in rows {
-                let card: Option<Card> =
-                    there(alma.json_of(principal, &row.card, "a card").await)?;
+                let card: Option<Card> = there(alma.json_of(principal, &row.card, "a card").await)?;
                 approvals.push(Line {
                     approval: row.id,
                     mission: row.mission,

@@ -292,8 +292,10 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("b/loop")).unwrap();
         let (mut files, mut notes) = (Vec::new(), Vec::new());
         list(folder.path(), 0, &mut files, &mut notes);
-        let names: Vec<_> =
-            files.iter().map(|f| f.strip_prefix(folder.path()).unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = files
+            .iter()
+            .map(|f| f.strip_prefix(folder.path()).unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["a.txt", "b/1.md", "b/2.md"]);
         assert_eq!(notes.len(), 1);
         assert!(notes[0].path.ends_with("loop") && notes[0].reason.contains("link"));

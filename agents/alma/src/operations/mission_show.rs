@@ -80,16 +80,17 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             (None, None) if step.key.n > 0 => (FORGOTTEN.to_owned(), String::new()),
             (None, _) => continue,
         };
-        let error = match &step.error {
-            Some(error) if step.state != StepState::Done => {
-                let kept = there(alma.json_of(principal, error, "an error").await)?;
-                Some(kept.map_or_else(
-                    || FORGOTTEN.to_owned(),
-                    |kept: StepError| kept.error.to_string(),
-                ))
-            }
-            _ => None,
-        };
+        let error =
+            match &step.error {
+                Some(error) if step.state != StepState::Done => {
+                    let kept = there(alma.json_of(principal, error, "an error").await)?;
+                    Some(kept.map_or_else(
+                        || FORGOTTEN.to_owned(),
+                        |kept: StepError| kept.error.to_string(),
+                    ))
+                }
+                _ => None,
+            };
         steps.push(StepLine {
             title,
             tool,

@@ -8,7 +8,7 @@ use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{Drawn, LeaseChange, Query, Rows};
+use charter::ports::{Drawn, Entropy, LeaseChange, Query, Rows};
 use charter::rows::{MissionRow, MissionState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
@@ -202,6 +202,25 @@ async fn accept(
     let entropy = alma.ports.entropy.as_ref();
     let mission = wanted.mission.unwrap_or_else(|| MissionId::new(now, entropy));
     let mut draft = Draft::new(&alma.ports, &principal.tenant, &mission);
+    lay_down(&mut draft, principal, plan, workspace, &mission, wanted.same)?;
+    ask_for_part(&mut draft, plan, &mission, now, entropy)?;
+    let mut transition = draft.transition(None, LeaseChange::Keep);
+    if let Some(id) = wanted.transition {
+        transition.id = id;
+    }
+    commit(&alma.ports, transition).await?;
+    Ok((mission, accepted(plan)))
+}
+
+/// The events of a mission with this plan.
+pub(crate) fn lay_down(
+    draft: &mut Draft<'_>,
+    principal: &Principal,
+    plan: &Plan,
+    workspace: &str,
+    mission: &MissionId,
+    same: Digest,
+) -> Result<(), Error> {
     let wish = draft.text(&plan.goal, Label::TRUSTED)?;
     let workspace = draft.text(workspace, Label::TRUSTED)?;
     draft.event(Event::MissionSubmitted {
@@ -209,23 +228,34 @@ async fn accept(
         subject: principal.subject.clone(),
         wish,
         workspace,
-        same: wanted.same,
+        same,
         budget: plan.budget.clone(),
     });
     let content = draft.json(plan, Label::TRUSTED)?;
-    let steps = moroni::heads(plan)?;
-    let first: Vec<_> = steps
-        .iter()
-        .filter(|head| head.needs.is_empty())
-        .map(|head| charter::ids::StepKey::step(&mission, head.n))
-        .collect();
     draft.event(Event::MissionPlanned {
         mission: mission.clone(),
         plan: content,
         digest: plan.digest()?,
-        steps,
+        steps: moroni::heads(plan)?,
     });
+    Ok(())
+}
+
+/// Asks whether the part that can be done is welcome, where it is only a part.
+pub(crate) fn ask_for_part(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    mission: &MissionId,
+    now: Millis,
+    entropy: &dyn Entropy,
+) -> Result<(), Error> {
     if !plan.unmet.is_empty() {
+        let first: Vec<_> = plan
+            .steps
+            .iter()
+            .filter(|step| step.needs().is_empty())
+            .map(|step| charter::ids::StepKey::step(mission, step.n))
+            .collect();
         let card = Card {
             question: Question::Part,
             title: "Only a part of this can be done here. Is the part welcome?".to_owned(),
@@ -245,10 +275,5 @@ async fn accept(
             expires_at: now + APPROVAL_OPEN_MS,
         });
     }
-    let mut transition = draft.transition(None, LeaseChange::Keep);
-    if let Some(id) = wanted.transition {
-        transition.id = id;
-    }
-    commit(&alma.ports, transition).await?;
-    Ok((mission, accepted(plan)))
+    Ok(())
 }

@@ -35,13 +35,20 @@ pub mod plan_new;
 pub mod plan_show;
 pub mod playbook_list;
 pub mod playbook_show;
-pub mod recall;
-pub mod remember;
 pub mod proposals_accept;
 pub mod proposals_list;
 pub mod proposals_reject;
 pub mod proposals_show;
 pub mod proposals_undo;
+pub mod recall;
+pub mod remember;
+pub mod schedule_approve;
+pub mod schedule_delete;
+pub mod schedule_list;
+pub mod schedule_new;
+pub mod schedule_pause;
+pub mod schedule_resume;
+pub mod schedule_show;
 pub mod sessions_fork;
 pub mod sessions_list;
 pub mod sessions_search;
@@ -131,6 +138,13 @@ pub const ALL: &[Operation] = &[
     operation!("proposals.accept", proposals_accept, "put a proposal into force"),
     operation!("proposals.reject", proposals_reject, "say that a proposal is not wanted"),
     operation!("proposals.undo", proposals_undo, "take a proposal out of force again"),
+    operation!("schedules.new", schedule_new, "put a wish on a schedule"),
+    operation!("schedules.list", schedule_list, "list schedules"),
+    operation!("schedules.show", schedule_show, "show a schedule with the due times that came"),
+    operation!("schedules.approve", schedule_approve, "say yes to all runs of a schedule, once"),
+    operation!("schedules.pause", schedule_pause, "let a schedule rest"),
+    operation!("schedules.resume", schedule_resume, "let a schedule go on"),
+    operation!("schedules.delete", schedule_delete, "end a schedule"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),

@@ -3,6 +3,7 @@
 
 use super::plan_new;
 use crate::{Alma, Error};
+use charter::approval::may_stand;
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::ids::Principal;
@@ -42,8 +43,13 @@ pub struct Effect {
     pub summary: String,
     /// What policy says of it now.
     pub verdict: Verdict,
+    /// The rule that says so.
+    pub rule: String,
     /// Why.
     pub reason: String,
+    /// Whether one approval may cover it in every run of a schedule.
+    #[serde(skip)]
+    pub may_stand: bool,
 }
 
 /// Foresees.
@@ -54,15 +60,31 @@ pub async fn run(
 ) -> Result<Response, Error> {
     let workspace = request.workspace.clone();
     let planned = plan_new::run(alma, principal, request).await?;
+    let (effects, unforeseen) = foresee_plan(alma, &workspace, &planned.plan).await;
+    Ok(Response {
+        plan: planned.plan,
+        digest: planned.digest,
+        text: planned.text,
+        effects,
+        unforeseen: unforeseen.into_iter().map(|(_, why)| why).collect(),
+    })
+}
+
+/// The effects of a plan, and the steps that could not be foreseen with the reason.
+pub(crate) async fn foresee_plan(
+    alma: &Alma,
+    workspace: &Path,
+    plan: &Plan,
+) -> (Vec<Effect>, Vec<(u32, String)>) {
     let mut effects = Vec::new();
     let mut unforeseen = Vec::new();
     let mut outputs: BTreeMap<u32, Value> = BTreeMap::new();
-    for step in &planned.plan.steps {
+    for step in &plan.steps {
         if let Some(missing) = step.needs().into_iter().find(|n| !outputs.contains_key(n)) {
-            unforeseen.push(format!("step {} depends on step {missing}", step.n));
+            unforeseen.push((step.n, format!("step {} depends on step {missing}", step.n)));
             continue;
         }
-        match foresee(alma, &workspace, step, &outputs).await {
+        match foresee(alma, workspace, step, &outputs).await {
             Ok((output, found)) => {
                 let acts = found.iter().any(|effect| effect.class >= EffectClass::Exec);
                 effects.extend(found);
@@ -70,16 +92,10 @@ pub async fn run(
                     outputs.insert(step.n, output);
                 }
             }
-            Err(error) => unforeseen.push(format!("step {}: {error}", step.n)),
+            Err(error) => unforeseen.push((step.n, format!("step {}: {error}", step.n))),
         }
     }
-    Ok(Response {
-        plan: planned.plan,
-        digest: planned.digest,
-        text: planned.text,
-        effects,
-        unforeseen,
-    })
+    (effects, unforeseen)
 }
 
 async fn foresee(
@@ -146,7 +162,15 @@ async fn prepare(
             &alma.config.policy.rules,
             &policy::Request { class, place, label, sandbox },
         );
-        Effect { step: step.n, class, summary, verdict: decision.verdict, reason: decision.reason }
+        Effect {
+            step: step.n,
+            class,
+            summary,
+            verdict: decision.verdict,
+            rule: decision.rule.to_string(),
+            reason: decision.reason,
+            may_stand: place != Place::Secret && may_stand(class, label),
+        }
     };
     let mut effects = Vec::new();
     if let Some(act) = &prepared.act {

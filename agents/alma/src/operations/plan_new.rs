@@ -6,6 +6,7 @@ use crate::{Alma, Error};
 use charter::digest::Digest;
 use charter::ids::Principal;
 use charter::plan::Plan;
+use jiff::civil::Date;
 use moroni::lint::Severity;
 use moroni::{Planned, Request as Wish};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,12 @@ pub struct Response {
 
 /// Plans; changes nothing.
 pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
+    let today = today(alma.now())?;
+    plan_on(alma, request, today).await
+}
+
+/// Plans as of a day.
+pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Result<Response, Error> {
     let specs = alma.specs();
     let (mut plan, reason, notes) = match (&request.words, &request.file) {
         (Some(words), None) => {
@@ -69,7 +76,7 @@ pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Respons
                 survey: &survey,
                 playbooks: &*alma.installation.playbooks()?,
                 specs: &specs,
-                today: today(alma.now())?,
+                today,
                 budget: alma.config.budget.clone(),
             });
             match planned {

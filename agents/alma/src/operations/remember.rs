@@ -101,9 +101,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             let text = alma.spoken(principal, &row.text).await?;
             Ok(Response { memory, known: true, text, ended: Vec::new() })
         }
-        Some(Kept::Refused { reason }) => {
-            Err(Error::Usage(format!("this is not kept: {reason}")))
-        }
+        Some(Kept::Refused { reason }) => Err(Error::Usage(format!("this is not kept: {reason}"))),
         None => Err(unexpected()),
     }
 }

@@ -40,6 +40,10 @@ pub struct Focus {
     pub at: Millis,
     /// What Alma asked back.
     pub asked: Option<Asked>,
+    /// The last schedule.
+    pub schedule: Option<charter::ids::ScheduleId>,
+    /// It waits for a yes or no.
+    pub schedule_asks: bool,
     /// A wish of which only the plan was shown.
     pub planned: Option<String>,
     /// A wish that waits until heads are cooler.

@@ -156,7 +156,15 @@ impl Draft {
         let examples = maker.examples();
         let words = maker.words();
         let name = name(samples, &words, planner, &first.mission.chain());
-        Ok(Self { name, missions: samples.len(), examples, words, holes: maker.holes, steps, answer })
+        Ok(Self {
+            name,
+            missions: samples.len(),
+            examples,
+            words,
+            holes: maker.holes,
+            steps,
+            answer,
+        })
     }
 
     /// One line: the shortest example, slots by what they are.
@@ -231,7 +239,8 @@ impl Maker<'_, '_> {
                     self.open.push(((i, pointer), values));
                     continue;
                 }
-                if let Some(hole) = self.holes.iter_mut().find(|hole| alike(&hole.values, &values)) {
+                if let Some(hole) = self.holes.iter_mut().find(|hole| alike(&hole.values, &values))
+                {
                     hole.spots.push((i, pointer));
                     continue;
                 }
@@ -482,7 +491,8 @@ impl Maker<'_, '_> {
             .collect();
         for hole in &mut self.holes {
             if let Some(of) = &hole.of {
-                hole.of = names.iter().find(|(values, _)| values == of).map(|(_, name)| name.clone());
+                hole.of =
+                    names.iter().find(|(values, _)| values == of).map(|(_, name)| name.clone());
             }
         }
         let unsorted = self.holes.clone();
@@ -545,12 +555,11 @@ impl Maker<'_, '_> {
         }
         let answers: Option<Vec<String>> = plans().map(|plan| plan.answer.clone()).collect();
         let written = self.holes.iter().find(|hole| hole.fill == Fill::NewFile);
-        let answer = answers.and_then(|answers| self.common(&answers)).unwrap_or_else(|| {
-            match written {
+        let answer =
+            answers.and_then(|answers| self.common(&answers)).unwrap_or_else(|| match written {
                 Some(hole) => format!("It stands in {{{{{}}}}}.", hole.name),
                 None => "Done.".to_owned(),
-            }
-        });
+            });
         Ok((steps, answer))
     }
 
@@ -616,7 +625,9 @@ impl Maker<'_, '_> {
 /// A name that nobody has: words that most wishes share, and the tools.
 fn name(samples: &[Sample<'_>], words: &[String], planner: &dyn Planner, chain: &[&str]) -> String {
     let plain = |word: &&String| {
-        word.len() > 2 && word.chars().all(|c| c.is_ascii_lowercase()) && !chain.contains(&word.as_str())
+        word.len() > 2
+            && word.chars().all(|c| c.is_ascii_lowercase())
+            && !chain.contains(&word.as_str())
     };
     let shared = |word: &&String| {
         let says = |s: &&Sample<'_>| s.reading.pieces.iter().any(|p| p.folded == **word);
@@ -628,7 +639,8 @@ fn name(samples: &[Sample<'_>], words: &[String], planner: &dyn Planner, chain: 
             tools.push(tool);
         }
     }
-    let named: Vec<&str> = words.iter().filter(plain).filter(shared).take(2).map(String::as_str).collect();
+    let named: Vec<&str> =
+        words.iter().filter(plain).filter(shared).take(2).map(String::as_str).collect();
     let base = if named.is_empty() { tools.join("-") } else { named.join("-") };
     let base: String = base.replace('_', "-").chars().take(40).collect();
     let base = format!("learned-{}", base.trim_matches('-'));
@@ -666,7 +678,11 @@ fn fill(value: &Value, schema: Option<&Value>, spec: &ToolSpec, survey: &Survey)
         Some(_) => Fill::Path,
         None if is_date(text) => Fill::Date,
         None if extension(text).is_some() && !text.contains(' ') => {
-            if writes { Fill::NewFile } else { Fill::Path }
+            if writes {
+                Fill::NewFile
+            } else {
+                Fill::Path
+            }
         }
         None if FORMATS.contains(&text) => Fill::Format,
         None if has_column(survey, text) => Fill::Column,
@@ -675,14 +691,20 @@ fn fill(value: &Value, schema: Option<&Value>, spec: &ToolSpec, survey: &Survey)
 }
 
 /// Where a sample says the value of a slot.
-fn say(hole: &Hole, nth: usize, sample: &Sample<'_>, taken: &[Range<usize>]) -> Option<Range<usize>> {
+fn say(
+    hole: &Hole,
+    nth: usize,
+    sample: &Sample<'_>,
+    taken: &[Range<usize>],
+) -> Option<Range<usize>> {
     let wish = &sample.mission.wish;
     let trimmed = wish.len() - wish.trim_start().len();
     let wish = wish.trim();
     let free = |range: &Range<usize>| {
         taken.iter().all(|other| range.end <= other.start || range.start >= other.end)
     };
-    let shift = |p: &crate::planner::Piece| p.start.saturating_sub(trimmed)..p.end.saturating_sub(trimmed);
+    let shift =
+        |p: &crate::planner::Piece| p.start.saturating_sub(trimmed)..p.end.saturating_sub(trimmed);
     let pieces: Vec<(&crate::planner::Piece, Range<usize>)> =
         sample.reading.pieces.iter().map(|p| (p, shift(p))).filter(|(_, r)| free(r)).collect();
     let value = hole.values.get(nth)?;

@@ -115,7 +115,11 @@ impl Proposal {
     pub fn diff(&self) -> String {
         let lines: Vec<&str> = self.text.lines().collect();
         let body: String = lines.iter().map(|line| format!("+{line}\n")).collect();
-        format!("--- /dev/null\n+++ playbooks/{}.yaml\n@@ -0,0 +1,{} @@\n{body}", self.name, lines.len())
+        format!(
+            "--- /dev/null\n+++ playbooks/{}.yaml\n@@ -0,0 +1,{} @@\n{body}",
+            self.name,
+            lines.len()
+        )
     }
 }
 
@@ -176,10 +180,8 @@ fn one(
     planner: &dyn Planner,
     divided: usize,
 ) -> Result<Option<Proposal>, String> {
-    let before: Vec<Outcome> = samples
-        .iter()
-        .map(|s| planner.plan(None, &s.mission.wish, &s.mission.survey))
-        .collect();
+    let before: Vec<Outcome> =
+        samples.iter().map(|s| planner.plan(None, &s.mission.wish, &s.mission.survey)).collect();
     let none = BTreeSet::new();
     let planned = |s: &Sample<'_>, outcome: &Outcome| {
         outcome.whole().is_some_and(|plan| same::is_same(plan, s.mission, &none))
@@ -197,7 +199,11 @@ fn one(
         }
     };
     let mut evidence = Evidence {
-        missions: samples.iter().zip(&before).map(|(s, outcome)| origin(s.mission, outcome)).collect(),
+        missions: samples
+            .iter()
+            .zip(&before)
+            .map(|(s, outcome)| origin(s.mission, outcome))
+            .collect(),
         replayed: Share::default(),
         held_out: Share::default(),
         unchanged: Share::default(),

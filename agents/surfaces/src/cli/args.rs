@@ -3,7 +3,7 @@
 use charter::budget::Budget;
 use charter::digest::Digest;
 use charter::ids::{
-    ApprovalId, MemoryId, MissionId, NightId, ProposalId, SessionId, StepKey, TurnId,
+    ApprovalId, MemoryId, MissionId, NightId, ProposalId, ScheduleId, SessionId, StepKey, TurnId,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -181,6 +181,12 @@ pub enum Command {
         /// Do not wait for the mission.
         #[arg(long)]
         no_wait: bool,
+    },
+    /// What is done again and again, at set times.
+    Schedules {
+        /// What to do.
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// The desk of steps that ended without a result.
     DeadLetters {
@@ -474,6 +480,62 @@ pub enum ApprovalCommand {
     Show {
         /// Which.
         approval: ApprovalId,
+    },
+}
+
+/// `alma schedules …`
+#[derive(Debug, Subcommand)]
+pub enum ScheduleCommand {
+    /// Put a wish on a schedule: "every weekday at eight list the new files".
+    New {
+        /// What you want done, and when; only what, with --cron.
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// When, as five cron fields: minute, hour, day of month, month, day of week.
+        #[arg(long, value_name = "FIELDS")]
+        cron: Option<String>,
+        /// The time zone, as in Europe/Berlin; this machine's unless given.
+        #[arg(long)]
+        zone: Option<String>,
+        /// What is done about times that pass while nothing runs.
+        #[arg(long, value_parser = ["once", "skip"])]
+        missed: Option<String>,
+        /// The folder to work in; the current one unless given.
+        #[arg(long, short, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+    /// List schedules.
+    List,
+    /// Show one with its plan and the due times that came.
+    Show {
+        /// Which.
+        schedule: ScheduleId,
+        /// How many due times at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Say yes, once, to what its runs would ask; it begins.
+    Approve {
+        /// Which.
+        schedule: ScheduleId,
+        /// Only if it is still about this.
+        #[arg(long)]
+        digest: Option<Digest>,
+    },
+    /// Let one rest.
+    Pause {
+        /// Which.
+        schedule: ScheduleId,
+    },
+    /// Let one go on.
+    Resume {
+        /// Which.
+        schedule: ScheduleId,
+    },
+    /// End one.
+    Delete {
+        /// Which.
+        schedule: ScheduleId,
     },
 }
 

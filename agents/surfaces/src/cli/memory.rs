@@ -110,7 +110,8 @@ pub(super) fn kept(response: &Value) -> String {
     for old in list(&response["ended"]) {
         shown.push_str(&format!("\nno longer true: {}", text(old)));
     }
-    shown.push_str(&format!("\nforget it with: alma forget --memory {}", text(&response["memory"])));
+    shown
+        .push_str(&format!("\nforget it with: alma forget --memory {}", text(&response["memory"])));
     shown
 }
 

@@ -9,11 +9,12 @@ pub mod chat;
 mod chat_commands;
 mod chat_editor;
 mod chat_view;
-mod memory;
 pub mod exit;
 pub mod follow;
+mod memory;
 pub mod route;
 pub mod show;
+mod show_schedules;
 pub mod tree;
 
 use alma::{Alma, Error};

@@ -2,8 +2,8 @@
 
 use super::args::{
     ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand,
-    MissionCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand, SessionCommand,
-    ToolCommand, Wish,
+    MissionCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand, ScheduleCommand,
+    SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -41,6 +41,13 @@ pub const NAMES: &[&str] = &[
     "plan.diff",
     "approvals.list",
     "approvals.show",
+    "schedules.new",
+    "schedules.list",
+    "schedules.show",
+    "schedules.approve",
+    "schedules.pause",
+    "schedules.resume",
+    "schedules.delete",
     "dead_letters.list",
     "dead_letters.show",
     "dead_letters.discard",
@@ -149,6 +156,32 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             ApprovalCommand::List { all } => ("approvals.list", json!({ "all": all })),
             ApprovalCommand::Show { approval } => {
                 ("approvals.show", json!({ "approval": approval }))
+            }
+        },
+        Command::Schedules { command } => match command {
+            ScheduleCommand::New { words, cron, zone, missed, workspace } => {
+                let request = json!({
+                    "workspace": folder(workspace.as_deref().unwrap_or(Path::new(".")))?, "words": words.join(" "),
+                    "cron": cron, "zone": zone, "missed": missed,
+                });
+                ("schedules.new", request)
+            }
+            ScheduleCommand::List => ("schedules.list", json!({})),
+            ScheduleCommand::Show { schedule, limit } => {
+                ("schedules.show", json!({ "schedule": schedule, "limit": limit }))
+            }
+            ScheduleCommand::Approve { schedule, digest } => {
+                let request = json!({ "schedule": schedule, "digest": digest, "seen": true });
+                ("schedules.approve", request)
+            }
+            ScheduleCommand::Pause { schedule } => {
+                ("schedules.pause", json!({ "schedule": schedule }))
+            }
+            ScheduleCommand::Resume { schedule } => {
+                ("schedules.resume", json!({ "schedule": schedule }))
+            }
+            ScheduleCommand::Delete { schedule } => {
+                ("schedules.delete", json!({ "schedule": schedule }))
             }
         },
         Command::DeadLetters { command } => match command {
@@ -322,7 +355,9 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,
         "nightly.run" | "nightly.report" if response["state"] == json!("partial") => Exit::Partial,
-        "mission.submit" if response["state"] == json!("waiting") => Exit::Waiting,
+        "mission.submit" | "schedules.new" if response["state"] == json!("waiting") => {
+            Exit::Waiting
+        }
         _ if response["found"] == json!(false) => Exit::Empty,
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,
         _ => Exit::Done,

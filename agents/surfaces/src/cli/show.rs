@@ -3,6 +3,7 @@
 
 use super::exit::chain;
 use super::memory;
+use super::show_schedules;
 use alma::Error;
 use serde_json::Value;
 
@@ -21,6 +22,10 @@ pub fn response(name: &str, response: &Value) -> String {
         "memory.report" | "memory.rebuild" => memory::report(response),
         "mission.events" => events(response),
         "plan.dry_run" => dry_run(response),
+        "schedules.new" => show_schedules::made(response),
+        "schedules.list" => show_schedules::list(response),
+        "schedules.show" => show_schedules::whole(response),
+        name if name.starts_with("schedules.") => show_schedules::one(response),
         "plan.new" => format!(
             "{}{}\n\nwhy     {}\ndigest  {}",
             text(&response["text"]).trim_end(),
@@ -246,12 +251,18 @@ fn doctor(response: &Value) -> String {
 
 fn dry_run(response: &Value) -> String {
     let mut shown = format!("{}\n\n", text(&response["text"]).trim_end());
+    shown.push_str(&foreseen(response, "this would happen:"));
+    shown.push_str("nothing was done (dry run)");
+    shown
+}
+
+/// Effects that were foreseen, and steps that could not be.
+pub(super) fn foreseen(response: &Value, title: &str) -> String {
     let effects = response["effects"].as_array().map_or(&[][..], Vec::as_slice);
-    shown.push_str(if effects.is_empty() {
-        "this would only look; nothing would change\n"
-    } else {
-        "this would happen:\n"
-    });
+    let mut shown = match effects {
+        [] => "this would only look; nothing would change\n".to_owned(),
+        _ => format!("{title}\n"),
+    };
     for effect in effects {
         shown.push_str(&format!(
             "  {:<6} {:<7} {}\n",
@@ -263,6 +274,5 @@ fn dry_run(response: &Value) -> String {
     for open in response["unforeseen"].as_array().into_iter().flatten() {
         shown.push_str(&format!("  cannot be foreseen: {}\n", text(open)));
     }
-    shown.push_str("nothing was done (dry run)");
     shown
 }

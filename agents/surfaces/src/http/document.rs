@@ -42,6 +42,7 @@ pub(super) fn document() -> OpenApi {
         let method = match route.method {
             Method::Get => HttpMethod::Get,
             Method::Post => HttpMethod::Post,
+            Method::Delete => HttpMethod::Delete,
         };
         paths = paths.path(route.path, PathItem::new(method, operation(route)));
     }

@@ -171,6 +171,7 @@ fn router(app: &Arc<App>) -> Router {
         let filter = match route.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
+            Method::Delete => MethodFilter::DELETE,
         };
         let app = Arc::clone(app);
         let handler = move |params: Result<RawPathParams, _>, request: Request| async move {

@@ -10,6 +10,8 @@ pub(super) enum Method {
     Get,
     /// Does.
     Post,
+    /// Takes away.
+    Delete,
 }
 
 impl Method {
@@ -17,6 +19,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -80,6 +83,7 @@ const MISSION: Input = path("mission", "mission", "MissionId");
 const LEFT: Input = path("mission", "left", "MissionId");
 const OTHER: Input = path("other", "right", "MissionId");
 const APPROVAL: Input = path("approval", "approval", "ApprovalId");
+const SCHEDULE: Input = path("schedule", "schedule", "ScheduleId");
 const STEP: Input = path("step", "step", "StepPlace");
 const SESSION: Input = path("session", "session", "SessionId");
 const TURN: Input = path("turn", "turn", "TurnId");
@@ -118,6 +122,15 @@ const fn post(
     reply: &'static str,
 ) -> Route {
     Route { method: Method::Post, path, does, inputs, body, reply }
+}
+
+const fn delete(
+    path: &'static str,
+    does: Does,
+    inputs: &'static [Input],
+    reply: &'static str,
+) -> Route {
+    Route { method: Method::Delete, path, does, inputs, body: None, reply }
 }
 
 use Does::{Ask, Docs, Document, Events, Health, Metrics, Plan, Ready, Say, Submit};
@@ -169,6 +182,13 @@ pub(super) const ROUTES: &[Route] = &[
     post("/api/v1/proposals/{proposal}/accept", Ask("proposals.accept"), &[PROPOSAL], None, "Decided"),
     post("/api/v1/proposals/{proposal}/reject", Ask("proposals.reject"), &[PROPOSAL], None, "Decided"),
     post("/api/v1/proposals/{proposal}/undo", Ask("proposals.undo"), &[PROPOSAL], None, "Decided"),
+    get("/api/v1/schedules", Ask("schedules.list"), &[], "Schedules"),
+    post("/api/v1/schedules", Plan("schedules.new"), &[], Some("Rhythm"), "Scheduled"),
+    get("/api/v1/schedules/{schedule}", Ask("schedules.show"), &[SCHEDULE, LIMIT], "ScheduleWhole"),
+    post("/api/v1/schedules/{schedule}/approve", Ask("schedules.approve"), &[SCHEDULE], Some("ScheduleYes"), "Schedule"),
+    post("/api/v1/schedules/{schedule}/pause", Ask("schedules.pause"), &[SCHEDULE], None, "Schedule"),
+    post("/api/v1/schedules/{schedule}/resume", Ask("schedules.resume"), &[SCHEDULE], None, "Schedule"),
+    delete("/api/v1/schedules/{schedule}", Ask("schedules.delete"), &[SCHEDULE], "Schedule"),
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),

@@ -4,8 +4,8 @@
 //! have under way, how many replies may wait for it, how long a frame may take.
 //! What a slow, broken or hostile process does ends with its own connection.
 
-use super::wire::{self, Call, Hello, Message, News, Reply, Welcome, WireError};
 use super::Desk;
+use super::wire::{self, Call, Hello, Message, News, Reply, Welcome, WireError};
 use charter::ports::LedgerError;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! An attached process says [`Hello`] and is answered [`Welcome`]; then it sends
 //! [`Call`]s and receives [`Message`]s, replies in any order.
 
-use charter::ids::{Millis, TenantId};
 use super::Desk;
+use charter::ids::{Millis, TenantId};
 use charter::ports::{Committed, Fence, LeaseStatus, LedgerError, Query, Rows, Transition};
 use charter::tool::Process;
 use serde::de::DeserializeOwned;
@@ -66,9 +66,19 @@ pub(super) struct Call {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Request {
     Commit(Box<Transition>),
-    Query { tenant: TenantId, query: Box<Query> },
-    Renew { fence: Fence, expires_at: Millis },
-    NoteProgram { fence: Fence, program: Process, running: bool },
+    Query {
+        tenant: TenantId,
+        query: Box<Query>,
+    },
+    Renew {
+        fence: Fence,
+        expires_at: Millis,
+    },
+    NoteProgram {
+        fence: Fence,
+        program: Process,
+        running: bool,
+    },
     OutboxDone(Vec<i64>),
     Ask {
         service: String,
@@ -279,7 +289,7 @@ mod tests {
                 tenant: TenantId::local(),
                 due_at: 1,
                 at: 2,
-                outcome: Outcome::Missed,
+                outcome: Outcome::Missed { more: 2 },
             })]))),
             Ok(Reply::Rows(Rows::ContentIds(vec!["c-0000000000000001".parse().unwrap()]))),
             Ok(Reply::Lease(LeaseStatus::Cancelled)),

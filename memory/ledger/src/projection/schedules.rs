@@ -2,10 +2,10 @@
 
 use super::records::{get, make, put, unmade};
 use super::{Cx, RowKey, conflict, missions};
-use charter::ids::ScheduleId;
+use charter::ids::{Millis, ScheduleId};
 use charter::ports::LedgerError;
 use charter::record::{RecordKey, RecordKind};
-use charter::schedule::{DueRow, Outcome, ScheduleRow, ScheduleState, Scheduled};
+use charter::schedule::{Approver, DueRow, Outcome, ScheduleRow, ScheduleState, Scheduled};
 
 pub(super) fn touches(event: &Scheduled) -> Vec<RowKey> {
     let schedule = event.schedule();
@@ -13,7 +13,9 @@ pub(super) fn touches(event: &Scheduled) -> Vec<RowKey> {
     let mut keys = vec![RowKey::record(RecordKind::Schedule, schedule)];
     match event {
         Scheduled::Created { .. } | Scheduled::Paused { .. } | Scheduled::Deleted { .. } => {}
-        Scheduled::Resumed { next_at, .. } => keys.push(due(*next_at)),
+        Scheduled::Approved { next_at, .. } | Scheduled::Resumed { next_at, .. } => {
+            keys.push(due(*next_at))
+        }
         Scheduled::Due { due_at, outcome, next_at, .. } => {
             keys.extend([due(*due_at), due(*next_at)]);
             if let Outcome::Ran { mission } = outcome {
@@ -37,7 +39,6 @@ pub(super) fn apply(event: &Scheduled, cx: &mut Cx<'_>) -> Result<(), LedgerErro
             zone,
             missed,
             next_at,
-            approval,
         } => {
             let state = match next_at {
                 Some(_) => ScheduleState::Active,
@@ -55,7 +56,7 @@ pub(super) fn apply(event: &Scheduled, cx: &mut Cx<'_>) -> Result<(), LedgerErro
                 cron: cron.clone(),
                 zone: zone.clone(),
                 missed: *missed,
-                approval: approval.clone(),
+                approved: None,
                 at: cx.at,
                 next_at: *next_at,
             };
@@ -66,14 +67,14 @@ pub(super) fn apply(event: &Scheduled, cx: &mut Cx<'_>) -> Result<(), LedgerErro
             put(ScheduleRow { state: ScheduleState::Paused, next_at: None, ..row }, cx);
             Ok(())
         }
+        Scheduled::Approved { schedule, by, seen, next_at } => {
+            let row = in_state(schedule, &[ScheduleState::Waiting], "approved", cx)?;
+            let approved = Some(Approver { by: by.clone(), seen: *seen });
+            goes_on(ScheduleRow { approved, ..row }, *next_at, cx)
+        }
         Scheduled::Resumed { schedule, next_at } => {
-            let resting = [ScheduleState::Paused, ScheduleState::Waiting];
-            let row = in_state(schedule, &resting, "resumed", cx)?;
-            // It could never be taken.
-            unmade(&RecordKey::due(schedule, *next_at), cx)?;
-            let next_at = Some(*next_at);
-            put(ScheduleRow { state: ScheduleState::Active, next_at, ..row }, cx);
-            Ok(())
+            let row = in_state(schedule, &[ScheduleState::Paused], "resumed", cx)?;
+            goes_on(row, *next_at, cx)
         }
         Scheduled::Deleted { schedule } => {
             use ScheduleState::{Active, Paused, Waiting};
@@ -107,6 +108,13 @@ pub(super) fn apply(event: &Scheduled, cx: &mut Cx<'_>) -> Result<(), LedgerErro
             Ok(())
         }
     }
+}
+
+fn goes_on(row: ScheduleRow, next_at: Millis, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
+    // It could never be taken.
+    unmade(&RecordKey::due(&row.id, next_at), cx)?;
+    put(ScheduleRow { state: ScheduleState::Active, next_at: Some(next_at), ..row }, cx);
+    Ok(())
 }
 
 fn in_state(

@@ -127,13 +127,12 @@ impl World<'_> {
             zone: "Europe/Berlin".into(),
             missed: Missed::Once,
             next_at,
-            approval: None,
         };
         (schedule, draft.event(Event::Scheduled(event)))
     }
 
     pub(crate) fn due(&self, of: &ScheduleId, due_at: Millis, next_at: Millis) -> Draft<'_> {
-        let (schedule, outcome) = (of.clone(), Outcome::Missed);
+        let (schedule, outcome) = (of.clone(), Outcome::Missed { more: 0 });
         self.scheduled(Scheduled::Due { schedule, due_at, outcome, next_at })
     }
 
