@@ -396,3 +396,111 @@ fn the_document_and_its_page_are_served() {
     assert!(page.contains("\"/api/v1/missions\"") && !page.contains("THE DOCUMENT"));
     assert!(!page.contains("src=") && !page.contains("href="), "it needs something from elsewhere");
 }
+
+/// Names and data of the events in the body of an answer.
+fn sent(body: &str) -> Vec<(String, Value)> {
+    body.split("\n\n")
+        .filter_map(|event| {
+            let (kind, data) = event.strip_prefix("event: ")?.split_once("\ndata: ")?;
+            Some((kind.to_owned(), serde_json::from_str(data).unwrap()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_turn_is_seen_as_it_happens_and_goes_on_without_its_reader() {
+    let shell = shell();
+    let server = start(&shell);
+    let say = |words: &str| {
+        let body = json!({ "words": words, "workspace": "work" }).to_string();
+        let json = [("content-type", "application/json")];
+        server.ask("POST", "/api/v1/chat/stream", &json, body.as_bytes())
+    };
+    let answer = say("count the words in a.txt");
+    assert_eq!(answer.status, 200, "{answer:#?}");
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let events = sent(&answer.body);
+    let kinds: Vec<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds.first(), Some(&"begun"), "{kinds:?}");
+    for kind in ["routed", "plan", "token"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    let (kind, end) = events.last().unwrap();
+    assert_eq!(kind, "complete");
+    assert_eq!((&end["route"], &end["mission_state"]), (&json!("mission"), &json!("done")));
+    let said: String =
+        events.iter().filter(|(kind, _)| kind == "token").map(|(_, e)| e["text"].as_str().unwrap()).collect();
+    assert_eq!(said.trim(), end["answer"].as_str().unwrap().trim());
+    let answer = say("remember that the gate code is 7714");
+    assert!(answer.body.contains("7714"), "{answer:#?}");
+    let recalled = server.post("/api/v1/memory/recall", &json!({ "words": "what is the gate code?" }));
+    let recalled = recalled.is(200, "");
+    assert!(recalled["answer"][0]["text"].as_str().unwrap().contains("7714"), "{recalled:#}");
+    assert!(recalled["answer"][0]["source"].as_str().unwrap().contains("turn 1 of s-"));
+    let forgotten = server.post("/api/v1/memory/forget", &json!({ "words": "7714" }));
+    assert_eq!(forgotten.is(200, "")["found"], true);
+    say("").is(422, "invalid_request");
+    // Somebody who hangs up after the first words.
+    let body = json!({ "words": "count the words in b.txt", "workspace": "work" }).to_string();
+    let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+    let head = format!(
+        "POST /api/v1/chat/stream HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        server.key,
+        body.len()
+    );
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    let mut some = [0; 256];
+    assert!(std::io::Read::read(&mut stream, &mut some).unwrap() > 0);
+    drop(stream);
+    let began = Instant::now();
+    loop {
+        let missions = server.get(MISSIONS).is(200, "");
+        let found = missions["missions"].as_array().unwrap().iter().any(|line| {
+            line["wish"] == "count the words in b.txt" && line["state"] == "done"
+        });
+        if found {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{missions:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    shell.intact();
+}
+
+#[test]
+fn a_mission_that_waits_is_steered_in_words() {
+    let shell = shell();
+    let server = start(&shell);
+    shell.put("c.log", "old");
+    let body = json!({ "words": "delete b.txt", "workspace": "work" });
+    let mission = server.submit(&body);
+    let shown = || server.get(&format!("{MISSIONS}/{mission}")).is(200, "");
+    let began = Instant::now();
+    while shown()["state"] != "waiting" {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let place = format!("{MISSIONS}/{mission}/steer");
+    let steered = server.post(&place, &json!({ "words": "delete c.log instead" })).is(200, "");
+    assert!(steered["diff"].as_str().unwrap().contains("c.log"), "{steered:#}");
+    let began = Instant::now();
+    let approval = loop {
+        let open = server.get("/api/v1/approvals").is(200, "");
+        let title = open["approvals"][0]["title"].as_str().unwrap_or_default().to_owned();
+        if title.contains("c.log") {
+            break open["approvals"][0]["approval"].as_str().unwrap().to_owned();
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{open:#}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    server.post(&format!("/api/v1/approvals/{approval}/approve"), &json!({})).is(200, "");
+    let began = Instant::now();
+    while shown()["state"] != "done" {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:#}", shown());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(shell.work().join("b.txt").exists() && !shell.work().join("c.log").exists());
+    server.post(&place, &json!({ "words": "delete a.txt instead" })).is(409, "conflict");
+    shell.intact();
+}

@@ -84,6 +84,13 @@ pub enum Happening {
     },
     /// The turn has ended.
     Complete(Box<Answer>),
+    /// It could not be brought to its end now, and is left open to be carried on.
+    Failed {
+        /// The turn.
+        turn: TurnId,
+        /// Why.
+        text: String,
+    },
 }
 
 /// Where happenings go, and the wish to stop.

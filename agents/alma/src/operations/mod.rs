@@ -25,6 +25,7 @@ pub mod mission_events;
 pub mod mission_list;
 pub mod mission_report;
 pub mod mission_show;
+pub mod mission_steer;
 pub mod mission_submit;
 pub mod nightly_report;
 pub mod nightly_run;
@@ -100,6 +101,7 @@ pub const ALL: &[Operation] = &[
     operation!("mission.report", mission_report, "show the report of a mission"),
     operation!("mission.effects", mission_effects, "list what a mission did to the world"),
     operation!("mission.events", mission_events, "list what happened to a mission"),
+    operation!("mission.steer", mission_steer, "change the course of a mission in words"),
     operation!("mission.cancel", mission_cancel, "stop a mission"),
     operation!("plan.new", plan_new, "plan a wish without accepting it"),
     operation!("plan.show", plan_show, "show the plan of a mission"),

@@ -7,6 +7,7 @@ use charter::digest::Digest;
 use charter::event::Event;
 use charter::ids::{ApprovalId, MissionId, Principal};
 use charter::label::Label;
+use charter::plan::Plan;
 use charter::ports::{LeaseChange, LedgerExt, Query, Rows};
 use charter::rows::StepState;
 use serde::{Deserialize, Serialize};
@@ -39,18 +40,29 @@ pub struct Response {
 
 /// Replaces.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
-    let row = alma.ledger().mission(&principal.tenant, &request.mission).await?;
+    let edited = moroni::mission_file::compile(&request.file, &alma.specs())
+        .map_err(|error| Error::Usage(error.to_string()))?;
+    replace(alma, principal, &request.mission, edited, "edited by a person").await
+}
+
+/// Puts another plan in the place of a mission's: a child that carries finished
+/// steps over.
+pub(super) async fn replace(
+    alma: &Alma,
+    principal: &Principal,
+    mission: &MissionId,
+    plan: Plan,
+    reason: &str,
+) -> Result<Response, Error> {
+    let row = alma.ledger().mission(&principal.tenant, mission).await?;
     if row.state.is_end() {
         return Err(Error::Conflict(format!(
             "mission {} is {}: its plan can no longer be changed; submit a new mission",
             row.id, row.state
         )));
     }
-    let specs = alma.specs();
     let parent = alma.plan_of(principal, &row).await?;
-    let edited = moroni::mission_file::compile(&request.file, &specs)
-        .map_err(|error| Error::Usage(error.to_string()))?;
-    let child = moroni::heal::child(&parent, edited, "edited by a person")?;
+    let child = moroni::heal::child(&parent, plan, reason)?;
     let keep = moroni::heal::keep(&parent, &child);
     let mut drop = Vec::new();
     for step in alma.all_steps(principal, &row.id, None).await? {

@@ -168,6 +168,11 @@ impl Stage {
         Ok(Self { program, root, home, workspace })
     }
 
+    /// Another data folder and workspace, beside this one.
+    pub fn another(&self) -> Result<Self, BenchError> {
+        Self::new(self.program.clone(), self.root())
+    }
+
     /// The folder that the missions work in.
     pub fn workspace(&self) -> &Path {
         &self.workspace

@@ -11,6 +11,7 @@
 //! | throughput and wake-up time of the queue | [`queue`] |
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
+//! | what is found in memory, and how fast | [`recall`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
@@ -21,6 +22,7 @@ pub mod killing;
 pub mod measure;
 mod mission;
 mod queue;
+mod recall;
 pub mod record;
 mod route;
 mod startup;
@@ -78,8 +80,12 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
         BenchCommand::Route { ref data } => {
             ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?))
         }
-        BenchCommand::Startup { missions, events, runs } => {
-            ("startup", startup::run(&stage, (missions, events, runs), &mut progress)?)
+        BenchCommand::Recall { ref locomo, synthetic } => {
+            ("recall", recall::run(&stage, locomo.as_deref(), synthetic, &mut progress)?)
+        }
+        BenchCommand::Startup { missions, events, memories, runs } => {
+            let history = startup::History { missions, events, memories };
+            ("startup", startup::run(&stage, &history, runs, &mut progress)?)
         }
         BenchCommand::Mission { steps, runs } => {
             ("mission", mission::run(&stage, (steps, runs), &mut progress)?)

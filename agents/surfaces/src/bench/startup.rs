@@ -3,6 +3,7 @@
 
 use super::child::{BenchError, Durability, Ran, Stage, pause};
 use super::measure::{Figures, Samples, rss_mb};
+use super::recall;
 use super::{Progress, at_rest, many_file};
 use std::time::Duration;
 
@@ -21,10 +22,21 @@ const IDLE: Duration = Duration::from_secs(2);
 /// How long all missions may take to end.
 const FILL_TIME: Duration = Duration::from_secs(3_600);
 
+/// What the folder holds when it is measured.
+pub(super) struct History {
+    /// Missions.
+    pub(super) missions: u32,
+    /// Events of missions, at least.
+    pub(super) events: u32,
+    /// Memories.
+    pub(super) memories: u32,
+}
+
 /// Measures.
 pub(super) fn run(
     stage: &Stage,
-    (missions, events, runs): (u32, u32, u32),
+    history: &History,
+    runs: u32,
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
     let mut figures = Figures::default();
@@ -32,8 +44,16 @@ pub(super) fn run(
     let version = repeat(runs, || stage.run(&["--version"]))?;
     figures.number("version_ms", version.percentile(50));
     figures.number("version_p99_ms", version.percentile(99));
-    if missions > 0 || events > 0 {
-        fill(stage, missions, events, progress)?;
+    if history.missions > 0 || history.events > 0 {
+        fill(stage, history.missions, history.events, progress)?;
+    }
+    if history.memories > 0 {
+        recall::fill(stage, history.memories, progress)?;
+        let recall = repeat(runs, || checked(stage, &["recall", &recall::question(0), "--json"]))?;
+        figures.number("recall_ms", recall.percentile(50));
+        figures.number("recall_p99_ms", recall.percentile(99));
+        figures.set("memories", history.memories);
+        figures.note("recall_ms: `alma recall` without an owner, from spawning it until it is gone");
     }
     progress.say("measuring the start");
     // The first one also makes the folder, or tidies up after a killed worker.

@@ -103,8 +103,12 @@ pub enum Command {
     /// Answer from memory, with sources.
     Recall {
         /// The question.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "questions")]
         words: Vec<String>,
+        /// Many questions instead: a file of JSON Lines with `id` and `words`; `-`
+        /// reads standard input. A line of JSON answers each.
+        #[arg(long, value_name = "FILE", conflicts_with = "words")]
+        questions: Option<PathBuf>,
         /// Show why each memory was found.
         #[arg(long)]
         why: bool,
@@ -340,6 +344,14 @@ pub enum MissionCommand {
     Watch {
         /// Which.
         mission: MissionId,
+    },
+    /// Change the course of one that has not ended.
+    Steer {
+        /// Which.
+        mission: MissionId,
+        /// Where it is to go, in your own words.
+        #[arg(required = true)]
+        words: Vec<String>,
     },
     /// Stop a mission.
     Cancel {
@@ -665,9 +677,21 @@ pub enum BenchCommand {
         /// Fill it with at least so many events.
         #[arg(long, default_value_t = 0)]
         events: u32,
+        /// Fill it with so many memories.
+        #[arg(long, default_value_t = 0)]
+        memories: u32,
         /// Times each thing is measured.
         #[arg(long, default_value_t = 20)]
         runs: u32,
+    },
+    /// What is found in memory, and how fast.
+    Recall {
+        /// A folder with conversations of LoCoMo.
+        #[arg(long, value_name = "DIR")]
+        locomo: Option<PathBuf>,
+        /// So many made-up memories instead.
+        #[arg(long, value_name = "N", conflicts_with = "locomo")]
+        synthetic: Option<u32>,
     },
     /// A mission's own overhead.
     Mission {

@@ -72,6 +72,8 @@ impl<'s> View<'s> {
                 let _gone = out.write_all(clean.as_bytes()).and_then(|()| out.flush());
                 self.mid_line = !clean.ends_with('\n');
             }
+            // Whoever carried the turn on has the error itself.
+            Happening::Failed { .. } => self.drawing.end(),
             Happening::Complete(_) => {
                 self.drawing.end();
                 if std::mem::take(&mut self.mid_line) {

@@ -7,10 +7,16 @@ use super::{Screen, route};
 use alma::{Alma, Error};
 use charter::budget::Budget;
 use charter::ids::Principal;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Instant;
 
 /// Memories that are read at a time.
 const PAGE: usize = 500;
+/// Questions of one file.
+const QUESTIONS_MAX: usize = 1_000_000;
 /// Memories that are shown beside an answer.
 const NEAR: usize = 3;
 /// Longest line of a memory.
@@ -50,6 +56,52 @@ pub(super) async fn why(
         ));
     }
     Ok(if response["found"] == json!(true) { Exit::Done } else { Exit::Empty })
+}
+
+/// A question of many.
+#[derive(Deserialize)]
+struct Question {
+    id: String,
+    words: String,
+}
+
+/// Answers many questions, a line each, with the time that each took.
+pub(super) async fn batch(
+    alma: &Alma,
+    principal: &Principal,
+    screen: &Screen,
+    file: &Path,
+    limit: Option<u32>,
+) -> Result<Exit, Error> {
+    let unread = |cause: String| {
+        Error::Usage(format!("the questions {} cannot be read: {cause}", file.display()))
+    };
+    let lines: Box<dyn BufRead + Send> = match file == Path::new("-") {
+        true => Box::new(std::io::BufReader::new(std::io::stdin())),
+        false => {
+            let open = std::fs::File::open(file).map_err(|error| unread(error.to_string()))?;
+            Box::new(std::io::BufReader::new(open))
+        }
+    };
+    let mut any = false;
+    for (n, line) in lines.lines().take(QUESTIONS_MAX).enumerate() {
+        let line = line.map_err(|error| unread(error.to_string()))?;
+        let Question { id, words } = serde_json::from_str(&line)
+            .map_err(|error| unread(format!("line {}: {error}", n + 1)))?;
+        let began = Instant::now();
+        let request = json!({ "words": words, "limit": limit });
+        let response = route::call(alma, principal, "memory.recall", request).await?;
+        let took_ms = began.elapsed().as_secs_f64() * 1_000.0;
+        any |= response["found"] == json!(true);
+        let memories: Vec<&Value> =
+            list(&response["memories"]).iter().map(|memory| &memory["text"]).collect();
+        let answer: Vec<&Value> =
+            list(&response["answer"]).iter().map(|quote| &quote["text"]).collect();
+        let line =
+            json!({ "id": id, "took_ms": took_ms, "memories": memories, "answer": answer });
+        screen.line(&line.to_string());
+    }
+    Ok(if any { Exit::Done } else { Exit::Empty })
 }
 
 /// Writes all memories, a line each.

@@ -155,6 +155,9 @@ pub async fn run(
                 Exit::Done
             })
         }
+        Command::Recall { questions: Some(ref file), limit, .. } => {
+            memory::batch(alma, principal, screen, file, limit).await
+        }
         Command::Recall { why: true, .. } if !screen.json => {
             memory::why(alma, principal, screen, &cli.command, &alma.config.budget).await
         }

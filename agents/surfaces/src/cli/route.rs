@@ -25,6 +25,7 @@ pub const NAMES: &[&str] = &[
     "mission.effects",
     "mission.events",
     "mission.cancel",
+    "mission.steer",
     "sessions.list",
     "sessions.show",
     "sessions.fork",
@@ -85,6 +86,9 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
                 ("mission.list", json!({ "state": state, "limit": limit }))
             }
             MissionCommand::Show { mission } => ("mission.show", json!({ "mission": mission })),
+            MissionCommand::Steer { mission, words } => {
+                ("mission.steer", json!({ "mission": mission, "words": words.join(" ") }))
+            }
             MissionCommand::Cancel { mission } => ("mission.cancel", json!({ "mission": mission })),
             MissionCommand::Report { mission } => ("mission.report", json!({ "mission": mission })),
             MissionCommand::Effects { mission, limit } => {
@@ -112,7 +116,7 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             let workspace = workspace.as_deref().map(folder).transpose()?;
             ("memory.remember", json!({ "words": words.join(" "), "workspace": workspace }))
         }
-        Command::Recall { words, why: _, as_of, here, workspace, limit } => {
+        Command::Recall { words, questions: _, why: _, as_of, here, workspace, limit } => {
             let workspace = folder(workspace.as_deref().unwrap_or(Path::new(".")))?;
             let words = words.join(" ");
             let request = json!({

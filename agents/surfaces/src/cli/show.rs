@@ -41,6 +41,12 @@ pub fn response(name: &str, response: &Value) -> String {
             text(&response["mission"])
         ),
         "proposals.list" => proposals(response),
+        "mission.steer" => format!(
+            "now: {}{}\n\n{}",
+            text(&response["wish"]),
+            notes(response),
+            text(&response["diff"])
+        ),
         "plan.diff" | "plan.edit" => text(&response["diff"]),
         _ => match response.get("text").and_then(Value::as_str) {
             Some(text) => text.to_owned(),

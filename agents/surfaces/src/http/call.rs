@@ -3,13 +3,14 @@
 use super::problem::Problem;
 use super::schema;
 use super::table::{Does, Place, Route};
-use super::{App, report, submit};
+use super::{App, report, submit, talk};
 use alma::operations;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Answers one request to a route of the table.
@@ -43,6 +44,11 @@ pub(super) async fn answer(
         }
         Does::Submit => self::submit(app, &parts.headers, body).await,
         Does::Events => events(app, &parts.headers, fields).await,
+        Does::Talk => {
+            fields.extend(body);
+            submit::plan(&app.alma, &mut fields)?;
+            talk::stream(&app.alma, &app.principal, Arc::clone(&app.hub), fields).await
+        }
         Does::Health => {
             json(StatusCode::OK, &json!({ "status": "here", "version": env!("CARGO_PKG_VERSION") }))
         }

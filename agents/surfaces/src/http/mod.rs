@@ -19,6 +19,7 @@ mod schema;
 mod stream;
 mod submit;
 mod table;
+mod talk;
 
 pub use guard::KeyError;
 pub use report::Dependency;

@@ -142,6 +142,19 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
         ]),
     ),
     ("Edit", Closed(&[("file", "text")])),
+    ("Steering", Closed(&[("words", "text")])),
+    (
+        "Steered",
+        Fields(&[
+            ("wish", "text"),
+            ("notes", "[text]"),
+            ("mission", "MissionId"),
+            ("parent", "Digest"),
+            ("digest", "Digest"),
+            ("kept", "[whole]"),
+            ("diff", "text"),
+        ]),
+    ),
     ("Yes", Closed(&[("answer?", "Agreement"), ("digest?", "Digest?"), ("seen?", "flag")])),
     ("No", Closed(&[("digest?", "Digest?"), ("seen?", "flag")])),
     (

@@ -114,6 +114,13 @@ impl Hub {
         hub
     }
 
+    /// A place for one more stream.
+    pub(super) fn seat(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.seats)
+            .try_acquire_owned()
+            .map_err(|_| Problem::unavailable("too many event streams are open; try again"))
+    }
+
     /// Streams that are open, of how many.
     pub(super) fn open(&self, most: u32) -> usize {
         (most as usize).saturating_sub(self.seats.available_permits())
@@ -179,9 +186,7 @@ impl Hub {
             oldest = from.max(oldest) + RETAINED;
         }
         let (after, reset) = begin(seen, oldest);
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
-            return Err(Problem::unavailable("too many event streams are open; try again"));
-        };
+        let seat = self.seat()?;
         let mut first = String::from("retry: 1000\n\n");
         if let Some(reason) = reset {
             let data = serde_json::json!({ "reason": reason, "after": after });

@@ -37,6 +37,8 @@ pub(super) enum Does {
     Submit,
     /// `mission.events`, as a stream.
     Events,
+    /// `chat.say`, as a stream of what happens.
+    Talk,
     /// Whether the process is there.
     Health,
     /// Whether it can do its work.
@@ -133,7 +135,7 @@ const fn delete(
     Route { method: Method::Delete, path, does, inputs, body: None, reply }
 }
 
-use Does::{Ask, Docs, Document, Events, Health, Metrics, Plan, Ready, Say, Submit};
+use Does::{Ask, Docs, Document, Events, Health, Metrics, Plan, Ready, Say, Submit, Talk};
 
 /// Every route.
 #[rustfmt::skip]
@@ -145,6 +147,7 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/missions/{mission}/effects", Ask("mission.effects"), &[MISSION, LIMIT], "Effects"),
     get("/api/v1/missions/{mission}/report", Ask("mission.report"), &[MISSION], "Report"),
     post("/api/v1/missions/{mission}/cancel", Ask("mission.cancel"), &[MISSION], None, "Cancelled"),
+    post("/api/v1/missions/{mission}/steer", Ask("mission.steer"), &[MISSION], Some("Steering"), "Steered"),
     post("/api/v1/plans", Plan("plan.new"), &[], Some("Wish"), "Planned"),
     post("/api/v1/plans/dry-run", Plan("plan.dry_run"), &[], Some("Wish"), "Foreseen"),
     get("/api/v1/plans/{mission}", Ask("plan.show"), &[MISSION], "Plan"),
@@ -163,6 +166,7 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/playbooks", Ask("playbooks.list"), &[], "Playbooks"),
     get("/api/v1/playbooks/{name}", Ask("playbooks.show"), &[NAME], "Playbook"),
     post("/api/v1/chat", Plan("chat.say"), &[], Some("Saying"), "map"),
+    post("/api/v1/chat/stream", Talk, &[], Some("Saying"), "text"),
     post("/api/v1/turns/{turn}/attach", Ask("chat.attach"), &[TURN], None, "map"),
     post("/api/v1/turns/{turn}/cancel", Ask("chat.cancel"), &[TURN], None, "TurnCancelled"),
     get("/api/v1/sessions", Ask("sessions.list"), &[query("before", "SessionId"), LIMIT], "Sessions"),
@@ -210,6 +214,7 @@ impl Route {
             Ask(name) | Say(name, _, _) | Plan(name) => Some(name),
             Submit => Some("mission.submit"),
             Events => Some("mission.events"),
+            Talk => Some("chat.say"),
             Health | Ready | Metrics | Document | Docs => None,
         }
     }
@@ -220,6 +225,7 @@ impl Route {
             Say(_, _, "approve") => "say yes to one question",
             Say(_, _, "deny") => "say no to one question",
             Events => "what happens to a mission, as a stream that can be resumed",
+            Talk => "say something to Alma and see her answer come, as a stream",
             Health => "whether the process is there",
             Ready => "whether each thing it needs is there",
             Metrics => "figures for Prometheus",
@@ -246,6 +252,7 @@ impl Route {
         match self.does {
             Metrics => "text/plain",
             Docs => "text/html",
+            Talk => "text/event-stream",
             _ => "application/json",
         }
     }
@@ -260,6 +267,7 @@ impl Route {
     pub(super) fn id(&self) -> String {
         match (self.does, self.operation()) {
             (Say(_, _, word), _) => format!("{}_{word}", self.topic()),
+            (Talk, _) => "chat_stream".to_owned(),
             (_, Some(name)) => name.replace('.', "_"),
             (_, None) => self.path.trim_start_matches('/').replace('.', "_"),
         }
