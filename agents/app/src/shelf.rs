@@ -52,8 +52,7 @@ impl Shelf {
         for entry in entries.take(PLAYBOOKS_MAX) {
             let path = entry.map_err(|error| self.unread(&self.folder, error))?.path();
             if path.extension().is_some_and(|extension| extension == "yaml") {
-                let found =
-                    std::fs::metadata(&path).map_err(|error| self.unread(&path, error))?;
+                let found = std::fs::metadata(&path).map_err(|error| self.unread(&path, error))?;
                 stamp.push((path, found.len(), found.modified().ok()));
             }
         }

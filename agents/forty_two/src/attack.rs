@@ -70,10 +70,8 @@ pub fn attack(
 ) -> Vec<Attacked> {
     let mut seen = BTreeSet::new();
     let fresh = day.missions.iter().filter(|m| seen.insert((m.wish.clone(), m.folder.clone())));
-    let missions: Vec<(&Mission, Outcome)> = fresh
-        .take(ATTACKED_MAX)
-        .map(|m| (m, planner.plan(None, &m.wish, &m.survey)))
-        .collect();
+    let missions: Vec<(&Mission, Outcome)> =
+        fresh.take(ATTACKED_MAX).map(|m| (m, planner.plan(None, &m.wish, &m.survey))).collect();
     let mut all = Vec::new();
     for way in [Way::FileName, Way::Column, Way::Quotation, Way::Delimiters, Way::Negation] {
         let mut one = Attacked { way, tried: 0, held: 0, broke: Vec::new() };
@@ -81,7 +79,8 @@ pub fn attack(
             // Against a wish that cannot be planned, any plan is the attacker's.
             let (wish, survey) = armed(way, mission);
             let after = planner.plan(None, &wish, &survey);
-            if way == Way::Negation && acts(before).is_empty() {
+            let unarmed = way == Way::Column && survey == *mission.survey;
+            if unarmed || way == Way::Negation && acts(before).is_empty() {
                 continue;
             }
             one.tried += 1;
@@ -161,9 +160,8 @@ fn broken(way: Way, before: &Outcome, after: &Outcome) -> Option<String> {
     let (had, has) = (acts(before), acts(after));
     if way == Way::Negation {
         // A plan that says which part it leaves out waits for the person.
-        return (!has.is_empty()).then(|| {
-            format!("forbidden, it is planned all the same ({})", join(&has))
-        });
+        return (!has.is_empty())
+            .then(|| format!("forbidden, it is planned all the same ({})", join(&has)));
     }
     let new: BTreeSet<&str> = has.difference(&had).copied().collect();
     if !new.is_empty() {

@@ -20,7 +20,9 @@ pub fn happened(day: &Day) -> Vec<Line> {
         day.missions.iter().filter(|m| states.contains(&m.state)).collect()
     };
     if !day.missions.is_empty() {
-        use MissionState::{Cancelled, Done, Failed, Partial, Refused, Running, Unverified, Waiting};
+        use MissionState::{
+            Cancelled, Done, Failed, Partial, Refused, Running, Unverified, Waiting,
+        };
         let kinds: [(&[MissionState], &str); 7] = [
             (&[Done], "done and proven"),
             (&[Unverified], "done, not all of it proven"),
@@ -36,9 +38,15 @@ pub fn happened(day: &Day) -> Vec<Line> {
             .filter(|(n, _)| *n > 0)
             .map(|(n, what)| format!("{n} {what}"))
             .collect();
-        lines.push(Line::new(format!("{}: {}.", count(day.missions.len(), "mission"), told.join(", "))));
-        let (claims, proven): (u32, u32) =
-            (day.missions.iter().map(|m| m.claims).sum(), day.missions.iter().map(|m| m.proven).sum());
+        lines.push(Line::new(format!(
+            "{}: {}.",
+            count(day.missions.len(), "mission"),
+            told.join(", ")
+        )));
+        let (claims, proven): (u32, u32) = (
+            day.missions.iter().map(|m| m.claims).sum(),
+            day.missions.iter().map(|m| m.proven).sum(),
+        );
         let files: usize = day.missions.iter().map(|m| m.files.len()).sum();
         if claims > 0 {
             lines.push(Line::new(format!(
@@ -55,7 +63,10 @@ pub fn happened(day: &Day) -> Vec<Line> {
             lines.push(Line::about(format!("“{}” failed{why}", short(&mission.wish)), &mission.id));
         }
         for mission in of(&[Waiting]).into_iter().take(FAILED_TOLD) {
-            lines.push(Line::about(format!("“{}” waits for you.", short(&mission.wish)), &mission.id));
+            lines.push(Line::about(
+                format!("“{}” waits for you.", short(&mission.wish)),
+                &mission.id,
+            ));
         }
     }
     if !day.turns.is_empty() {
@@ -93,19 +104,23 @@ pub fn happened(day: &Day) -> Vec<Line> {
     lines
 }
 
-/// Missions and turns per part of the day.
-pub fn activity(day: &Day) -> Vec<u32> {
+/// Missions and turns per part of the day, and when the first part begins: with the
+/// day, or with the first of them where a long time was silent before.
+pub fn activity(day: &Day) -> (i64, Vec<u32>) {
     let moments: Vec<i64> =
         day.missions.iter().map(|m| m.at).chain(day.turns.iter().map(|t| t.at)).collect();
-    let length = (day.until - day.since).max(1);
+    let first = moments.iter().min().copied().unwrap_or(day.since);
+    let silent = (first - day.since) * 2 > day.until - day.since;
+    let since = if silent { first } else { day.since };
+    let length = (day.until - since).max(1);
     let mut parts = vec![0; if moments.is_empty() { 0 } else { PARTS }];
     for at in moments {
-        let place = (at - day.since).clamp(0, length - 1) as i128 * PARTS as i128 / length as i128;
+        let place = (at - since).clamp(0, length - 1) as i128 * PARTS as i128 / length as i128;
         if let Some(part) = usize::try_from(place).ok().and_then(|place| parts.get_mut(place)) {
             *part += 1;
         }
     }
-    parts
+    (since, parts)
 }
 
 /// A number with its noun.
@@ -142,8 +157,10 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn check(day: &Day, expect: Expect) {
-        let told: Vec<String> =
-            happened(day).into_iter().map(|l| format!("{} {}", l.text, l.links.join(" "))).collect();
+        let told: Vec<String> = happened(day)
+            .into_iter()
+            .map(|l| format!("{} {}", l.text, l.links.join(" ")))
+            .collect();
         expect.assert_eq(&told.join("\n"));
     }
 
@@ -166,7 +183,18 @@ mod tests {
     #[test]
     fn of_an_empty_day_nothing_is_told() {
         check(&day(), expect![""]);
-        assert!(activity(&day()).is_empty());
+        assert!(activity(&day()).1.is_empty());
+    }
+
+    #[test]
+    fn the_bars_begin_where_something_begins() {
+        let mut day = day();
+        day.missions = vec![mission("m1", "a"), mission("m2", "b")];
+        day.missions[1].at = day.until - 1;
+        let (since, parts) = activity(&day);
+        assert_eq!((since, parts[0], parts[PARTS - 1]), (0, 1, 1));
+        day.missions.remove(0);
+        assert_eq!(activity(&day).0, day.until - 1);
     }
 
     #[test]

@@ -81,7 +81,9 @@ fn asked_again(day: &Day) -> Vec<Lesson> {
                 group.push(turn);
             }
         }
-        open.retain(|turn| cosine(&first.vector, &turn.vector) < SAME_QUESTION && turn.id != first.id);
+        open.retain(|turn| {
+            cosine(&first.vector, &turn.vector) < SAME_QUESTION && turn.id != first.id
+        });
         if group.len() < HABIT {
             continue;
         }
@@ -134,7 +136,8 @@ fn failed_then_worked(day: &Day) -> Vec<Lesson> {
             let args = |m: &Mission| m.plan.steps.get(*n as usize - 1).map(|s| s.args.clone());
             let (Some(now), Some(before)) = (args(worked), args(last)) else { continue };
             let other = differences(&now, &before);
-            let same_in_all = failed.iter().all(|m| args(m).is_some_and(|a| differences(&now, &a) == other));
+            let same_in_all =
+                failed.iter().all(|m| args(m).is_some_and(|a| differences(&now, &a) == other));
             let how = match other.as_slice() {
                 [] => continue,
                 [(key, value)] => format!("with {key} = {value}"),
@@ -169,7 +172,9 @@ fn one_after_another(day: &Day) -> Vec<Lesson> {
     for mission in day.missions.iter().filter(done) {
         for step in &mission.plan.steps {
             for file in inputs(&step.args, &mission.survey) {
-                uses.entry((&mission.folder, file)).or_default().push((mission.at, &step.tool, mission));
+                uses.entry((&mission.folder, file))
+                    .or_default()
+                    .push((mission.at, &step.tool, mission));
             }
         }
     }
@@ -186,7 +191,8 @@ fn one_after_another(day: &Day) -> Vec<Lesson> {
             for first in tools.iter().filter(|first| *first != second) {
                 let pair = pairs.entry((*first, *second)).or_default();
                 pair.1 += 1;
-                let early = met.iter().find(|(at, t, m)| t == first && *at < late.0 && m.id != late.2.id);
+                let early =
+                    met.iter().find(|(at, t, m)| t == first && *at < late.0 && m.id != late.2.id);
                 if let Some(early) = early {
                     pair.0.push((early.2, late.2, *file));
                 }
@@ -219,7 +225,8 @@ fn one_after_another(day: &Day) -> Vec<Lesson> {
 
 /// What was asked about one tool was never allowed.
 fn denied_alike(day: &Day) -> Vec<Lesson> {
-    let tools: BTreeSet<&str> = day.asked.iter().flat_map(|a| &a.tools).map(String::as_str).collect();
+    let tools: BTreeSet<&str> =
+        day.asked.iter().flat_map(|a| &a.tools).map(String::as_str).collect();
     let mut found = Vec::new();
     for tool in tools {
         let about = |state| {
@@ -286,7 +293,9 @@ fn inputs<'v>(args: &'v Value, survey: &charter::survey::Survey) -> Vec<&'v str>
 
 /// Arguments that have another value now, with that value.
 fn differences(now: &Value, before: &Value) -> Vec<(String, String)> {
-    let (Some(now), Some(before)) = (now.as_object(), before.as_object()) else { return Vec::new() };
+    let (Some(now), Some(before)) = (now.as_object(), before.as_object()) else {
+        return Vec::new();
+    };
     let differs = now.iter().filter(|(key, value)| before.get(*key) != Some(*value));
     differs.map(|(key, value)| (key.clone(), short(&value.to_string()))).collect()
 }
@@ -337,7 +346,8 @@ mod tests {
     #[test]
     fn the_same_question_in_other_words_is_a_lesson() {
         let mut day = day();
-        day.turns = vec![ask("u1", 0.0, "on 3 May"), ask("u2", 0.3, "on 3 May"), ask("u3", 0.5, "May")];
+        day.turns =
+            vec![ask("u1", 0.0, "on 3 May"), ask("u2", 0.3, "on 3 May"), ask("u3", 0.5, "May")];
         assert_eq!(rules(&day), [("asked-again".to_owned(), 3)]);
         assert!(lessons(&day)[0].text.contains("2 times the answer was “on 3 May”"));
     }

@@ -71,11 +71,7 @@ pub struct Offer {
 impl Offer {
     /// A proposal under its name.
     pub fn of(id: &str, proposal: &Proposal) -> Self {
-        Self {
-            id: id.to_owned(),
-            title: proposal.title.clone(),
-            because: proposal.evidence.told(),
-        }
+        Self { id: id.to_owned(), title: proposal.title.clone(), because: proposal.evidence.told() }
     }
 }
 
@@ -102,6 +98,9 @@ pub struct Report {
     pub happened: Vec<Line>,
     /// Missions and turns per part of the day.
     pub activity: Vec<u32>,
+    /// When the first part begins.
+    #[serde(default)]
+    pub active_since: Millis,
     /// Topics with their summaries.
     pub themes: Themes,
     /// *What did I learn today?*

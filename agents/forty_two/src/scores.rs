@@ -80,7 +80,8 @@ impl Score {
 /// The figures of a day. `earlier` holds those of the nights before, oldest first.
 pub fn scores(day: &Day, attacks: (u32, u32), earlier: &[Vec<Score>]) -> Vec<Score> {
     let ended: Vec<_> = day.missions.iter().filter(|m| m.state.is_end()).collect();
-    let steps: Vec<_> = day.missions.iter().flat_map(|m| &m.steps).filter(|s| s.state.is_end()).collect();
+    let steps: Vec<_> =
+        day.missions.iter().flat_map(|m| &m.steps).filter(|s| s.state.is_end()).collect();
     let routed: Vec<_> = day.turns.iter().filter(|t| t.route.is_some()).collect();
     let of = |route| day.turns.iter().filter(move |t| t.route == Some(route));
     let answered = |state| matches!(state, ApprovalState::Approved | ApprovalState::Denied);
@@ -168,7 +169,13 @@ pub fn scores(day: &Day, attacks: (u32, u32), earlier: &[Vec<Score>]) -> Vec<Sco
     all
 }
 
-fn score(name: &str, label: &str, (value, n): (Option<f64>, u32), unit: Unit, more_is_better: bool) -> Score {
+fn score(
+    name: &str,
+    label: &str,
+    (value, n): (Option<f64>, u32),
+    unit: Unit,
+    more_is_better: bool,
+) -> Score {
     Score {
         name: name.to_owned(),
         label: label.to_owned(),
@@ -222,7 +229,8 @@ mod tests {
 
     #[test]
     fn earlier_nights_are_kept_in_order_and_bounded() {
-        let night = |value: f64| vec![score("attacks.held", "", (Some(value), 1), Unit::Share, true)];
+        let night =
+            |value: f64| vec![score("attacks.held", "", (Some(value), 1), Unit::Share, true)];
         let earlier: Vec<_> = (0..40).map(|i| night(f64::from(i))).collect();
         let all = scores(&day(), (0, 0), &earlier);
         let before = &all.iter().find(|s| s.name == "attacks.held").unwrap().before;

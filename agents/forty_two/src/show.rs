@@ -17,7 +17,11 @@ pub type Clock<'c> = &'c dyn Fn(i64) -> String;
 
 /// The report for a terminal.
 pub fn terminal(report: &Report, width: usize, clock: Clock<'_>) -> String {
-    write(report, &Pen { width: width.clamp(*WIDTHS.start(), *WIDTHS.end()), markdown: false }, clock)
+    write(
+        report,
+        &Pen { width: width.clamp(*WIDTHS.start(), *WIDTHS.end()), markdown: false },
+        clock,
+    )
 }
 
 /// The report as Markdown.
@@ -35,12 +39,19 @@ impl Pen {
         if self.markdown {
             out.push_str(&format!("# {text}\n"));
         } else {
-            out.push_str(&format!("{text}\n{}\n", "─".repeat(text.chars().count().min(self.width))));
+            out.push_str(&format!(
+                "{text}\n{}\n",
+                "─".repeat(text.chars().count().min(self.width))
+            ));
         }
     }
 
     fn heading(&self, out: &mut String, text: &str) {
-        out.push_str(&if self.markdown { format!("\n## {text}\n\n") } else { format!("\n{text}\n") });
+        out.push_str(&if self.markdown {
+            format!("\n## {text}\n\n")
+        } else {
+            format!("\n{text}\n")
+        });
     }
 
     /// A point of a list; what it links to stands behind it.
@@ -80,7 +91,7 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
     if !report.activity.is_empty() {
         let figures: Vec<f64> = report.activity.iter().map(|n| f64::from(*n)).collect();
         let bars = spark::line(&figures, 0.0);
-        let ends = (clock(report.since), clock(report.until));
+        let ends = (clock(report.active_since), clock(report.until));
         out.push_str(&match pen.markdown {
             true => format!("\n{} `{bars}` {}\n", ends.0, ends.1),
             false => format!("  {} {bars} {}\n", ends.0, ends.1),
@@ -90,7 +101,11 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
         let times: Vec<String> = report.missed.iter().map(|at| clock(*at)).collect();
         pen.point(
             &mut out,
-            &format!("{} missed and made up for now: {}.", count(times.len(), "night"), times.join(", ")),
+            &format!(
+                "{} missed and made up for now: {}.",
+                count(times.len(), "night"),
+                times.join(", ")
+            ),
             &[],
         );
     }
@@ -116,7 +131,11 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
     for offer in &report.offers.made {
         pen.point(&mut out, &format!("{} — {}", offer.title, offer.because), &[]);
         let command = format!("alma proposals show {}", offer.id);
-        out.push_str(&if pen.markdown { format!("  `{command}`\n") } else { format!("    {command}\n") });
+        out.push_str(&if pen.markdown {
+            format!("  `{command}`\n")
+        } else {
+            format!("    {command}\n")
+        });
     }
     for reason in &report.offers.not_made {
         pen.point(&mut out, &format!("Not proposed: {reason}"), &[]);
@@ -139,10 +158,16 @@ fn themes(report: &Report, pen: &Pen, out: &mut String) {
         let members = count(theme.members as usize, "memory");
         match pen.markdown {
             true => out.push_str(&format!("**{}** ({members})\n\n", escape(&name))),
-            false => out.push_str(&wrap(&format!("{} ({members})", visible(&name)), "  ", "  ", pen.width)),
+            false => out.push_str(&wrap(
+                &format!("{} ({members})", visible(&name)),
+                "  ",
+                "  ",
+                pen.width,
+            )),
         }
         for line in theme.summary.iter().take(SUMMARY_MAX) {
-            let quoted = format!("“{}”", line.text.split_whitespace().collect::<Vec<_>>().join(" "));
+            let quoted =
+                format!("“{}”", line.text.split_whitespace().collect::<Vec<_>>().join(" "));
             if pen.markdown {
                 pen.point(out, &quoted, &line.links);
             } else {
@@ -161,7 +186,11 @@ fn themes(report: &Report, pen: &Pen, out: &mut String) {
     if report.themes.noise > 0 {
         pen.plain(
             out,
-            &format!("{} of {} belong to no topic.", report.themes.noise, count(report.themes.memories as usize, "memory")),
+            &format!(
+                "{} of {} belong to no topic.",
+                report.themes.noise,
+                count(report.themes.memories as usize, "memory")
+            ),
         );
     }
 }
@@ -186,9 +215,13 @@ fn scores(all: &[Score], pen: &Pen, out: &mut String) {
         row.push(value);
         let bars = if row.len() > 1 { spark::line(&row, 0.0) } else { String::new() };
         if pen.markdown {
-            out.push_str(&format!("| {} | {now} | {} | {trend} | {bars} |\n", score.label, score.n));
+            out.push_str(&format!(
+                "| {} | {now} | {} | {trend} | {bars} |\n",
+                score.label, score.n
+            ));
         } else if label + 40 <= pen.width {
-            let line = format!("  {:<label$}  {now:>8}  of {:<5} {trend} {bars}", score.label, score.n);
+            let line =
+                format!("  {:<label$}  {now:>8}  of {:<5} {trend} {bars}", score.label, score.n);
             out.push_str(&format!("{}\n", line.trim_end()));
         } else {
             let line = format!("{}: {now} of {}, {trend} {bars}", score.label, score.n);
@@ -294,6 +327,7 @@ mod tests {
             until: 86_400_000,
             happened: vec![Line::new("2 missions: 2 done and proven.".to_owned())],
             activity: vec![0, 1, 2],
+            active_since: 0,
             themes: Themes {
                 topics: vec![Theme {
                     keywords: vec!["fence".to_owned(), "garden".to_owned()],

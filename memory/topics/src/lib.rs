@@ -85,7 +85,9 @@ pub fn cluster(points: &[Vec<f32>], settings: Settings) -> Result<Topics, Topics
     }
     let width = points.iter().map(Vec::len).find(|width| *width > 0).unwrap_or(0);
     let is_point = |point: &Vec<f32>| {
-        point.len() == width && point.iter().all(|x| x.is_finite()) && point.iter().any(|x| *x != 0.0)
+        point.len() == width
+            && point.iter().all(|x| x.is_finite())
+            && point.iter().any(|x| *x != 0.0)
     };
     let good: Vec<usize> = (0..points.len()).filter(|i| is_point(&points[*i])).collect();
     let sampled = good.len() > POINTS_MAX;

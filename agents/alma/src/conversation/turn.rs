@@ -16,8 +16,8 @@ use charter::label::{Label, Trust};
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
-use std::sync::Arc;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Memories that an answer is made of.
 const RECALLED_MAX: u32 = 6;
@@ -292,7 +292,7 @@ impl<'a> Turn<'a> {
                 };
                 let (calm, _) = risk::without_anger(words, speeches);
                 let calm = if calm.is_empty() { words } else { calm.as_str() };
-                (router.route(calm, &*self.playbooks()?, &context), false)
+                (router.route(calm, self.playbooks()?.as_ref(), &context), false)
             }
         };
         let meant = routed.words.clone().unwrap_or_else(|| words.to_owned());

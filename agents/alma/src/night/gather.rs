@@ -324,10 +324,7 @@ fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// What lay in each mission's folder before it: what stands there now, without what
 /// it and later missions made, with what they took away.
-fn settle(
-    window: &[(Mission, Vec<FileLine>)],
-    folders: &BTreeMap<String, Survey>,
-) -> Vec<Survey> {
+fn settle(window: &[(Mission, Vec<FileLine>)], folders: &BTreeMap<String, Survey>) -> Vec<Survey> {
     let mut surveys = Vec::new();
     for (mission, _) in window.iter() {
         let mut survey = folders.get(&mission.folder).cloned().unwrap_or_default();

@@ -36,7 +36,11 @@ impl<'a> Page<'a> {
         self.alma
     }
 
-    pub(super) fn json<T: Serialize>(&mut self, value: &T, label: Label) -> Result<ContentRef, Error> {
+    pub(super) fn json<T: Serialize>(
+        &mut self,
+        value: &T,
+        label: Label,
+    ) -> Result<ContentRef, Error> {
         let (now, entropy) = (self.alma.now(), self.alma.ports.entropy.as_ref());
         let (content, reference) =
             Content::of_json(&self.principal.tenant, value, label, now, entropy)?;
@@ -47,7 +51,8 @@ impl<'a> Page<'a> {
     pub(super) fn text(&mut self, text: &str, label: Label) -> Result<ContentRef, Error> {
         let (now, entropy) = (self.alma.now(), self.alma.ports.entropy.as_ref());
         let bytes = text.as_bytes().to_vec();
-        let (content, reference) = Content::new(&self.principal.tenant, bytes, label, now, entropy)?;
+        let (content, reference) =
+            Content::new(&self.principal.tenant, bytes, label, now, entropy)?;
         self.contents.push(content);
         Ok(reference)
     }

@@ -17,6 +17,8 @@ pub mod proposals;
 mod themes;
 pub mod timer;
 
+pub use topics::{Settings, cluster};
+
 use crate::calendar::today;
 use crate::{Alma, Error};
 use charter::ids::{Millis, NightId, Principal, ProposalId};
@@ -32,8 +34,8 @@ use forty_two::scores::{NIGHTS, Score, scores};
 use gather::Gathered;
 use keep::Page;
 use planner::Drawing;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,20 +50,15 @@ const READ_MAX: u32 = 500;
 struct Counted {
     happened: Vec<Line>,
     activity: Vec<u32>,
+    active_since: Millis,
     left_out: Vec<String>,
 }
 
 /// Runs a night to its end: a new one, or the one that was interrupted.
 pub async fn run(alma: &Alma, principal: &Principal) -> Result<Report, Error> {
     let row = begin(alma, principal).await?;
-    let night = Night {
-        alma,
-        principal,
-        began: Instant::now(),
-        row,
-        gathered: None,
-        left_out: Vec::new(),
-    };
+    let night =
+        Night { alma, principal, began: Instant::now(), row, gathered: None, left_out: Vec::new() };
     night.work().await
 }
 
@@ -131,14 +128,18 @@ impl Night<'_> {
         let all = nights(self.alma, self.principal).await?;
         let last = all.iter().find(|row| !is_missed(row) && row.id != self.row.id);
         let last = last.map_or(self.row.since, |row| row.until);
-        let missed: Vec<Millis> =
-            all.iter().filter(|row| is_missed(row) && row.until >= last).map(|row| row.until).collect();
+        let missed: Vec<Millis> = all
+            .iter()
+            .filter(|row| is_missed(row) && row.until >= last)
+            .map(|row| row.until)
+            .collect();
         let mut report = Report {
             night: self.row.id.to_string(),
             since: self.row.since,
             until: self.row.until,
             happened: counted.happened,
             activity: counted.activity,
+            active_since: counted.active_since,
             themes: themes.unwrap_or_default(),
             lessons: lessons.unwrap_or_default(),
             scores: scores.unwrap_or_default(),
@@ -218,9 +219,11 @@ impl Night<'_> {
             return Ok(done);
         }
         let gathered = self.gathered().await?;
+        let (active_since, activity) = activity(&gathered.day);
         let counted = Counted {
             happened: happened(&gathered.day),
-            activity: activity(&gathered.day),
+            activity,
+            active_since,
             left_out: gathered.left_out.clone(),
         };
         let page = Page::new(self.alma, self.principal);
@@ -331,7 +334,10 @@ impl Night<'_> {
         Ok(known)
     }
 
-    async fn scores(&mut self, attacks: &Option<Vec<Attacked>>) -> Result<Option<Vec<Score>>, Error> {
+    async fn scores(
+        &mut self,
+        attacks: &Option<Vec<Attacked>>,
+    ) -> Result<Option<Vec<Score>>, Error> {
         if let Some(done) = self.done("scores").await? {
             return Ok(Some(done));
         }
@@ -349,9 +355,10 @@ impl Night<'_> {
             }
         }
         earlier.reverse();
-        let held = attacks.iter().flatten().fold((0, 0), |(tried, held), one| {
-            (tried + one.tried, held + one.held)
-        });
+        let held = attacks
+            .iter()
+            .flatten()
+            .fold((0, 0), |(tried, held), one| (tried + one.tried, held + one.held));
         let gathered = self.gathered().await?;
         let day: &Day = &gathered.day;
         let found = scores(day, held, &earlier);

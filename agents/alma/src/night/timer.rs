@@ -22,9 +22,9 @@ pub fn time_of_day(text: &str) -> Result<Option<Time>, String> {
     if text == "never" {
         return Ok(None);
     }
-    let read = text.split_once(':').and_then(|(hour, minute)| {
-        Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
-    });
+    let read = text
+        .split_once(':')
+        .and_then(|(hour, minute)| Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok());
     read.map(Some).ok_or_else(|| format!("expected a time like 02:30, or never, found {text:?}"))
 }
 
@@ -38,7 +38,13 @@ pub fn due(now: Millis, at: Time, zone: &TimeZone, last: Option<Millis>, since: 
     // In a night without that time the clocks went forward: the first moment after.
     let on = |days: i64| -> Option<Millis> {
         let date = day.checked_add(days.days()).ok()?;
-        Some(zone.to_ambiguous_zoned(date.to_datetime(at)).compatible().ok()?.timestamp().as_millisecond())
+        Some(
+            zone.to_ambiguous_zoned(date.to_datetime(at))
+                .compatible()
+                .ok()?
+                .timestamp()
+                .as_millisecond(),
+        )
     };
     let from = last.unwrap_or(since);
     let mut passed: Vec<Millis> = (0..=MISSED_MAX as i64)

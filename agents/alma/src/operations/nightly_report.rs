@@ -42,7 +42,8 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         Some(id) => id,
         None => {
             let rows = night::nights(alma, principal).await?;
-            let over = |row: &charter::night::NightRow| row.report.is_some() && !night::is_missed(row);
+            let over =
+                |row: &charter::night::NightRow| row.report.is_some() && !night::is_missed(row);
             rows.into_iter().find(over).map(|row| row.id).ok_or_else(|| {
                 Error::NotFound("a night that was run (`alma nightly run` runs one now)".to_owned())
             })?

@@ -67,7 +67,7 @@ pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Respons
             let planned = moroni::plan(&Wish {
                 words,
                 survey: &survey,
-                playbooks: &*alma.installation.playbooks()?,
+                playbooks: alma.installation.playbooks()?.as_ref(),
                 specs: &specs,
                 today: today(alma.now())?,
                 budget: alma.config.budget.clone(),

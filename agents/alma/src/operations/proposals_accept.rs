@@ -20,6 +20,10 @@ pub struct Response {
 /// Decides.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let path = night::proposals::accept(alma, principal, &request.proposal).await?;
-    let text = format!("{} is in force; `alma proposals undo {}` takes it back", path.display(), request.proposal);
+    let text = format!(
+        "{} is in force; `alma proposals undo {}` takes it back",
+        path.display(),
+        request.proposal
+    );
     Ok(Response { proposal: request.proposal, state: ProposalState::Accepted, text })
 }

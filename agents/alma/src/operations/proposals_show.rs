@@ -37,9 +37,21 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let evidence = &proposal.evidence;
     let share = |share: &Share| format!("{} of {}", share.right, share.of);
     let mut text = format!("{}  [{}]\n\nwhat speaks for it\n", proposal.title, row.state.as_str());
-    text.push_str(&format!("  {:<32} {}\n", "planned from their words alone", share(&evidence.replayed)));
-    text.push_str(&format!("  {:<32} {}\n", "held out, made from the others", share(&evidence.held_out)));
-    text.push_str(&format!("  {:<32} {}\n", "other wishes planned as before", share(&evidence.unchanged)));
+    text.push_str(&format!(
+        "  {:<32} {}\n",
+        "planned from their words alone",
+        share(&evidence.replayed)
+    ));
+    text.push_str(&format!(
+        "  {:<32} {}\n",
+        "held out, made from the others",
+        share(&evidence.held_out)
+    ));
+    text.push_str(&format!(
+        "  {:<32} {}\n",
+        "other wishes planned as before",
+        share(&evidence.unchanged)
+    ));
     text.push_str("\nmissions it comes from\n");
     for origin in &evidence.missions {
         text.push_str(&format!(

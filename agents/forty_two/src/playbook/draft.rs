@@ -3,7 +3,7 @@
 //! or follow from another slot.
 
 use super::Sample;
-use super::same::{CALLED, Spot, leaves, texts};
+use super::same::{CALLED, Spot, leaves, selected, texts};
 use crate::planner::{Names, Planner};
 use charter::effect::EffectClass;
 use charter::survey::Survey;
@@ -156,7 +156,15 @@ impl Draft {
         let examples = maker.examples();
         let words = maker.words();
         let name = name(samples, &words, planner, &first.mission.chain());
-        Ok(Self { name, missions: samples.len(), examples, words, holes: maker.holes, steps, answer })
+        Ok(Self {
+            name,
+            missions: samples.len(),
+            examples,
+            words,
+            holes: maker.holes,
+            steps,
+            answer,
+        })
     }
 
     /// One line: the shortest example, slots by what they are.
@@ -231,7 +239,8 @@ impl Maker<'_, '_> {
                     self.open.push(((i, pointer), values));
                     continue;
                 }
-                if let Some(hole) = self.holes.iter_mut().find(|hole| alike(&hole.values, &values)) {
+                if let Some(hole) = self.holes.iter_mut().find(|hole| alike(&hole.values, &values))
+                {
                     hole.spots.push((i, pointer));
                     continue;
                 }
@@ -396,11 +405,19 @@ impl Maker<'_, '_> {
         let hole = &self.holes[i];
         if hole.fill == Fill::NewFile {
             let derived = self.follows(hole);
-            return Ok(derived.unwrap_or_else(|| hole.values[unsaid[0]].clone()));
+            return Ok(derived.unwrap_or_else(|| Value::String(file_name(hole))));
         }
         if hole.fill == Fill::Path && unsaid.len() < self.samples.len() {
             // The only file of its kind is taken without a word.
             return Ok(Value::Null);
+        }
+        let everything = |nth: &usize| {
+            let survey = &self.samples[*nth].mission.survey;
+            let all = selected(&["**/*"], survey);
+            !all.is_empty() && selected(&texts(&hole.values[*nth]), survey) == all
+        };
+        if hole.fill == Fill::Files && unsaid.iter().all(everything) {
+            return Ok(json!(["**/*"]));
         }
         let one = &hole.values[unsaid[0]];
         if unsaid.len() < self.samples.len() && unsaid.iter().all(|nth| hole.values[*nth] == *one) {
@@ -482,7 +499,8 @@ impl Maker<'_, '_> {
             .collect();
         for hole in &mut self.holes {
             if let Some(of) = &hole.of {
-                hole.of = names.iter().find(|(values, _)| values == of).map(|(_, name)| name.clone());
+                hole.of =
+                    names.iter().find(|(values, _)| values == of).map(|(_, name)| name.clone());
             }
         }
         let unsorted = self.holes.clone();
@@ -531,12 +549,12 @@ impl Maker<'_, '_> {
                     values.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
                 let form = self.template(&all).map(Value::String).map(|form| self.named(&form));
                 if let Some(place) = args.pointer_mut(pointer) {
-                    *place = form.unwrap_or_else(|| Value::String(capital(&step.tool)));
+                    *place = form.unwrap_or_else(|| Value::String(self.called()));
                 }
             }
             let titles: Vec<String> = plans().map(|plan| plan.steps[i].title.clone()).collect();
             steps.push(Step {
-                title: self.common(&titles).unwrap_or_else(|| capital(&step.tool)),
+                title: self.common(&titles).unwrap_or_else(|| self.title(i, &step.tool)),
                 tool: step.tool.clone(),
                 args,
                 for_each: step.for_each.as_ref().map(|each| (each.items.clone(), each.max_items)),
@@ -545,13 +563,28 @@ impl Maker<'_, '_> {
         }
         let answers: Option<Vec<String>> = plans().map(|plan| plan.answer.clone()).collect();
         let written = self.holes.iter().find(|hole| hole.fill == Fill::NewFile);
-        let answer = answers.and_then(|answers| self.common(&answers)).unwrap_or_else(|| {
-            match written {
+        let answer =
+            answers.and_then(|answers| self.common(&answers)).unwrap_or_else(|| match written {
                 Some(hole) => format!("It stands in {{{{{}}}}}.", hole.name),
                 None => "Done.".to_owned(),
-            }
-        });
+            });
         Ok((steps, answer))
+    }
+
+    /// What a document is called when each sample called it something else: after
+    /// what it was made from.
+    fn called(&self) -> String {
+        let read = |hole: &&Hole| matches!(hole.fill, Fill::Path | Fill::Files | Fill::Text);
+        let first = self.holes.iter().find(read);
+        first.map_or_else(|| "Result".to_owned(), |hole| format!("{{{{{}}}}}", hole.name))
+    }
+
+    /// What a step is called when each sample called it something else: its tool, and
+    /// what that is given.
+    fn title(&self, i: usize, tool: &str) -> String {
+        let given = self.holes.iter().find(|hole| hole.spots.iter().any(|(at, _)| *at == i));
+        let given = given.map_or_else(String::new, |hole| format!(" {{{{{}}}}}", hole.name));
+        format!("{}{given}", capital(tool))
     }
 
     /// A text that all samples have, or have but for the values of slots.
@@ -606,6 +639,12 @@ impl Maker<'_, '_> {
                 *words.entry(word).or_insert(0) += 1;
             }
         }
+        // The tools that look are named by what they do: "hash", "search".
+        for step in &self.samples[0].mission.plan.steps {
+            if step.effect == EffectClass::Read {
+                *words.entry(step.tool.clone()).or_insert(0) += 1;
+            }
+        }
         let mut words: Vec<(String, usize)> =
             words.into_iter().filter(|(word, n)| !word.starts_with('@') || *n >= 2).collect();
         words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -616,7 +655,9 @@ impl Maker<'_, '_> {
 /// A name that nobody has: words that most wishes share, and the tools.
 fn name(samples: &[Sample<'_>], words: &[String], planner: &dyn Planner, chain: &[&str]) -> String {
     let plain = |word: &&String| {
-        word.len() > 2 && word.chars().all(|c| c.is_ascii_lowercase()) && !chain.contains(&word.as_str())
+        word.len() > 2
+            && word.chars().all(|c| c.is_ascii_lowercase())
+            && !chain.contains(&word.as_str())
     };
     let shared = |word: &&String| {
         let says = |s: &&Sample<'_>| s.reading.pieces.iter().any(|p| p.folded == **word);
@@ -628,7 +669,8 @@ fn name(samples: &[Sample<'_>], words: &[String], planner: &dyn Planner, chain: 
             tools.push(tool);
         }
     }
-    let named: Vec<&str> = words.iter().filter(plain).filter(shared).take(2).map(String::as_str).collect();
+    let named: Vec<&str> =
+        words.iter().filter(plain).filter(shared).take(2).map(String::as_str).collect();
     let base = if named.is_empty() { tools.join("-") } else { named.join("-") };
     let base: String = base.replace('_', "-").chars().take(40).collect();
     let base = format!("learned-{}", base.trim_matches('-'));
@@ -666,7 +708,11 @@ fn fill(value: &Value, schema: Option<&Value>, spec: &ToolSpec, survey: &Survey)
         Some(_) => Fill::Path,
         None if is_date(text) => Fill::Date,
         None if extension(text).is_some() && !text.contains(' ') => {
-            if writes { Fill::NewFile } else { Fill::Path }
+            if writes {
+                Fill::NewFile
+            } else {
+                Fill::Path
+            }
         }
         None if FORMATS.contains(&text) => Fill::Format,
         None if has_column(survey, text) => Fill::Column,
@@ -675,14 +721,20 @@ fn fill(value: &Value, schema: Option<&Value>, spec: &ToolSpec, survey: &Survey)
 }
 
 /// Where a sample says the value of a slot.
-fn say(hole: &Hole, nth: usize, sample: &Sample<'_>, taken: &[Range<usize>]) -> Option<Range<usize>> {
+fn say(
+    hole: &Hole,
+    nth: usize,
+    sample: &Sample<'_>,
+    taken: &[Range<usize>],
+) -> Option<Range<usize>> {
     let wish = &sample.mission.wish;
     let trimmed = wish.len() - wish.trim_start().len();
     let wish = wish.trim();
     let free = |range: &Range<usize>| {
         taken.iter().all(|other| range.end <= other.start || range.start >= other.end)
     };
-    let shift = |p: &crate::planner::Piece| p.start.saturating_sub(trimmed)..p.end.saturating_sub(trimmed);
+    let shift =
+        |p: &crate::planner::Piece| p.start.saturating_sub(trimmed)..p.end.saturating_sub(trimmed);
     let pieces: Vec<(&crate::planner::Piece, Range<usize>)> =
         sample.reading.pieces.iter().map(|p| (p, shift(p))).filter(|(_, r)| free(r)).collect();
     let value = hole.values.get(nth)?;
@@ -793,6 +845,32 @@ fn has_column(survey: &Survey, name: &str) -> bool {
 fn is_date(text: &str) -> bool {
     let digits = text.chars().filter(char::is_ascii_digit).count();
     text.len() == 10 && digits == 8 && text.matches('-').count() == 2
+}
+
+/// A name for a new file: what the names in the samples have in common.
+fn file_name(hole: &Hole) -> String {
+    let names: Vec<&str> = hole.values.iter().filter_map(Value::as_str).collect();
+    let stems: Vec<Vec<char>> = names.iter().map(|name| parts(name).1.chars().collect()).collect();
+    let common = |turned: bool| -> String {
+        let at = |stem: &Vec<char>, i: usize| {
+            let i = if turned { stem.len().checked_sub(i + 1) } else { Some(i) };
+            i.and_then(|i| stem.get(i)).copied()
+        };
+        let Some(first) = stems.first() else { return String::new() };
+        let same = |i: &usize| {
+            stems.iter().all(|stem| at(stem, *i).is_some() && at(stem, *i) == at(first, *i))
+        };
+        let mut found: Vec<char> =
+            (0..first.len()).take_while(same).filter_map(|i| at(first, i)).collect();
+        if turned {
+            found.reverse();
+        }
+        let text: String = found.into_iter().collect();
+        text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
+    };
+    let stem = [common(true), common(false)].into_iter().find(|stem| stem.chars().count() > 2);
+    let extension = hole.ext.first().map_or("md", String::as_str);
+    format!("{}.{extension}", stem.unwrap_or_else(|| "result".to_owned()))
 }
 
 fn capital(word: &str) -> String {

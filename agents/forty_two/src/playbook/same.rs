@@ -82,7 +82,9 @@ pub(super) fn is_same(plan: &Plan, mission: &Mission, free: &BTreeSet<Spot>) -> 
                     let called = CALLED.iter().any(|key| pointer.ends_with(&format!("/{key}")));
                     let (a, b) = (a.args.pointer(pointer), b.args.pointer(pointer));
                     let is_free = free.contains(&(i, pointer.clone()));
-                    called || agree(a, b, &mission.survey) || is_free && extension(a) == extension(b)
+                    called
+                        || agree(a, b, &mission.survey)
+                        || is_free && extension(a) == extension(b)
                 })
         })
 }

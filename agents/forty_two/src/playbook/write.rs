@@ -32,7 +32,10 @@ pub(super) fn playbook(draft: &Draft) -> String {
     for step in &draft.steps {
         out.push_str(&format!("  - title: {}\n    tool: {}\n", text(&step.title), step.tool));
         if let Some((items, max_items)) = &step.for_each {
-            out.push_str(&format!("    for_each: {}\n", json!({ "items": items, "max_items": max_items })));
+            out.push_str(&format!(
+                "    for_each: {}\n",
+                json!({ "items": items, "max_items": max_items })
+            ));
         }
         if !step.after.is_empty() {
             out.push_str(&format!("    after: {}\n", json!(step.after)));

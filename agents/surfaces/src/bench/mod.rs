@@ -11,11 +11,13 @@
 //! | throughput and wake-up time of the queue | [`queue`] |
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
+//! | topics over points whose groups are known | [`cluster`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
 
 pub mod child;
+mod cluster;
 mod kill;
 pub mod killing;
 pub mod measure;
@@ -77,6 +79,9 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
         BenchCommand::Route { ref data } => {
             ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?))
+        }
+        BenchCommand::Cluster { ref points } => {
+            ("cluster", (cluster::run(points, &mut progress)?, stage.worker(None)?.durability()?))
         }
         BenchCommand::Startup { missions, events, runs } => {
             ("startup", startup::run(&stage, (missions, events, runs), &mut progress)?)

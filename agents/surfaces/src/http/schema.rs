@@ -291,7 +291,10 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
     ("Fork", Closed(&[("turn?", "TurnId?")])),
     ("Forked", Fields(&[("session", "SessionId"), ("forked", "TurnId")])),
     ("Nightly", Closed(&[("markdown?", "flag"), ("width?", "Columns?")])),
-    ("Night", Fields(&[("night", "NightId"), ("state", "text"), ("report", "map"), ("text", "text")])),
+    (
+        "Night",
+        Fields(&[("night", "NightId"), ("state", "text"), ("report", "map"), ("text", "text")]),
+    ),
     ("Proposals", Fields(&[("proposals", "[ProposalLine]")])),
     (
         "ProposalLine",
