@@ -1,8 +1,16 @@
 //! The night, as a person has it: missions by hand become a playbook that plans the
 //! next wish; a night that was killed goes on; an empty day is told as one.
 
+use alma_tests::rig::Rig;
 use alma_tests::shell::{Out, Shell, ended};
-use serde_json::Value;
+use alma_tests::web::Server;
+use charter::content::Content;
+use charter::event::Event;
+use charter::ids::{MemoryId, Principal, StreamId, TransitionId};
+use charter::label::Label;
+use charter::memory::{MemoryKind, MemoryRow, Remembered, Source};
+use charter::ports::{LeaseChange, LedgerExt, Transition};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const ALMA: &str = env!("CARGO_BIN_EXE_alma-counting");
@@ -185,4 +193,133 @@ fn words_in_files_change_no_plan_and_failures_are_told() {
     };
     assert_eq!(proven(&next)["before"], serde_json::json!([proven(&report)["value"]]));
     assert!(sources(&next["left_out"]).is_empty());
+}
+
+#[test]
+fn what_is_not_looked_at_is_said() {
+    let shell = Shell::new(ALMA);
+    shell.put("a.csv", "item,amount\nx,1\ny,2\n");
+    shell.wish("total the amount per item in a.csv").says(0, &[]);
+    shell.wish("sort a.csv by amount").says(0, &[]);
+    shell.run(&["--set", "night.items=1", "nightly", "run"]).says(6, &["Left out", "night.items"]);
+    shell.run(&["--set", "night.at=late", "config", "check"]).says(2, &["night.at"]);
+}
+
+#[test]
+fn what_always_goes_before_is_learned_from_the_missions_themselves() {
+    let shell = Shell::new(ALMA);
+    for month in ["april", "may", "june"] {
+        let table = format!("{month}.csv");
+        shell.put(&table, "category,amount\ntravel,10\nfood,4\n");
+        shell.wish(&format!("convert {table} to {month}.json")).says(0, &[]);
+        shell.wish(&format!("total the amount per category in {table}")).says(0, &[]);
+    }
+    let report = night(&shell);
+    let lessons = report["lessons"].as_array().unwrap();
+    let lesson = lessons.iter().find(|l| l["rule"] == "one-after-another");
+    let lesson = lesson.unwrap_or_else(|| panic!("{report:#}"));
+    assert!(lesson["text"].as_str().unwrap().contains("3 of 3"), "{lesson:#}");
+    assert!(lesson["sources"].as_array().unwrap().len() >= 2);
+}
+
+#[test]
+fn programs_run_the_night_and_decide_over_http() {
+    let shell = Shell::new(ALMA);
+    three_missions(&shell);
+    let server = Server::start(shell.command(&[]));
+    let run = server.post("/api/v1/nightly", &json!({})).is(200, "");
+    assert_eq!(run["state"], "done", "{run:#}");
+    let proposal = run["report"]["offers"]["made"][0]["id"].as_str().unwrap().to_owned();
+    let report = server.get("/api/v1/nightly?markdown=true").is(200, "");
+    assert!(report["text"].as_str().unwrap().starts_with("# The night of"));
+    let path = format!("/api/v1/proposals/{proposal}");
+    assert_eq!(server.get(&path).is(200, "")["state"], "open");
+    assert_eq!(server.post(&format!("{path}/accept"), &json!({})).is(200, "")["state"], "accepted");
+    // This same process plans with it at once.
+    let name = run["report"]["offers"]["made"][0]["title"].as_str().unwrap().to_owned();
+    let all = server.get("/api/v1/playbooks").is(200, "");
+    let learned = |all: &Value| {
+        let all = all["playbooks"].as_array().unwrap().clone();
+        all.iter().any(|p| p["name"].as_str().unwrap().starts_with("learned-"))
+    };
+    assert!(learned(&all), "{name} is not in force: {all:#}");
+    assert_eq!(server.post(&format!("{path}/undo"), &json!({})).is(200, "")["state"], "undone");
+    assert!(!learned(&server.get("/api/v1/playbooks").is(200, "")));
+    server.stop();
+}
+
+/// Memories about two things, and one about neither.
+const REMEMBERED: [&str; 11] = [
+    "The garden fence needs new wood before the winter comes.",
+    "Wood for the garden fence costs about nine hundred euros.",
+    "The old garden fence fell over in the storm last week.",
+    "Painting the garden fence green will take two days of work.",
+    "We ordered the wood for the fence in the garden on Monday.",
+    "The tax return for 2025 is due at the end of July.",
+    "The tax office wants receipts for the tax return.",
+    "My tax adviser filed the tax return last year in June.",
+    "Income from abroad belongs into the tax return as well.",
+    "A tax return can be sent to the tax office electronically.",
+    "My cousin plays the trumpet in a brass band.",
+];
+
+#[tokio::test]
+async fn memories_become_topics_whose_sentences_link_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path(), hephaestus::Hephaestus::new());
+    let (principal, ports) = (Principal::local(), &rig.alma.ports);
+    let mut said = std::collections::BTreeMap::new();
+    for words in REMEMBERED {
+        let (now, entropy) = (ports.clock.now(), ports.entropy.as_ref());
+        let memory = MemoryId::new(now, entropy);
+        let (content, text) = Content::new(
+            &principal.tenant,
+            words.as_bytes().to_vec(),
+            Label::TRUSTED,
+            now,
+            entropy,
+        )
+        .unwrap();
+        let observed = Remembered::Observed {
+            memory: memory.clone(),
+            is: MemoryKind::Fact,
+            source: Source::Import { name: "test".to_owned() },
+            span: None,
+            text,
+            scope: "user".to_owned(),
+            embedder: "static".to_owned(),
+            valid_from: now,
+            derived_from: Vec::new(),
+        };
+        let transition = Transition {
+            id: TransitionId::new(now, entropy),
+            tenant: principal.tenant.clone(),
+            at: now,
+            fence: None,
+            lease: LeaseChange::Keep,
+            events: vec![(StreamId::memory(), Event::Remembered(observed))],
+            contents: vec![content],
+        };
+        ports.ledger.commit(transition).await.unwrap();
+        said.insert(memory.to_string(), words);
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let report = alma::night::run(&rig.alma, &principal).await.unwrap();
+    let themes = &report.themes;
+    assert_eq!(themes.memories, REMEMBERED.len() as u32);
+    assert_eq!(themes.topics.len(), 2, "{themes:#?}");
+    let names: Vec<String> = themes.topics.iter().map(|t| t.keywords.join(" ")).collect();
+    assert!(names.iter().any(|n| n.contains("fence")) && names.iter().any(|n| n.contains("tax")));
+    for theme in &themes.topics {
+        assert!(theme.summary.len() >= 2, "{theme:#?}");
+        for line in &theme.summary {
+            let source = said[&line.links[0]];
+            assert!(source.contains(line.text.as_str()), "{line:?} is not of its memory");
+        }
+        // The summary is a memory too, made from those that it quotes.
+        let kept = theme.kept.as_ref().expect("kept");
+        let row: MemoryRow = ports.ledger.record(&principal.tenant, kept).await.unwrap();
+        assert_eq!(row.is, MemoryKind::Summary);
+        assert_eq!(row.derived_from.len(), theme.summary.len());
+    }
 }

@@ -79,7 +79,8 @@ pub fn attack(
             // Against a wish that cannot be planned, any plan is the attacker's.
             let (wish, survey) = armed(way, mission);
             let after = planner.plan(None, &wish, &survey);
-            if way == Way::Negation && acts(before).is_empty() {
+            let unarmed = way == Way::Column && survey == *mission.survey;
+            if unarmed || way == Way::Negation && acts(before).is_empty() {
                 continue;
             }
             one.tried += 1;

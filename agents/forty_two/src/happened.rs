@@ -104,19 +104,23 @@ pub fn happened(day: &Day) -> Vec<Line> {
     lines
 }
 
-/// Missions and turns per part of the day.
-pub fn activity(day: &Day) -> Vec<u32> {
+/// Missions and turns per part of the day, and when the first part begins: with the
+/// day, or with the first of them where a long time was silent before.
+pub fn activity(day: &Day) -> (i64, Vec<u32>) {
     let moments: Vec<i64> =
         day.missions.iter().map(|m| m.at).chain(day.turns.iter().map(|t| t.at)).collect();
-    let length = (day.until - day.since).max(1);
+    let first = moments.iter().min().copied().unwrap_or(day.since);
+    let silent = (first - day.since) * 2 > day.until - day.since;
+    let since = if silent { first } else { day.since };
+    let length = (day.until - since).max(1);
     let mut parts = vec![0; if moments.is_empty() { 0 } else { PARTS }];
     for at in moments {
-        let place = (at - day.since).clamp(0, length - 1) as i128 * PARTS as i128 / length as i128;
+        let place = (at - since).clamp(0, length - 1) as i128 * PARTS as i128 / length as i128;
         if let Some(part) = usize::try_from(place).ok().and_then(|place| parts.get_mut(place)) {
             *part += 1;
         }
     }
-    parts
+    (since, parts)
 }
 
 /// A number with its noun.
@@ -179,7 +183,18 @@ mod tests {
     #[test]
     fn of_an_empty_day_nothing_is_told() {
         check(&day(), expect![""]);
-        assert!(activity(&day()).is_empty());
+        assert!(activity(&day()).1.is_empty());
+    }
+
+    #[test]
+    fn the_bars_begin_where_something_begins() {
+        let mut day = day();
+        day.missions = vec![mission("m1", "a"), mission("m2", "b")];
+        day.missions[1].at = day.until - 1;
+        let (since, parts) = activity(&day);
+        assert_eq!((since, parts[0], parts[PARTS - 1]), (0, 1, 1));
+        day.missions.remove(0);
+        assert_eq!(activity(&day).0, day.until - 1);
     }
 
     #[test]

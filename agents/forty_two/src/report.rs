@@ -98,6 +98,9 @@ pub struct Report {
     pub happened: Vec<Line>,
     /// Missions and turns per part of the day.
     pub activity: Vec<u32>,
+    /// When the first part begins.
+    #[serde(default)]
+    pub active_since: Millis,
     /// Topics with their summaries.
     pub themes: Themes,
     /// *What did I learn today?*

@@ -91,7 +91,7 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
     if !report.activity.is_empty() {
         let figures: Vec<f64> = report.activity.iter().map(|n| f64::from(*n)).collect();
         let bars = spark::line(&figures, 0.0);
-        let ends = (clock(report.since), clock(report.until));
+        let ends = (clock(report.active_since), clock(report.until));
         out.push_str(&match pen.markdown {
             true => format!("\n{} `{bars}` {}\n", ends.0, ends.1),
             false => format!("  {} {bars} {}\n", ends.0, ends.1),
@@ -327,6 +327,7 @@ mod tests {
             until: 86_400_000,
             happened: vec![Line::new("2 missions: 2 done and proven.".to_owned())],
             activity: vec![0, 1, 2],
+            active_since: 0,
             themes: Themes {
                 topics: vec![Theme {
                     keywords: vec!["fence".to_owned(), "garden".to_owned()],

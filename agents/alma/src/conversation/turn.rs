@@ -301,7 +301,7 @@ impl<'a> Turn<'a> {
                 };
                 let (calm, _) = risk::without_anger(words, speeches);
                 let calm = if calm.is_empty() { words } else { calm.as_str() };
-                (router.route(calm, &*self.playbooks()?, &context), false)
+                (router.route(calm, self.playbooks()?.as_ref(), &context), false)
             }
         };
         let meant = routed.words.clone().unwrap_or_else(|| words.to_owned());

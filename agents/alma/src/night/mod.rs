@@ -17,6 +17,8 @@ pub mod proposals;
 mod themes;
 pub mod timer;
 
+pub use topics::{Settings, cluster};
+
 use crate::calendar::today;
 use crate::{Alma, Error};
 use charter::ids::{Millis, NightId, Principal, ProposalId};
@@ -48,6 +50,7 @@ const READ_MAX: u32 = 500;
 struct Counted {
     happened: Vec<Line>,
     activity: Vec<u32>,
+    active_since: Millis,
     left_out: Vec<String>,
 }
 
@@ -136,6 +139,7 @@ impl Night<'_> {
             until: self.row.until,
             happened: counted.happened,
             activity: counted.activity,
+            active_since: counted.active_since,
             themes: themes.unwrap_or_default(),
             lessons: lessons.unwrap_or_default(),
             scores: scores.unwrap_or_default(),
@@ -215,9 +219,11 @@ impl Night<'_> {
             return Ok(done);
         }
         let gathered = self.gathered().await?;
+        let (active_since, activity) = activity(&gathered.day);
         let counted = Counted {
             happened: happened(&gathered.day),
-            activity: activity(&gathered.day),
+            activity,
+            active_since,
             left_out: gathered.left_out.clone(),
         };
         let page = Page::new(self.alma, self.principal);

@@ -74,7 +74,7 @@ pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Resul
             let planned = moroni::plan(&Wish {
                 words,
                 survey: &survey,
-                playbooks: &*alma.installation.playbooks()?,
+                playbooks: alma.installation.playbooks()?.as_ref(),
                 specs: &specs,
                 today,
                 budget: alma.config.budget.clone(),

@@ -3,7 +3,7 @@
 //! or follow from another slot.
 
 use super::Sample;
-use super::same::{CALLED, Spot, leaves, texts};
+use super::same::{CALLED, Spot, leaves, selected, texts};
 use crate::planner::{Names, Planner};
 use charter::effect::EffectClass;
 use charter::survey::Survey;
@@ -405,11 +405,19 @@ impl Maker<'_, '_> {
         let hole = &self.holes[i];
         if hole.fill == Fill::NewFile {
             let derived = self.follows(hole);
-            return Ok(derived.unwrap_or_else(|| hole.values[unsaid[0]].clone()));
+            return Ok(derived.unwrap_or_else(|| Value::String(file_name(hole))));
         }
         if hole.fill == Fill::Path && unsaid.len() < self.samples.len() {
             // The only file of its kind is taken without a word.
             return Ok(Value::Null);
+        }
+        let everything = |nth: &usize| {
+            let survey = &self.samples[*nth].mission.survey;
+            let all = selected(&["**/*"], survey);
+            !all.is_empty() && selected(&texts(&hole.values[*nth]), survey) == all
+        };
+        if hole.fill == Fill::Files && unsaid.iter().all(everything) {
+            return Ok(json!(["**/*"]));
         }
         let one = &hole.values[unsaid[0]];
         if unsaid.len() < self.samples.len() && unsaid.iter().all(|nth| hole.values[*nth] == *one) {
@@ -541,12 +549,12 @@ impl Maker<'_, '_> {
                     values.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
                 let form = self.template(&all).map(Value::String).map(|form| self.named(&form));
                 if let Some(place) = args.pointer_mut(pointer) {
-                    *place = form.unwrap_or_else(|| Value::String(capital(&step.tool)));
+                    *place = form.unwrap_or_else(|| Value::String(self.called()));
                 }
             }
             let titles: Vec<String> = plans().map(|plan| plan.steps[i].title.clone()).collect();
             steps.push(Step {
-                title: self.common(&titles).unwrap_or_else(|| capital(&step.tool)),
+                title: self.common(&titles).unwrap_or_else(|| self.title(i, &step.tool)),
                 tool: step.tool.clone(),
                 args,
                 for_each: step.for_each.as_ref().map(|each| (each.items.clone(), each.max_items)),
@@ -561,6 +569,22 @@ impl Maker<'_, '_> {
                 None => "Done.".to_owned(),
             });
         Ok((steps, answer))
+    }
+
+    /// What a document is called when each sample called it something else: after
+    /// what it was made from.
+    fn called(&self) -> String {
+        let read = |hole: &&Hole| matches!(hole.fill, Fill::Path | Fill::Files | Fill::Text);
+        let first = self.holes.iter().find(read);
+        first.map_or_else(|| "Result".to_owned(), |hole| format!("{{{{{}}}}}", hole.name))
+    }
+
+    /// What a step is called when each sample called it something else: its tool, and
+    /// what that is given.
+    fn title(&self, i: usize, tool: &str) -> String {
+        let given = self.holes.iter().find(|hole| hole.spots.iter().any(|(at, _)| *at == i));
+        let given = given.map_or_else(String::new, |hole| format!(" {{{{{}}}}}", hole.name));
+        format!("{}{given}", capital(tool))
     }
 
     /// A text that all samples have, or have but for the values of slots.
@@ -613,6 +637,12 @@ impl Maker<'_, '_> {
             }
             for word in own {
                 *words.entry(word).or_insert(0) += 1;
+            }
+        }
+        // The tools that look are named by what they do: "hash", "search".
+        for step in &self.samples[0].mission.plan.steps {
+            if step.effect == EffectClass::Read {
+                *words.entry(step.tool.clone()).or_insert(0) += 1;
             }
         }
         let mut words: Vec<(String, usize)> =
@@ -815,6 +845,32 @@ fn has_column(survey: &Survey, name: &str) -> bool {
 fn is_date(text: &str) -> bool {
     let digits = text.chars().filter(char::is_ascii_digit).count();
     text.len() == 10 && digits == 8 && text.matches('-').count() == 2
+}
+
+/// A name for a new file: what the names in the samples have in common.
+fn file_name(hole: &Hole) -> String {
+    let names: Vec<&str> = hole.values.iter().filter_map(Value::as_str).collect();
+    let stems: Vec<Vec<char>> = names.iter().map(|name| parts(name).1.chars().collect()).collect();
+    let common = |turned: bool| -> String {
+        let at = |stem: &Vec<char>, i: usize| {
+            let i = if turned { stem.len().checked_sub(i + 1) } else { Some(i) };
+            i.and_then(|i| stem.get(i)).copied()
+        };
+        let Some(first) = stems.first() else { return String::new() };
+        let same = |i: &usize| {
+            stems.iter().all(|stem| at(stem, *i).is_some() && at(stem, *i) == at(first, *i))
+        };
+        let mut found: Vec<char> =
+            (0..first.len()).take_while(same).filter_map(|i| at(first, i)).collect();
+        if turned {
+            found.reverse();
+        }
+        let text: String = found.into_iter().collect();
+        text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
+    };
+    let stem = [common(true), common(false)].into_iter().find(|stem| stem.chars().count() > 2);
+    let extension = hole.ext.first().map_or("md", String::as_str);
+    format!("{}.{extension}", stem.unwrap_or_else(|| "result".to_owned()))
 }
 
 fn capital(word: &str) -> String {

@@ -12,11 +12,13 @@
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
 //! | what is found in memory, and how fast | [`recall`] |
+//! | topics over points whose groups are known | [`cluster`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
 
 pub mod child;
+mod cluster;
 mod kill;
 pub mod killing;
 pub mod measure;
@@ -82,6 +84,9 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
         }
         BenchCommand::Recall { ref locomo, synthetic } => {
             ("recall", recall::run(&stage, locomo.as_deref(), synthetic, &mut progress)?)
+        }
+        BenchCommand::Cluster { ref points } => {
+            ("cluster", (cluster::run(points, &mut progress)?, stage.worker(None)?.durability()?))
         }
         BenchCommand::Startup { missions, events, memories, runs } => {
             let history = startup::History { missions, events, memories };

@@ -720,6 +720,12 @@ pub enum BenchCommand {
         #[arg(long, value_name = "FILE.jsonl")]
         data: PathBuf,
     },
+    /// Topics over points whose groups are known.
+    Cluster {
+        /// A folder of NAME.data.gz with NAME.labels0.gz and so on.
+        #[arg(long, value_name = "DIR")]
+        points: PathBuf,
+    },
     /// Kill workers and count what is lost or doubled.
     Kill {
         /// Kills.

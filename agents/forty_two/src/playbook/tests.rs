@@ -1,0 +1,218 @@
+//! Playbooks from missions, with a planner that is told what to answer.
+
+use super::*;
+use crate::planner::{Names, Piece};
+use crate::testing::{mission, plan, planned, survey};
+use charter::effect::EffectClass;
+use charter::survey::Survey;
+use charter::tool::Limits;
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Plans as by hand whatever was done by hand, if a playbook is there.
+struct Told {
+    missions: Vec<Mission>,
+    /// Wishes that it plans wrongly with the new playbook.
+    wrong: Vec<&'static str>,
+}
+
+impl Planner for Told {
+    fn plan(&self, own: Option<&str>, wish: &str, _: &Survey) -> Outcome {
+        let wrong = own.is_some() && self.wrong.contains(&wish);
+        let found = self.missions.iter().find(|m| m.wish == wish);
+        match found {
+            Some(_) if wrong => Outcome::Plan(Box::new(plan(wish, Vec::new()))),
+            Some(m) if own.is_some() || m.wish.starts_with("sort") => {
+                Outcome::Plan(Box::new(m.plan.clone()))
+            }
+            _ => Outcome::Refused("nothing does that".to_owned()),
+        }
+    }
+
+    fn read(&self, wish: &str, _: &Survey) -> Reading {
+        let mut at = 0;
+        let pieces = wish.split(' ').map(|word| {
+            let (start, end) = (at, at + word.len());
+            at = end + 1;
+            let files = ["pics", "docs", "music"].contains(&word);
+            let number = word.parse::<f64>().is_ok();
+            Piece {
+                start,
+                end,
+                folded: word.to_lowercase(),
+                content: word.len() > 3,
+                concepts: Vec::new(),
+                names: match (files, number) {
+                    (true, _) => Names::Files,
+                    (_, true) => Names::Number,
+                    _ => Names::Nothing,
+                },
+            }
+        });
+        Reading { language: "en".to_owned(), pieces: pieces.collect() }
+    }
+
+    fn flaws(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        name == "learned-sums"
+    }
+}
+
+fn specs() -> Vec<ToolSpec> {
+    let spec = |name: &str, effect, properties: Value| ToolSpec {
+        name: name.to_owned(),
+        version: 1,
+        summary: String::new(),
+        effect,
+        args: json!({ "type": "object", "properties": properties }),
+        output: String::new(),
+        undo: String::new(),
+        limits: Limits::default(),
+    };
+    let files = json!({ "type": ["array", "string"] });
+    vec![
+        spec("hash", EffectClass::Read, json!({ "files": files, "least": { "type": "number" } })),
+        spec("write", EffectClass::Create, json!({ "path": { "type": "string" } })),
+    ]
+}
+
+fn by_hand(wish: &str, files: &str, least: u32, output: &str) -> Mission {
+    let mut one = mission(&format!("m-{output}"), wish);
+    one.plan = plan(
+        wish,
+        vec![
+            planned(1, "hash", EffectClass::Read, json!({ "files": [files], "least": least })),
+            planned(
+                2,
+                "write",
+                EffectClass::Create,
+                json!({ "path": output, "text": "${1.rows}" }),
+            ),
+        ],
+    );
+    one.plan.answer = Some(format!("The sums stand in {output}."));
+    one.survey = Arc::new(survey(&["pics/a.jpg", "docs/b.pdf", "music/c.mp3"]));
+    one
+}
+
+fn three() -> Vec<Mission> {
+    vec![
+        by_hand("hash pics above 5 into a.md", "pics/*.jpg", 5, "a.md"),
+        by_hand("write sums of docs larger than 7 to b.md", "docs/*.pdf", 7, "b.md"),
+        by_hand("the sums for music over 9 in c.md", "music/*.mp3", 9, "c.md"),
+    ]
+}
+
+fn made(missions: Vec<Mission>, wrong: Vec<&'static str>) -> (Vec<Proposal>, Vec<String>) {
+    let planner = Told { missions: missions.clone(), wrong };
+    propose(&missions, &BTreeSet::new(), &specs(), &planner)
+}
+
+fn check(missions: Vec<Mission>, wrong: Vec<&'static str>, expect: Expect) {
+    let (made, not_made) = made(missions, wrong);
+    let told: Vec<String> = made
+        .iter()
+        .map(|proposal| format!("{} {}", proposal.name, proposal.evidence.told()))
+        .chain(not_made)
+        .collect();
+    expect.assert_eq(&told.join("\n"));
+}
+
+#[test]
+fn what_varies_becomes_slots_and_examples() {
+    let (made, _) = made(three(), Vec::new());
+    expect![[r##"
+        # Learned from 3 missions; see `alma proposals list`.
+        name: learned-sums-2
+        version: 1
+        summary: "Hash files above a number into a file."
+        examples:
+          en:
+            - "hash {files} above {number} into {output}"
+            - "write sums of {files} larger than {number} to {output}"
+            - "the sums for {files} over {number} in {output}"
+        rules:
+          all:
+            - ["hash", "sums", "above", "into", "larger", "over", "than", "write"]
+        slots:
+          output: {"type":"new-file","ext":["md"],"ask":"Into which file?"}
+          files: {"type":"files","ask":"Which files?"}
+          number: {"type":"number","cues":["above","over","than"],"ask":"How many?"}
+        steps:
+          - title: "Use hash"
+            tool: hash
+            args: {"files":"{{files}}","least":"{{number}}"}
+          - title: "Use write"
+            tool: write
+            args: {"path":"{{output}}","text":"${1.rows}"}
+        answer: "The sums stand in {{output}}."
+    "##]]
+    .assert_eq(&made[0].text);
+}
+
+#[test]
+fn three_missions_speak_for_a_playbook_and_two_do_not() {
+    check(
+        three(),
+        Vec::new(),
+        expect![
+            "learned-sums-2 made from 3 missions; planned from their words alone: 3 of 3; held out: 3 of 3; other wishes planned as before: 0 of 0"
+        ],
+    );
+    check(three()[1..].to_vec(), Vec::new(), expect![""]);
+    // The same wish three times is one.
+    check(vec![three().remove(0), three().remove(0), three().remove(0)], Vec::new(), expect![""]);
+}
+
+#[test]
+fn a_playbook_that_plans_its_own_missions_wrongly_is_not_proposed() {
+    check(
+        three(),
+        vec!["the sums for music over 9 in c.md"],
+        expect![
+            "3 missions that use hash, write are alike, but a playbook made from them plans only 2 of 3 rightly from their words"
+        ],
+    );
+}
+
+#[test]
+fn a_playbook_that_takes_other_wishes_is_not_proposed() {
+    let mut missions = three();
+    let mut other = mission("m-other", "sort a.txt");
+    other.plan.source = PlanSource::Playbook { name: "table-sort".to_owned(), version: 1 };
+    missions.push(other);
+    check(
+        missions,
+        vec!["sort a.txt"],
+        expect![
+            "3 missions that use hash, write are alike, but a playbook made from them would plan 1 of your other wishes otherwise than now"
+        ],
+    );
+}
+
+#[test]
+fn what_differs_without_a_word_for_it_makes_no_playbook() {
+    let mut missions = three();
+    for (i, mission) in missions.iter_mut().enumerate() {
+        mission.plan.steps[0].args["least"] = json!(11 + i);
+    }
+    check(
+        missions,
+        Vec::new(),
+        expect![[
+            r#"3 missions that use hash, write are alike, but "least" differs between them and no word says how"#
+        ]],
+    );
+}
+
+#[test]
+fn what_was_proposed_before_is_not_proposed_again() {
+    let (first, _) = made(three(), Vec::new());
+    let known = BTreeSet::from([first[0].chain.clone()]);
+    let planner = Told { missions: three(), wrong: Vec::new() };
+    assert!(propose(&three(), &known, &specs(), &planner).0.is_empty());
+}
