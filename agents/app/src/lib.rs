@@ -5,6 +5,8 @@ mod diagnose;
 mod house;
 mod system;
 
+pub use house::excerpts;
+
 use alma::config;
 use anyhow::Context;
 use hephaestus::tool::Tool;
@@ -20,6 +22,8 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     // A contained program is started by this same binary, which shuts itself in
     // before it runs the program. See `hephaestus::sandbox`.
     hephaestus::sandbox::run_if_helper();
+    // So is the reader of PDF files. See `librarian::extract::pdf`.
+    librarian::extract::pdf::run_if_reader();
     let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => {

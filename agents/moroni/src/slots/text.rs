@@ -10,7 +10,11 @@ use std::ops::Range;
 
 impl Fill<'_, '_> {
     pub(super) fn text(&mut self, name: &str) -> Found {
-        let region = self.before_cue(name).or_else(|| self.behind_cue(name));
+        // Words between a cue and a phrase behind them are surest.
+        let region = self
+            .before_cue(name, true)
+            .or_else(|| self.behind_cue(name))
+            .or_else(|| self.before_cue(name, false));
         let Some((lead, region)) = region else { return Ok(None) };
         let text = self.sentence().words(region.start, region.end).to_owned();
         self.mark(lead, Use::Lead);
@@ -19,10 +23,13 @@ impl Fill<'_, '_> {
     }
 
     /// "where X is mentioned": the words before a phrase.
-    fn before_cue(&self, name: &str) -> Option<(Range<usize>, Range<usize>)> {
+    fn before_cue(&self, name: &str, led: bool) -> Option<(Range<usize>, Range<usize>)> {
         for end in self.places(self.index.tails(self.p, name)) {
             let leads = self.cue_places(name);
             let lead = leads.iter().filter(|c| c.end < end.start).max_by_key(|c| c.end);
+            if led && lead.is_none() {
+                continue;
+            }
             let mut start = lead.map_or(self.range.start, |c| c.end);
             // Nothing that names a place, and no mark, is part of the words.
             let ends =
@@ -100,7 +107,9 @@ impl Fill<'_, '_> {
             return false;
         }
         let language = self.sentence().language;
-        from == i && !matches!(what, What::Files(_))
+        // "about the garden" is no file, though there be a garden.md.
+        let named = self.sentence().tokens.get(from).is_some_and(|token| token.is_value());
+        from == i && named
             || self.reading.lead(from, &language.at).is_some_and(|lead| lead.start == i)
     }
 
