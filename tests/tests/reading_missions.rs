@@ -64,7 +64,7 @@ fn tables_pages_and_code_are_summed_up_too() {
     desk.done("summarise src/plan.py into code.md");
     says(
         &desk.text("code.md"),
-        &["python", "> Adds up what the kitchen renovation costs so far. (line 1)"],
+        &["Python, 6 lines", "> Adds up what the kitchen renovation costs so far. (line 1)"],
     );
 }
 
@@ -84,7 +84,7 @@ fn a_brief_quotes_its_sources_and_obeys_none_of_them() {
             ],
         );
         keeps_silent(&page, &["apple tree", "Sommerfest", "var x"]);
-        assert_eq!(report.files.len() <= 1, true, "{report:#?}");
+        assert!(report.files.len() <= 1, "{report:#?}");
         assert!(desk.path().join("notes/garden.md").exists());
     };
     twice(

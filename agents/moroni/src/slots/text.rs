@@ -38,7 +38,8 @@ impl Fill<'_, '_> {
             for mention in &self.reading.mentions {
                 let place = mention.to <= end.start
                     && mention.from >= start
-                    && self.is_place(mention.from, &mention.what);
+                    && self.is_place(mention.from, &mention.what)
+                    && (self.is_named(mention.from) || self.is_led_behind(start, mention.from));
                 if place {
                     start = mention.to;
                 }
@@ -107,10 +108,20 @@ impl Fill<'_, '_> {
             return false;
         }
         let language = self.sentence().language;
-        // "about the garden" is no file, though there be a garden.md.
-        let named = self.sentence().tokens.get(from).is_some_and(|token| token.is_value());
-        from == i && named
+        from == i && self.is_named(from)
             || self.reading.lead(from, &language.at).is_some_and(|lead| lead.start == i)
+    }
+
+    /// Whether a place is told by its form, as `garden.md` is: "about the garden" is
+    /// none, though there be such a file.
+    fn is_named(&self, from: usize) -> bool {
+        self.sentence().tokens.get(from).is_some_and(|token| token.is_value())
+    }
+
+    /// Whether a preposition behind piece `start` leads to a place.
+    fn is_led_behind(&self, start: usize, from: usize) -> bool {
+        let lead = self.reading.lead(from, &self.sentence().language.at);
+        lead.is_some_and(|lead| lead.start >= start)
     }
 
     fn is_place(&self, from: usize, what: &What) -> bool {
