@@ -8,9 +8,18 @@ use charter::ids::Principal;
 use charter::plan::PlanSource;
 use charter::report::{FileFate, Report};
 use charter::rows::MissionState;
-use hephaestus::Hephaestus;
+use hephaestus::{Hephaestus, tools};
 use std::path::Path;
 use tempfile::TempDir;
+
+/// All tools that need no sandbox, those that quote among them.
+pub fn reading() -> Hephaestus {
+    // No PDF is read here: that takes the product's own process.
+    let excerpts = app::excerpts(Path::new("/bin/false"));
+    let mut all = tools::all();
+    all.extend(tools::that_quote(&excerpts));
+    Hephaestus::with_tools(all).quoting_with(excerpts)
+}
 
 /// A folder and its Alma.
 pub struct Desk {
@@ -21,7 +30,7 @@ pub struct Desk {
 impl Desk {
     /// With all tools that need no sandbox.
     pub fn new(name: &str) -> Self {
-        Self::with(name, Hephaestus::new(), &|_| {})
+        Self::with(name, reading(), &|_| {})
     }
 
     /// With these tools, after the folder was prepared.

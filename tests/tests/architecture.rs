@@ -80,6 +80,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("apalis-sqlite", &["queue"]),
     ("landlock", &["hephaestus"]),
     ("seccompiler", &["hephaestus"]),
+    ("mail-parser", &["hephaestus"]),
     ("clap", &["surfaces", "app"]),
     ("axum", &["surfaces"]),
     ("reedline", &["surfaces"]),

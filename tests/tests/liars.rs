@@ -56,6 +56,48 @@ const CASES: &[Case] = &[
         ("README.md", "docs/api.md", "docs/interface.md"),
     ),
     case(
+        "brief",
+        "study",
+        "write a brief on the kitchen renovation from my notes into brief.md",
+        ("notes/kitchen.md", "Grandma painted them", "Grandpa painted them"),
+    ),
+    case(
+        "brief",
+        "study",
+        "what do my notes say about the garden?",
+        ("notes/garden.md", "# Garden\n", "# The garden\n"),
+    ),
+    case(
+        "decisions",
+        "study",
+        "what did we decide about the oven?",
+        ("meetings/2026-02-02 budget.md", "The oven is a plain one", "The oven is a fine one"),
+    ),
+    case(
+        "decisions",
+        "study",
+        "collect the decisions from the minutes into decisions.md",
+        ("meetings/2026-02-02 budget.md", "The oven is a plain one", "The oven is a fine one"),
+    ),
+    case(
+        "mail-digest",
+        "study",
+        "digest of the mails in mail/ into mail.md",
+        ("mail/inbox.mbox", "Ask him what they cost", "Ask her what they cost"),
+    ),
+    case(
+        "new-files",
+        "study",
+        "digest of new files into new.md",
+        ("notes/garden.md", "# Garden\n", "# The garden\n"),
+    ),
+    case(
+        "summary-page",
+        "study",
+        "summarise my notes into summary.md",
+        ("notes/garden.md", "# Garden\n", "# The garden\n"),
+    ),
+    case(
         "code-comments",
         "webshop",
         "collect all TODO comments and write them to comments.md",
@@ -234,10 +276,12 @@ impl Case {
     ) -> Desk {
         let helper = PathBuf::from(env!("CARGO_BIN_EXE_alma-counting"));
         let scratch = std::env::temp_dir().join(format!("alma-liars-{}", std::process::id()));
-        let sandbox = Sandbox::new(helper, scratch, Vec::new(), Host::of_process());
+        let sandbox = Sandbox::new(helper.clone(), scratch, Vec::new(), Host::of_process());
         let sandbox = Arc::new(sandbox);
-        let real = tools::with_sandbox(Arc::clone(&sandbox));
-        let tools = liar::tools(real, tape, liar, old).checking_in(sandbox);
+        let excerpts = app::excerpts(&helper);
+        let mut real = tools::with_sandbox(Arc::clone(&sandbox));
+        real.extend(tools::that_quote(&excerpts));
+        let tools = liar::tools(real, tape, liar, old).checking_in(sandbox).quoting_with(excerpts);
         Desk::with(self.folder, tools, &|folder| {
             if last_week {
                 let (path, now, then) = self.older;

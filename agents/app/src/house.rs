@@ -9,6 +9,7 @@ use alma::operations::doctor::Finding;
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
 use charter::embed::Embed;
+use charter::excerpt::Excerpts;
 use charter::ids::TenantId;
 use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
@@ -19,6 +20,8 @@ use ledger::household::{Household, OpenedLedger, Role};
 use ledger::keys::{self, KeyError};
 use ledger::{Durability, SqliteLedger};
 use librarian::Librarian;
+use librarian::excerpts::{Excerpter, OpenEmbedder};
+use librarian::extract::pdf::PdfProcess;
 use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
 use queue::{Consumer, Relay, SqliteDoorbell};
@@ -65,9 +68,12 @@ impl House {
             vec![home.to_owned()],
             Host::of_process(),
         ));
+        let excerpts = excerpts(Path::new("/proc/self/exe"));
         let mut all = tools::with_sandbox(Arc::clone(&sandbox));
+        all.extend(tools::that_quote(&excerpts));
         all.extend(more);
-        let tools = Arc::new(Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox)));
+        let tools = Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox));
+        let tools = Arc::new(tools.quoting_with(excerpts));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
@@ -234,6 +240,17 @@ impl House {
         }
         self.household.close().await;
     }
+}
+
+/// What reads and quotes texts: the shipped embedder, opened when it is first
+/// needed, and `program`, which is this one, as the reader of PDF files.
+pub fn excerpts(program: &Path) -> Arc<dyn Excerpts> {
+    let embedder: OpenEmbedder = Box::new(|| {
+        let shared = StaticEmbedder::shared().map_err(|error| chain(&error))?;
+        Ok(shared)
+    });
+    let pdf = PdfProcess { program: program.to_owned() };
+    Arc::new(Excerpter::new(embedder, Box::new(pdf)))
 }
 
 /// Opens the ledger whenever this process becomes its owner.

@@ -9,6 +9,8 @@ mod schedules;
 mod shelf;
 mod system;
 
+pub use house::excerpts;
+
 use alma::config;
 use anyhow::Context;
 use hephaestus::tool::Tool;
@@ -24,7 +26,7 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     // A contained program is started by this same binary, which shuts itself in
     // before it runs the program. See `hephaestus::sandbox`.
     hephaestus::sandbox::run_if_helper();
-    // So is a PDF: its reader is a process of its own.
+    // So is the reader of PDF files. See `librarian::extract::pdf`.
     librarian::extract::pdf::run_if_reader();
     let cli = match Cli::of_process() {
         Ok(cli) => cli,

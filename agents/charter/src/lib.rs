@@ -21,7 +21,7 @@
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
 //! | what is asked of a language model, and its port | [`generate`] |
-//! | the ports | [`ports`], [`embed`] |
+//! | the ports | [`ports`], [`embed`], [`excerpt`] |
 
 pub mod approval;
 pub mod budget;
@@ -32,6 +32,7 @@ pub mod digest;
 pub mod effect;
 pub mod embed;
 pub mod event;
+pub mod excerpt;
 pub mod generate;
 pub mod ids;
 pub mod label;

@@ -85,6 +85,11 @@ impl Files {
         Self(vec![pattern.into()])
     }
 
+    /// Several paths and globs.
+    pub fn many(patterns: Vec<String>) -> Self {
+        Self(patterns)
+    }
+
     /// The paths and globs as they were given.
     pub fn patterns(&self) -> &[String] {
         &self.0

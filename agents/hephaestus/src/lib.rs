@@ -16,6 +16,7 @@ mod reach;
 mod registry;
 pub mod sandbox;
 mod source;
+mod sources;
 pub mod survey;
 #[cfg(test)]
 pub(crate) mod testing;

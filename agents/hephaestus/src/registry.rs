@@ -2,7 +2,7 @@
 //! call runs on a thread of its own with bounded time, a panic is an error, and
 //! checks are always this crate's own.
 
-use crate::checks;
+use crate::checks::{self, Means};
 use crate::error::{arguments, too_large};
 use crate::guard::{Guard, LOOK, Line, Notice, millis};
 use crate::reach::reach;
@@ -15,6 +15,7 @@ use charter::check::{Subject, Verdict};
 use charter::content::CONTENT_BYTES_MAX;
 use charter::digest::Digest;
 use charter::effect::Target;
+use charter::excerpt::Excerpts;
 use charter::ports::{ProgramWatch, Reach, Tools};
 use charter::survey::Survey;
 use charter::tool::{
@@ -44,8 +45,8 @@ struct Entry {
 /// The tools of this installation.
 pub struct Hephaestus {
     entries: BTreeMap<String, Entry>,
-    /// Where checks run programs again.
-    sandbox: Option<Arc<Sandbox>>,
+    /// What checks need beyond the disk.
+    means: Means,
 }
 
 impl Default for Hephaestus {
@@ -66,13 +67,19 @@ impl Hephaestus {
             let spec = tool.spec();
             (spec.name.clone(), Entry { spec, schema: OnceLock::new(), tool: Arc::from(tool) })
         });
-        Self { entries: entries.collect(), sandbox: None }
+        Self { entries: entries.collect(), means: Means::default() }
     }
 
     /// With a sandbox for the checks: they run programs in it again. Without one
     /// nothing proves what a program printed.
     pub fn checking_in(self, sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox: Some(sandbox), ..self }
+        Self { means: Means { sandbox: Some(sandbox), ..self.means }, ..self }
+    }
+
+    /// With a reader for the checks of tools that quote: they read and choose again.
+    /// Without one nothing proves what was left out.
+    pub fn quoting_with(self, excerpts: Arc<dyn Excerpts>) -> Self {
+        Self { means: Means { excerpts: Some(excerpts), ..self.means }, ..self }
     }
 
     fn entry(&self, call: &Call) -> Result<&Entry, ToolError> {
@@ -272,12 +279,12 @@ impl Tools for Hephaestus {
         let unsure = |why: String| vec![Verdict::not_verified(&name, claim.clone(), why)];
         let mut guard = Guard::new("the check", &subject.cancel, CHECK_TIME);
         let (cancel, subject) = (guard.inner.clone(), subject.clone());
-        let sandbox = self.sandbox.clone();
+        let means = self.means.clone();
         let running = tokio::task::spawn_blocking(move || {
             let workspace = Workspace::open(&subject.workspace)?
                 .secrets(subject.secrets_allowed)
                 .cancel(&cancel);
-            Ok(checks::all(&subject, &workspace, sandbox.as_deref(), &cancel))
+            Ok(checks::all(&subject, &workspace, &means, &cancel))
         });
         match guard.wait(running).await {
             Ok(None) => unsure(format!("no check covers {name}")),

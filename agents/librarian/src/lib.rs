@@ -12,12 +12,15 @@
 //! | from what was found to one order, with reasons | [`rank`] |
 //! | memories as points, and the search over them | [`index`] |
 //! | what goes when something goes | [`forget`] |
-//! | answers and summaries in the sources' own words | [`answer`], [`summary`] |
+//! | answers and summaries in the sources' own words | [`answer`], [`summary`], [`about`] |
+//! | all of that for tools, behind a port | [`excerpts`] |
 
+pub mod about;
 pub mod answer;
 pub mod ask;
 pub mod claims;
 pub mod error;
+pub mod excerpts;
 pub mod extract;
 pub mod forget;
 mod forgetting;

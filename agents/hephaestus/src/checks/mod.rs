@@ -3,22 +3,28 @@
 //! what it compared. What it cannot tell it calls not verified.
 
 mod again;
+mod brief;
 mod compare;
 mod compose;
 mod convert;
 mod count;
+mod decisions;
 mod delete;
 mod extract;
 mod hash;
 mod landed;
 mod list;
+mod mailbox;
 mod move_file;
+mod novelties;
 mod pack;
 mod project;
+mod quoted;
 mod read;
 mod replace;
 mod run;
 mod search;
+mod summarise;
 mod table;
 mod tally;
 mod unpack;
@@ -27,11 +33,25 @@ mod write;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 use charter::check::{Outcome, Subject, Verdict};
+use charter::excerpt::Excerpts;
 use charter::tool::{Cancel, ToolError};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Looks at one result. The workspace is the mission's.
 pub type Check = fn(&Subject, &Workspace) -> Vec<Verdict>;
+
+/// Looks at one result of a tool that quotes.
+pub type QuoteCheck = fn(&Subject, &Workspace, &dyn Excerpts) -> Vec<Verdict>;
+
+/// What checks need beyond the disk.
+#[derive(Clone, Default)]
+pub(crate) struct Means {
+    /// Where programs are run again.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+    /// How texts are read and quoted again.
+    pub(crate) excerpts: Option<Arc<dyn Excerpts>>,
+}
 
 /// Why a claim is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,15 +124,37 @@ pub(crate) fn short(value: &Value) -> String {
 pub(crate) fn all(
     subject: &Subject,
     workspace: &Workspace,
-    sandbox: Option<&Sandbox>,
+    means: &Means,
     cancel: &Cancel,
 ) -> Option<Vec<Verdict>> {
+    if let Some(check) = of_quotes(&subject.tool) {
+        // Without a reader nothing can be said.
+        return Some(
+            means
+                .excerpts
+                .as_deref()
+                .map_or_else(Vec::new, |excerpts| check(subject, workspace, excerpts)),
+        );
+    }
     let mut verdicts = of(&subject.tool)?(subject, workspace);
     let is_wrong = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Failed);
     if subject.tool == "run" && !is_wrong {
-        verdicts.push(again::check(subject, workspace, sandbox, cancel));
+        verdicts.push(again::check(subject, workspace, means.sandbox.as_deref(), cancel));
     }
     Some(verdicts)
+}
+
+/// The check that belongs to a tool that quotes.
+pub fn of_quotes(tool: &str) -> Option<QuoteCheck> {
+    let check: QuoteCheck = match tool {
+        "brief" => brief::check,
+        "decisions" => decisions::check,
+        "mailbox" => mailbox::check,
+        "novelties" => novelties::check,
+        "summarise" => summarise::check,
+        _ => return None,
+    };
+    Some(check)
 }
 
 /// The check that belongs to a tool, as far as it needs nothing but the disk.

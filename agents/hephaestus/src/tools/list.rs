@@ -65,7 +65,7 @@ impl Args {
 }
 
 /// The moment, or the first moment of the day (UTC).
-fn begin(text: &str) -> Option<Millis> {
+pub(crate) fn begin(text: &str) -> Option<Millis> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Some(moment.as_millisecond());
     }

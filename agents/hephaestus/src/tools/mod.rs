@@ -1,27 +1,33 @@
 //! The tools, one file each. A new tool is a file, a line here, and a check in
 //! [`crate::checks`].
 
+pub(crate) mod brief;
 pub(crate) mod compare;
 pub(crate) mod compose;
 pub(crate) mod convert;
 pub(crate) mod count;
+pub(crate) mod decisions;
 pub(crate) mod delete;
 pub(crate) mod extract;
 pub(crate) mod hash;
 pub(crate) mod list;
+pub(crate) mod mailbox;
 pub(crate) mod move_file;
+pub(crate) mod novelties;
 pub(crate) mod pack;
 pub(crate) mod project;
 pub(crate) mod read;
 pub(crate) mod replace;
 pub mod run;
 pub(crate) mod search;
+pub(crate) mod summarise;
 pub(crate) mod table;
 pub(crate) mod unpack;
 pub(crate) mod write;
 
 use crate::sandbox::Sandbox;
 use crate::tool::Tool;
+use charter::excerpt::Excerpts;
 use std::sync::Arc;
 
 /// All tools that need nothing but a workspace.
@@ -52,4 +58,16 @@ pub fn with_sandbox(sandbox: Arc<Sandbox>) -> Vec<Box<dyn Tool>> {
     let mut tools = all();
     tools.push(Box::new(run::Run::new(sandbox)));
     tools
+}
+
+/// The tools that read and quote.
+pub fn that_quote(excerpts: &Arc<dyn Excerpts>) -> Vec<Box<dyn Tool>> {
+    let with = || Arc::clone(excerpts);
+    vec![
+        Box::new(brief::Brief(with())),
+        Box::new(decisions::Decisions(with())),
+        Box::new(mailbox::Mailbox(with())),
+        Box::new(novelties::Novelties(with())),
+        Box::new(summarise::Summarise(with())),
+    ]
 }

@@ -245,7 +245,7 @@ impl Index {
                 RulePhrase::Concept(name) => {
                     vocabulary.insert(self.id(format!("@{name}")));
                 }
-                RulePhrase::Slot(_) => {}
+                RulePhrase::Slot(_) | RulePhrase::Ending(_) => {}
                 RulePhrase::Words(words, _) => {
                     for word in words {
                         if let RuleWord::Features(features) = word {
@@ -300,6 +300,9 @@ impl Index {
         }
         if let Some(slot) = text.strip_prefix("\"{").and_then(|rest| rest.strip_suffix("}\"")) {
             return RulePhrase::Slot(quoted(slot));
+        }
+        if text.starts_with('.') && text.get(1..2).is_some_and(|next| next != ".") {
+            return RulePhrase::Ending(fold(text));
         }
         let (mut words, mut spelled) = (Vec::new(), Vec::new());
         for part in text.split_whitespace() {

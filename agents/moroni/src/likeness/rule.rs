@@ -35,6 +35,8 @@ pub(crate) enum RulePhrase {
     Concept(String),
     /// `{where}`: a slot that the words must have filled.
     Slot(String),
+    /// `.mbox`: a file with this extension.
+    Ending(String),
 }
 
 impl RuleWord {
@@ -62,6 +64,10 @@ impl RulePhrase {
         let words = match self {
             Self::Concept(name) => return usize::from(!hidden(i) && view.sentence.means(i, name)),
             Self::Slot(_) => return 0,
+            Self::Ending(ending) => {
+                let named = view.sentence.folded.get(i).filter(|word| word.len() > ending.len());
+                return usize::from(named.is_some_and(|word| word.ends_with(ending.as_str())));
+            }
             Self::Words(words, _) => words,
         };
         let mut at = i;

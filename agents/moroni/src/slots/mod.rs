@@ -17,10 +17,11 @@ mod path;
 mod text;
 
 use crate::likeness::{Index, Probe, RulePhrase, Use, View, quoted};
-use crate::playbook::{Playbook, Slot, SlotType};
+use crate::playbook::{Bound, Playbook, Slot, SlotType};
 use crate::playbooks::Library;
 use crate::reading::{Mention, Reading, What};
 use crate::template::{self, Escape, Values};
+use crate::words::dates;
 use serde_json::Value;
 use std::ops::Range;
 
@@ -270,6 +271,7 @@ impl<'a> Fill<'_, 'a> {
                 if let Ok(Some(value)) = filled {
                     let value = match (slot.kind, value) {
                         (SlotType::Files, Value::String(one)) => Value::from(vec![one]),
+                        (SlotType::Date, Value::String(name)) => self.day(slot, name),
                         (_, value) => value,
                     };
                     self.values.insert(name.to_owned(), value);
@@ -290,6 +292,15 @@ impl<'a> Fill<'_, 'a> {
         }
         let values = &self.values;
         self.missing.retain(|missing| !values.contains_key(&missing.slot));
+    }
+
+    /// The day that a default such as `yesterday` means; any other text as it is.
+    fn day(&self, slot: &Slot, name: String) -> Value {
+        let span = dates::named(&name, self.reading.today);
+        Value::String(span.map_or(name, |(start, end)| match slot.bound {
+            Bound::Start => start.to_string(),
+            Bound::End => end.to_string(),
+        }))
     }
 
     fn view(&self) -> View<'_> {

@@ -10,7 +10,11 @@ use std::ops::Range;
 
 impl Fill<'_, '_> {
     pub(super) fn text(&mut self, name: &str) -> Found {
-        let region = self.before_cue(name).or_else(|| self.behind_cue(name));
+        // Words between a cue and a phrase behind them are surest.
+        let region = self
+            .before_cue(name, true)
+            .or_else(|| self.behind_cue(name))
+            .or_else(|| self.before_cue(name, false));
         let Some((lead, region)) = region else { return Ok(None) };
         let text = self.sentence().words(region.start, region.end).to_owned();
         self.mark(lead, Use::Lead);
@@ -19,10 +23,13 @@ impl Fill<'_, '_> {
     }
 
     /// "where X is mentioned": the words before a phrase.
-    fn before_cue(&self, name: &str) -> Option<(Range<usize>, Range<usize>)> {
+    fn before_cue(&self, name: &str, led: bool) -> Option<(Range<usize>, Range<usize>)> {
         for end in self.places(self.index.tails(self.p, name)) {
             let leads = self.cue_places(name);
             let lead = leads.iter().filter(|c| c.end < end.start).max_by_key(|c| c.end);
+            if led && lead.is_none() {
+                continue;
+            }
             let mut start = lead.map_or(self.range.start, |c| c.end);
             // Nothing that names a place, and no mark, is part of the words.
             let ends =
@@ -31,7 +38,8 @@ impl Fill<'_, '_> {
             for mention in &self.reading.mentions {
                 let place = mention.to <= end.start
                     && mention.from >= start
-                    && self.is_place(mention.from, &mention.what);
+                    && self.is_place(mention.from, &mention.what)
+                    && (self.is_named(mention.from) || self.is_led_behind(start, mention.from));
                 if place {
                     start = mention.to;
                 }
@@ -100,8 +108,20 @@ impl Fill<'_, '_> {
             return false;
         }
         let language = self.sentence().language;
-        from == i && !matches!(what, What::Files(_))
+        from == i && self.is_named(from)
             || self.reading.lead(from, &language.at).is_some_and(|lead| lead.start == i)
+    }
+
+    /// Whether a place is told by its form, as `garden.md` is: "about the garden" is
+    /// none, though there be such a file.
+    fn is_named(&self, from: usize) -> bool {
+        self.sentence().tokens.get(from).is_some_and(|token| token.is_value())
+    }
+
+    /// Whether a preposition behind piece `start` leads to a place.
+    fn is_led_behind(&self, start: usize, from: usize) -> bool {
+        let lead = self.reading.lead(from, &self.sentence().language.at);
+        lead.is_some_and(|lead| lead.start >= start)
     }
 
     fn is_place(&self, from: usize, what: &What) -> bool {

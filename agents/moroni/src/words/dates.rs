@@ -27,7 +27,9 @@ fn year(year: i16) -> Option<(Date, Date)> {
     Some((Date::new(year, 1, 1).ok()?, Date::new(year, 12, 31).ok()?))
 }
 
-fn named(name: &str, today: Date) -> Option<(Date, Date)> {
+/// The days that a name of `dates` in the words of a language means, such as
+/// `last_week`.
+pub(crate) fn named(name: &str, today: Date) -> Option<(Date, Date)> {
     let day = |days: i32| today.checked_add(days.days()).ok().map(|date| (date, date));
     let week = |weeks: i32| {
         let back = i32::from(today.weekday().since(Weekday::Monday));
@@ -38,7 +40,16 @@ fn named(name: &str, today: Date) -> Option<(Date, Date)> {
         let there = today.first_of_month().checked_add(months.months()).ok()?;
         Some((there, there.last_of_month()))
     };
+    // The last one there was: what is spoken of lies in the past.
+    let last = |weekday: Weekday| day(-i32::from(today.weekday().since(weekday)));
     match name {
+        "monday" => last(Weekday::Monday),
+        "tuesday" => last(Weekday::Tuesday),
+        "wednesday" => last(Weekday::Wednesday),
+        "thursday" => last(Weekday::Thursday),
+        "friday" => last(Weekday::Friday),
+        "saturday" => last(Weekday::Saturday),
+        "sunday" => last(Weekday::Sunday),
         "today" => day(0),
         "yesterday" => day(-1),
         "tomorrow" => day(1),
@@ -96,6 +107,9 @@ fn span_at(sentence: &Sentence<'_>, i: usize, today: Date) -> Option<Span> {
     let token = sentence.tokens.get(i)?;
     let make =
         |(start, end): (Date, Date), length: usize| Span { start, end, from: i, to: i + length };
+    if token.kind == Kind::Quoted {
+        return None;
+    }
     if token.kind == Kind::Date {
         return digits(&token.text, language.code == "en").map(|days| make(days, 1));
     }
@@ -197,6 +211,8 @@ mod tests {
 
     #[test]
     fn absolute_days() {
+        check("since Monday", "2026-03-16..2026-03-16");
+        check("seit Mittwoch", "2026-03-18..2026-03-18");
         check("since 2025-03-01", "2025-03-01..2025-03-01");
         check("seit dem 1.3.2025", "2025-03-01..2025-03-01");
         check("on 3/14/2025", "2025-03-14..2025-03-14");

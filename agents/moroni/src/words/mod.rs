@@ -307,7 +307,7 @@ mod tests {
             for kind in file.kinds.keys() {
                 assert!(lexicon.families.contains_key(kind), "{code}: kind {kind}");
             }
-            assert_eq!(file.dates.keys().len(), 11, "{code}");
+            assert_eq!(file.dates.keys().len(), 18, "{code}");
             assert_eq!(file.compare.keys().len(), 10, "{code}");
             assert!((1..=12).all(|m| file.months.values().any(|n| *n == m)), "{code}");
         }

@@ -1,0 +1,293 @@
+//! `decisions`: what was decided, when, and where it stands; what was replaced
+//! later is marked.
+
+use crate::args::{Files, parse};
+use crate::data::date;
+use crate::data::decisions::{self, Days};
+use crate::data::quote::{self, counted};
+use crate::sources::{self, Source, Sources, with_unread};
+use crate::tool::{Tool, object, spec};
+use crate::workspace::Workspace;
+use charter::effect::EffectClass;
+use charter::excerpt::Excerpts;
+use charter::memory::Span;
+use charter::tool::{Call, Prepared, ToolError, ToolSpec};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Share of a topic's words that a decision needs, its headings included.
+const TOPIC: f32 = 0.6;
+/// The same for one that speaks of the topic only together with its headings.
+const WHOLE: f32 = 0.9;
+/// Share of their words from which two decisions are about one thing.
+const SAME: f32 = 0.6;
+/// The same where the later one says that it replaces something.
+const REPLACED: f32 = 0.15;
+
+/// The tool.
+pub(crate) struct Decisions(pub(crate) Arc<dyn Excerpts>);
+
+/// Its arguments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Args {
+    pub(crate) files: Files,
+    pub(crate) topic: Option<String>,
+    #[serde(default)]
+    pub(crate) page: String,
+}
+
+impl Tool for Decisions {
+    fn spec(&self) -> ToolSpec {
+        spec(
+            "decisions",
+            EffectClass::Read,
+            "Lists decisions with their dates and sources, the newest last.",
+            object(
+                &["files"],
+                json!({
+                    "files": Files::schema(),
+                    "topic": {"type": "string", "minLength": 1, "maxLength": 500, "description": "only those about it"},
+                    "page": {"type": "string", "description": "path of the file that the text is for; links are relative to it"},
+                }),
+            ),
+            "rows: [{date or empty, file, title, quote, line or page, heading above it, replaced_by: place or empty}] the newest last, count, sources (number of files quoted), text (Markdown), searched, empty, unread: [{file, why}], made: [pages put together from other files, which are no source], binary, skipped_secrets",
+            "Reads only; repeating is safe.",
+        )
+    }
+
+    fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError> {
+        let args: Args = parse(&call.args)?;
+        Ok(Prepared::output(gather(&args, workspace, &*self.0)?, call.label))
+    }
+}
+
+/// The whole output.
+pub(crate) fn gather(
+    args: &Args,
+    workspace: &Workspace,
+    excerpts: &dyn Excerpts,
+) -> Result<Value, ToolError> {
+    let found = sources::read(workspace, excerpts, &args.files)?;
+    let mut rows: Vec<Value> = Vec::new();
+    for source in &found.read {
+        workspace.still_wanted()?;
+        rows.extend(of(source, args.topic.as_deref(), excerpts));
+    }
+    // Those without a date come first: nobody can tell whether they still hold.
+    rows.sort_by(|a, b| text(a, "date").cmp(text(b, "date")));
+    mark(&mut rows, args.topic.as_deref(), excerpts);
+    let mut files: Vec<&str> = rows.iter().map(|row| text(row, "file")).collect();
+    files.sort_unstable();
+    files.dedup();
+    let text = render(args, &rows, &found);
+    let output = json!({"count": rows.len(), "sources": files.len(), "rows": rows, "text": text});
+    Ok(with_unread(output, &found))
+}
+
+fn text<'v>(row: &'v Value, name: &str) -> &'v str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The decisions of one text.
+fn of(source: &Source, topic: Option<&str>, excerpts: &dyn Excerpts) -> Vec<Value> {
+    let prose = source.prose();
+    let order = date::order_of([source.text.as_str()]);
+    let front = decisions::head(&source.text);
+    let mut headings: Vec<(usize, String)> = Vec::new();
+    let mut rows = Vec::new();
+    for span in excerpts.sentences(&prose) {
+        let Some(words) = slice(&prose, span) else { continue };
+        let level = words.len() - words.trim_start_matches('#').len();
+        if level > 0 {
+            headings.retain(|(above, _)| *above < level);
+            let heading = words.trim_start_matches('#').trim();
+            headings.push((level, heading.to_owned()));
+            continue;
+        }
+        let under: Vec<&str> = headings.iter().rev().map(|(_, text)| text.as_str()).collect();
+        let Some(mut row) = source.quote(span) else { continue };
+        let sentence = text(&row, "quote").to_owned();
+        if !decisions::states(&sentence, under.first().copied().unwrap_or_default()) {
+            continue;
+        }
+        if let Some(topic) = topic {
+            let own = excerpts.share(topic, &sentence);
+            // "Decisions" is no topic; "Kitchen" above it is.
+            let above = under.iter().filter(|heading| !decisions::is_heading(heading));
+            let context = above.fold(format!("{sentence} {}", source.title), |all, heading| {
+                format!("{all} {heading}")
+            });
+            if own < TOPIC && excerpts.share(topic, &context) < WHOLE {
+                continue;
+            }
+        }
+        let days = Days { headings: &under, front: &front, path: &source.path };
+        let day = decisions::day(&sentence, days, order);
+        row["date"] = day.map(|day| day.to_string()).unwrap_or_default().into();
+        row["file"] = source.path.as_str().into();
+        row["title"] = source.title.as_str().into();
+        let heading = under.iter().find(|heading| !decisions::is_heading(heading));
+        row["heading"] = heading.copied().unwrap_or_default().into();
+        row["replaced_by"] = "".into();
+        rows.push(row);
+    }
+    rows
+}
+
+fn slice(text: &str, span: Span) -> Option<&str> {
+    text.get(usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?)
+}
+
+/// Marks what a later decision on the same thing replaces.
+fn mark(rows: &mut [Value], topic: Option<&str>, excerpts: &dyn Excerpts) {
+    /// Decisions that are compared with each other.
+    const COMPARED: usize = 500;
+    for later in 0..rows.len().min(COMPARED) {
+        let (sentence, day) = (text(&rows[later], "quote"), text(&rows[later], "date"));
+        let says = decisions::says_it_replaces(sentence);
+        let earlier = (0..later).rev().find(|at| {
+            let other = &rows[*at];
+            let words = text(other, "quote");
+            let is_before = !text(other, "date").is_empty() && text(other, "date") < day;
+            let open = text(other, "replaced_by").is_empty();
+            if !is_before || !open || words == sentence {
+                return false;
+            }
+            let there = excerpts.share(words, sentence);
+            let back = excerpts.share(sentence, words);
+            let heading = text(other, "heading");
+            let together = !heading.is_empty() && heading == text(&rows[later], "heading");
+            let about = together
+                || topic.is_some_and(|topic| {
+                    excerpts.share(topic, words) >= TOPIC
+                        && excerpts.share(topic, sentence) >= TOPIC
+                });
+            match says {
+                true if about => there.max(back) >= REPLACED,
+                true => there.max(back) >= 2.0 * REPLACED,
+                false => there.min(back) >= SAME,
+            }
+        });
+        if let Some(at) = earlier {
+            let place = quote::place(&rows[later]);
+            let by = match place.is_empty() {
+                true => text(&rows[later], "file").to_owned(),
+                false => format!("{}, {place}", text(&rows[later], "file")),
+            };
+            rows[at]["replaced_by"] = by.into();
+        }
+    }
+}
+
+/// The page.
+fn render(args: &Args, rows: &[Value], found: &Sources) -> String {
+    let topic = args.topic.as_deref().map(quote::folded);
+    let title = match &topic {
+        Some(topic) => format!("# Decisions: {topic}"),
+        None => "# Decisions".to_owned(),
+    };
+    let files = counted(found.read.len(), "file");
+    let mut blocks = vec![title];
+    blocks.push(match (rows.len(), &topic) {
+        (0, Some(topic)) => format!("No decision on \"{topic}\" stands in {files}."),
+        (0, None) => format!("No decision stands in {files}."),
+        (count, _) => format!("{} from {files}, the newest last.", counted(count, "decision")),
+    });
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let day = match text(row, "date") {
+                "" => "no date",
+                day => day,
+            };
+            let file = quote::linked(text(row, "file"), &args.page, text(row, "file"));
+            let place = match quote::place(row) {
+                place if place.is_empty() => file,
+                place => format!("{file}, {place}"),
+            };
+            let replaced = match text(row, "replaced_by") {
+                "" => String::new(),
+                by => format!(" *Replaced later: {by}.*"),
+            };
+            format!("- **{day}** {} ({place}){replaced}", text(row, "quote"))
+        })
+        .collect();
+    if !lines.is_empty() {
+        blocks.push(lines.join("\n"));
+    }
+    blocks.extend(quote::unread(&found.unread, &args.page));
+    quote::page(blocks, &args.page)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Desk;
+    use serde_json::json;
+
+    fn desk() -> Desk {
+        Desk::new(&[
+            (
+                "meetings/2026-01-12.md",
+                "# Kitchen\n\nWe decided to lay an oak floor in the kitchen.\nThe cat was here.\n\n# Garden\n\n## Decisions\n\n- The fence stays green\n",
+            ),
+            (
+                "meetings/2026-03-09.md",
+                "# Kitchen\n\nWe decided to lay tiles instead of the oak floor in the kitchen.\nWhat did we decide about the oven?\n",
+            ),
+            ("ideas.txt", "The kitchen is dark.\n"),
+        ])
+    }
+
+    #[test]
+    fn decisions_have_dates_and_the_replaced_are_marked() {
+        let args = json!({"files": ".", "topic": "kitchen floor"});
+        let output = desk().verified("decisions", args).output;
+        let text = output["text"].as_str().unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("- ")).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[0].contains("2026-01-12")
+                && lines[0].contains("oak floor in the kitchen. ([meetings"),
+            "{text}"
+        );
+        assert!(lines[0].contains("*Replaced later: meetings/2026-03-09.md, line 3.*"), "{text}");
+        assert!(lines[1].contains("2026-03-09") && !lines[1].contains("Replaced"), "{text}");
+    }
+
+    #[test]
+    fn without_a_topic_all_are_listed_and_nothing_is_said_plainly() {
+        let output = desk().verified("decisions", json!({"files": "."})).output;
+        assert_eq!((output["count"].as_u64(), output["sources"].as_u64()), (Some(3), Some(2)));
+        let output = desk().verified("decisions", json!({"files": ".", "topic": "trumpet"})).output;
+        assert!(
+            output["text"]
+                .as_str()
+                .unwrap()
+                .contains("No decision on \"trumpet\" stands in 3 files.")
+        );
+    }
+
+    #[test]
+    fn lies_are_found() {
+        let desk = desk();
+        let honest = desk.verified("decisions", json!({"files": "."}));
+        let lie = |edit: &dyn Fn(&mut serde_json::Value)| {
+            let mut subject = honest.clone();
+            edit(&mut subject.output);
+            desk.failed(&subject);
+        };
+        lie(&|output| *output = json!({}));
+        lie(&|output| {
+            output["rows"].as_array_mut().unwrap().pop();
+            output["count"] = 2.into();
+        });
+        lie(&|output| output["rows"][0]["date"] = "2026-01-13".into());
+        lie(&|output| output["rows"][0]["quote"] = "We decided nothing.".into());
+        lie(&|output| output["rows"][0]["replaced_by"] = "".into());
+        lie(&|output| output["text"] = "# Decisions\n".into());
+        desk.put("meetings/2026-04-01.md", b"We agreed to buy an oven.\n");
+        desk.failed(&honest);
+    }
+}
