@@ -2,6 +2,7 @@
 //! flags; checked, and refused by the name of the field.
 
 pub mod http;
+pub mod model;
 
 use charter::budget::Budget;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Config {
     pub budget: Budget,
     /// The user's rules.
     pub policy: Policy,
+    /// The language model.
+    pub model: model::Model,
     /// `alma serve`.
     pub http: http::Http,
 }

@@ -1,12 +1,15 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
 use crate::diagnose;
+use crate::model::{self, LazyModel};
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use alma::config::{self, Config, ConfigError};
 use alma::operations::doctor::Finding;
+use alma::operations::{models_list, models_show};
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
 use charter::embed::Embed;
+use charter::generate::Generate;
 use charter::ids::TenantId;
 use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
@@ -113,6 +116,10 @@ impl House {
             sandbox: Arc::clone(&sandbox),
             tools,
             playbooks: OnceLock::new(),
+            model: config
+                .model
+                .place(home)
+                .map(|path| (path.clone(), Arc::new(LazyModel::new(path)))),
         };
         let alma = Alma {
             ports,
@@ -393,6 +400,8 @@ struct Here {
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
     playbooks: OnceLock<Library>,
+    /// Where the language model lies, and itself.
+    model: Option<(PathBuf, Arc<LazyModel>)>,
 }
 
 #[async_trait::async_trait]
@@ -415,6 +424,18 @@ impl Installation for Here {
             cause: chain(&error),
         })?;
         Ok(shared)
+    }
+
+    fn generate(&self) -> Option<Arc<dyn Generate>> {
+        self.model.as_ref().map(|(_, model)| Arc::clone(model) as Arc<dyn Generate>)
+    }
+
+    fn models(&self) -> models_list::Response {
+        model::list(&self.home, self.model.as_ref().map(|(path, _)| path.as_path()))
+    }
+
+    fn model(&self, name: Option<&str>) -> Result<models_show::Response, Error> {
+        model::show(&self.home, self.model.as_ref().map(|(path, _)| path.as_path()), name)
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {

@@ -3,6 +3,7 @@
 
 mod diagnose;
 mod house;
+mod model;
 mod system;
 
 use alma::config;

@@ -425,6 +425,7 @@ impl<'a> Turn<'a> {
         language: Option<&'static str>,
     ) -> Result<Outcome, Error> {
         let speeches = self.router()?.speeches();
+        let mut trouble = None;
         if let Some(model) = self.alma.installation.generate() {
             let recalled = match self.alma.installation.memory() {
                 Some(memory) => {
@@ -433,14 +434,19 @@ impl<'a> Turn<'a> {
                 }
                 None => Vec::new(),
             };
-            let text = self.generated(model, words, &recalled).await?;
-            let state = match self.watcher.stopped() {
-                true => TurnState::Cancelled,
-                false => TurnState::Answered,
-            };
-            let mut outcome = Outcome::of(state, Moment::Asked, Say::plainly(text));
-            outcome.streamed = true;
-            return Ok(outcome);
+            match self.generated(model, words, recalled).await {
+                Ok(text) => {
+                    let state = match self.watcher.stopped() {
+                        true => TurnState::Cancelled,
+                        false => TurnState::Answered,
+                    };
+                    let mut outcome = Outcome::of(state, Moment::Asked, Say::plainly(text));
+                    outcome.streamed = true;
+                    return Ok(outcome);
+                }
+                Err(error) => trouble = self.trouble(&error),
+            }
+            self.focus.told = true;
         }
         let own = words::language(speeches, language.unwrap_or("en"));
         let talked = own.into_iter().chain(speeches).find_map(|speech| {
@@ -456,6 +462,7 @@ impl<'a> Turn<'a> {
             None => (own, own.map(|speech| speech.plain.clone()).unwrap_or_default()),
         };
         let mut say = Say::plainly(reply);
+        say.why.extend(trouble);
         if !self.focus.told
             && let Some(speech) = speech
         {
@@ -489,12 +496,22 @@ impl<'a> Turn<'a> {
         };
         let facts: Vec<(String, String)> =
             found.iter().map(|memory| ("source".to_owned(), source(memory))).collect();
+        let mut why = Vec::new();
         if let Some(model) = self.alma.installation.generate() {
-            let text = self.generated(model, words, &found).await?;
-            return Ok(Outcome::said(Say { what: text, facts, ..Say::default() }));
+            match self.composed(model, words, &found).await {
+                Ok(Some(answer)) => {
+                    let facts = answer.quotes.iter().map(quoted).collect();
+                    return Ok(Outcome::said(Say { what: answer.text, facts, ..Say::default() }));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    why.extend(self.trouble(&error));
+                    self.focus.told = true;
+                }
+            }
         }
         let what = first.text.trim().to_owned();
-        Ok(Outcome::said(Say { what, facts, ..Say::default() }))
+        Ok(Outcome::said(Say { what, facts, why, ..Say::default() }))
     }
 
     async fn remember(&mut self, words: &str) -> Result<Outcome, Error> {
@@ -614,8 +631,14 @@ impl<'a> Turn<'a> {
             .map(str::to_owned),
         );
         let model = match self.alma.installation.generate() {
-            Some(model) => format!("the language model {} answers free talk", model.name()),
-            None => "there is no language model here; all of this works without one".to_owned(),
+            Some(model) => format!(
+                "the language model {} is set up for free talk, and for plans that no playbook \
+                 covers; `alma models list`",
+                charter::generate::identity(model.name()).0
+            ),
+            None => "there is no language model here; all of this works without one \
+                     (`alma models list` tells how to get one)"
+                .to_owned(),
         };
         let say = Say {
             what: "Say in your own words what you want done with the files in this folder; I \
@@ -649,6 +672,10 @@ fn chosen(route: Route, reason: String, words: String) -> Routed {
         ranked: vec![(route, 1.0)],
         words: Some(words),
     }
+}
+
+fn quoted(quote: &Recalled) -> (String, String) {
+    ("source".to_owned(), source(quote))
 }
 
 fn source(memory: &Recalled) -> String {

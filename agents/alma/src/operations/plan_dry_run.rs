@@ -54,6 +54,15 @@ pub async fn run(
 ) -> Result<Response, Error> {
     let workspace = request.workspace.clone();
     let planned = plan_new::run(alma, principal, request).await?;
+    Ok(foresee_all(alma, &workspace, planned).await)
+}
+
+/// What a plan would do.
+pub(crate) async fn foresee_all(
+    alma: &Alma,
+    workspace: &Path,
+    planned: plan_new::Response,
+) -> Response {
     let mut effects = Vec::new();
     let mut unforeseen = Vec::new();
     let mut outputs: BTreeMap<u32, Value> = BTreeMap::new();
@@ -62,7 +71,7 @@ pub async fn run(
             unforeseen.push(format!("step {} depends on step {missing}", step.n));
             continue;
         }
-        match foresee(alma, &workspace, step, &outputs).await {
+        match foresee(alma, workspace, step, &outputs).await {
             Ok((output, found)) => {
                 let acts = found.iter().any(|effect| effect.class >= EffectClass::Exec);
                 effects.extend(found);
@@ -73,13 +82,7 @@ pub async fn run(
             Err(error) => unforeseen.push(format!("step {}: {error}", step.n)),
         }
     }
-    Ok(Response {
-        plan: planned.plan,
-        digest: planned.digest,
-        text: planned.text,
-        effects,
-        unforeseen,
-    })
+    Response { plan: planned.plan, digest: planned.digest, text: planned.text, effects, unforeseen }
 }
 
 async fn foresee(

@@ -11,6 +11,7 @@ mod chat_editor;
 mod chat_view;
 pub mod exit;
 pub mod follow;
+mod models_view;
 pub mod route;
 pub mod show;
 pub mod tree;

@@ -2,7 +2,7 @@
 
 use super::args::{
     ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MissionCommand,
-    PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
+    ModelCommand, PlanCommand, PlaybookCommand, SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -41,6 +41,8 @@ pub const NAMES: &[&str] = &[
     "playbooks.show",
     "tools.list",
     "tools.show",
+    "models.list",
+    "models.show",
     "audit.verify",
     "doctor",
     "config.show",
@@ -119,6 +121,10 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         Command::Tools { command } => match command {
             ToolCommand::List => ("tools.list", json!({})),
             ToolCommand::Show { name } => ("tools.show", json!({ "name": name })),
+        },
+        Command::Models { command } => match command {
+            ModelCommand::List => ("models.list", json!({})),
+            ModelCommand::Show { name } => ("models.show", json!({ "name": name })),
         },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
         Command::Doctor => ("doctor", json!({})),
@@ -237,6 +243,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         _ => None,
     });
     match name {
+        "models.list" if response["models"] == json!([]) => Exit::Empty,
         "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,

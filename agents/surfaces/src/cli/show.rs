@@ -2,6 +2,7 @@
 //! a response that brings its own text shows that.
 
 use super::exit::chain;
+use super::models_view;
 use alma::Error;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub fn response(name: &str, response: &Value) -> String {
     match name {
         "approvals.show" => card(response),
         "doctor" => doctor(response),
+        "models.list" => models_view::list(response),
+        "models.show" => models_view::one(response),
         "mission.events" => events(response),
         "plan.dry_run" => dry_run(response),
         "plan.new" => format!(
@@ -59,7 +62,7 @@ fn notes(response: &Value) -> String {
     all.into_iter().flatten().map(|note| format!("\nnote: {}", text(note))).collect()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -101,7 +104,7 @@ fn general(response: &Value) -> String {
     shown
 }
 
-fn table(rows: &[Value]) -> String {
+pub(super) fn table(rows: &[Value]) -> String {
     let mut columns: Vec<&str> = Vec::new();
     for row in rows.iter().filter_map(Value::as_object) {
         for key in row.keys() {
@@ -147,7 +150,7 @@ fn moment(ms: Option<i64>) -> String {
         .unwrap_or_default()
 }
 
-fn indent(text: &str) -> String {
+pub(super) fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end().to_owned()
 }
 

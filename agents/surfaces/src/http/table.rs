@@ -155,6 +155,8 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/sessions/search", Ask("sessions.search"), &[query("words", "text"), LIMIT], "Found"),
     get("/api/v1/sessions/{session}", Ask("sessions.show"), &[SESSION, LIMIT], "Session"),
     post("/api/v1/sessions/{session}/fork", Ask("sessions.fork"), &[SESSION], Some("Fork"), "Forked"),
+    get("/api/v1/models", Ask("models.list"), &[], "Models"),
+    get("/api/v1/models/{name}", Ask("models.show"), &[NAME], "Model"),
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),
