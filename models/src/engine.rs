@@ -7,13 +7,19 @@ use crate::tokens::{Characters, Tokens};
 use charter::generate::{Ended, GenerateError, Shape};
 use std::ops::ControlFlow;
 
+/// Tokens that are read before it is asked whether to go on.
+const PIECE: usize = 256;
+
+/// Why logits could not be computed.
+pub type NetworkError = candle_core::Error;
+
 /// What computes logits: a model with one conversation in its memory.
 pub trait Network: Send {
     /// Forgets what it has read.
     fn reset(&mut self);
 
     /// Reads tokens on and gives the logits of the next one.
-    fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, candle_core::Error>;
+    fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, NetworkError>;
 }
 
 /// What to generate.
@@ -75,7 +81,7 @@ pub fn produce(
         } else if answer.count >= order.max_tokens {
             break Ended::Length;
         }
-        let logits = network.read(&unread).map_err(failed)?;
+        let Some(logits) = heard(network, &unread, receive)? else { break Ended::Cancelled };
         if !logits.iter().all(|logit| logit.is_finite() || *logit == f32::NEG_INFINITY) {
             return Err(GenerateError::NotANumber { model: order.model.to_owned() });
         }
@@ -94,6 +100,23 @@ pub fn produce(
         let _ = receive(&rest);
     }
     Ok(Produced { text: answer.text, tokens: answer.count, ended })
+}
+
+/// Lets the network read, and asks between two pieces whether to go on; `None`:
+/// no.
+fn heard(
+    network: &mut dyn Network,
+    tokens: &[u32],
+    receive: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, GenerateError> {
+    let mut logits = Vec::new();
+    for piece in tokens.chunks(PIECE) {
+        if tokens.len() > PIECE && receive("").is_break() {
+            return Ok(None);
+        }
+        logits = network.read(piece).map_err(failed)?;
+    }
+    Ok(Some(logits))
 }
 
 /// The next token, or `None` at the end of the answer.

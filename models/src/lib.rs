@@ -3,6 +3,7 @@
 //! | to know | look at |
 //! |---|---|
 //! | Qwen2, Qwen2.5 and Qwen3 from local files | [`qwen`] |
+//! | what a model is, and which to get | [`qwen::describe`], [`catalogue`] |
 //! | grammars: what may come out of a model | [`grammar`] |
 //! | conversations as the text a model was trained on | [`template`] |
 //! | text to tokens and back | [`tokens`] |
@@ -11,6 +12,7 @@
 //!
 //! Nothing here fetches anything: models are files that the user has.
 
+pub mod catalogue;
 pub mod embed;
 pub mod engine;
 pub mod error;

@@ -213,7 +213,7 @@ impl Rig {
                 .expect("a card");
             titles.push(match row.question {
                 Question::Part => format!("part: {}", card.notes.join("; ")),
-                Question::Permission | Question::InDoubt => card.title,
+                Question::Permission | Question::InDoubt | Question::Plan => card.title,
             });
         }
         titles

@@ -428,12 +428,16 @@ fn a_turn_is_seen_as_it_happens_and_goes_on_without_its_reader() {
     let (kind, end) = events.last().unwrap();
     assert_eq!(kind, "complete");
     assert_eq!((&end["route"], &end["mission_state"]), (&json!("mission"), &json!("done")));
-    let said: String =
-        events.iter().filter(|(kind, _)| kind == "token").map(|(_, e)| e["text"].as_str().unwrap()).collect();
+    let said: String = events
+        .iter()
+        .filter(|(kind, _)| kind == "token")
+        .map(|(_, e)| e["text"].as_str().unwrap())
+        .collect();
     assert_eq!(said.trim(), end["answer"].as_str().unwrap().trim());
     let answer = say("remember that the gate code is 7714");
     assert!(answer.body.contains("7714"), "{answer:#?}");
-    let recalled = server.post("/api/v1/memory/recall", &json!({ "words": "what is the gate code?" }));
+    let recalled =
+        server.post("/api/v1/memory/recall", &json!({ "words": "what is the gate code?" }));
     let recalled = recalled.is(200, "");
     assert!(recalled["answer"][0]["text"].as_str().unwrap().contains("7714"), "{recalled:#}");
     assert!(recalled["answer"][0]["source"].as_str().unwrap().contains("turn 1 of s-"));
@@ -456,9 +460,11 @@ fn a_turn_is_seen_as_it_happens_and_goes_on_without_its_reader() {
     let began = Instant::now();
     loop {
         let missions = server.get(MISSIONS).is(200, "");
-        let found = missions["missions"].as_array().unwrap().iter().any(|line| {
-            line["wish"] == "count the words in b.txt" && line["state"] == "done"
-        });
+        let found = missions["missions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|line| line["wish"] == "count the words in b.txt" && line["state"] == "done");
         if found {
             break;
         }

@@ -2,6 +2,7 @@
 //! flags; checked, and refused by the name of the field.
 
 pub mod http;
+pub mod model;
 pub mod night;
 
 use charter::budget::Budget;
@@ -28,6 +29,8 @@ pub struct Config {
     pub budget: Budget,
     /// The user's rules.
     pub policy: Policy,
+    /// The language model.
+    pub model: model::Model,
     /// `alma serve`.
     pub http: http::Http,
     /// The night.

@@ -7,10 +7,12 @@ pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod memory;
+mod model_plan;
 pub mod night;
 pub mod operations;
 pub mod schedules;
 pub mod talk;
+mod thinking;
 
 use async_trait::async_trait;
 use charter::embed::Embed;
@@ -20,6 +22,7 @@ use charter::ports::{Ledger, Tools};
 use charter::tool::ToolSpec;
 use config::Config;
 use moroni::playbooks::Library;
+use operations::{models_list, models_show};
 use sons_of_helaman::Ports;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,9 +51,17 @@ pub trait Installation: Send + Sync {
     async fn audit(&self) -> Result<ledger::audit::AuditReport, Error>;
     /// What turns texts into vectors.
     fn embedder(&self) -> Result<Arc<dyn Embed>, Error>;
-    /// The language model, if there is one.
+    /// The language model, if one is configured; it is loaded when it is first asked.
     fn generate(&self) -> Option<Arc<dyn Generate>> {
         None
+    }
+    /// Language models that lie here; reads their headers.
+    fn models(&self) -> models_list::Response {
+        models_list::Response::default()
+    }
+    /// One of them, or the configured one; reads the whole file.
+    fn model(&self, name: Option<&str>) -> Result<models_show::Response, Error> {
+        Err(Error::NotFound(format!("the language model {}", name.unwrap_or("to use"))))
     }
     /// The memory, if there is one.
     fn memory(&self) -> Option<memory::Memory> {

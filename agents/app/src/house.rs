@@ -1,15 +1,18 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
+use crate::model::{self, LazyModel};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use crate::{diagnose, memory, night, schedules};
 use alma::config::Config;
 use alma::memory::Memory;
 use alma::operations::doctor::Finding;
+use alma::operations::{models_list, models_show};
 use alma::{Alma, Error, Installation};
 use anyhow::Context;
 use charter::embed::Embed;
 use charter::excerpt::Excerpts;
+use charter::generate::Generate;
 use charter::ids::TenantId;
 use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
@@ -102,6 +105,10 @@ impl House {
             tools,
             playbooks: Shelf::new(home),
             memory: Arc::new(memory::Way(Arc::clone(&household))),
+            model: config
+                .model
+                .place(home)
+                .map(|path| (path.clone(), Arc::new(LazyModel::new(path)))),
         };
         let alma = Alma {
             ports: ports.clone(),
@@ -434,6 +441,8 @@ struct Here {
     tools: Arc<Hephaestus>,
     playbooks: Shelf,
     memory: Memory,
+    /// Where the language model lies, and itself.
+    model: Option<(PathBuf, Arc<LazyModel>)>,
 }
 
 #[async_trait::async_trait]
@@ -452,6 +461,18 @@ impl Installation for Here {
             cause: chain(&error),
         })?;
         Ok(shared)
+    }
+
+    fn generate(&self) -> Option<Arc<dyn Generate>> {
+        self.model.as_ref().map(|(_, model)| Arc::clone(model) as Arc<dyn Generate>)
+    }
+
+    fn models(&self) -> models_list::Response {
+        model::list(&self.home, self.model.as_ref().map(|(path, _)| path.as_path()))
+    }
+
+    fn model(&self, name: Option<&str>) -> Result<models_show::Response, Error> {
+        model::show(&self.home, self.model.as_ref().map(|(path, _)| path.as_path()), name)
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {

@@ -4,6 +4,7 @@
 mod diagnose;
 mod house;
 mod memory;
+mod model;
 mod night;
 mod schedules;
 mod shelf;

@@ -34,6 +34,8 @@ pub enum Question {
     InDoubt,
     /// Only a part of the wish can be met: is the part welcome?
     Part,
+    /// A language model wrote the plan: may it be carried out?
+    Plan,
 }
 
 /// One effect exactly as it would be carried out. Its digest is what a person

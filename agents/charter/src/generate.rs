@@ -3,9 +3,14 @@
 //! A caller says what the answer must look like ([`Shape`]); the engine sees to
 //! it that nothing else can come out, whatever the weights.
 
+use crate::digest::Digest;
+use crate::tool::ToolSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::ControlFlow;
+
+/// Most steps of a plan that a model writes.
+pub const PLAN_STEPS_MAX: usize = 8;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +84,26 @@ pub enum Shape {
     Lark(String),
     /// One of these texts.
     Choice(Vec<String>),
+    /// A plan with these tools, of one to [`PLAN_STEPS_MAX`] steps: an object of
+    /// `s1`, `s2` … and `answer`.
+    Plan(Vec<ToolSpec>),
+    /// An answer from sources, `{"quotes": [{"source", "quote"}], "answer"}`; each
+    /// quote is word for word in its source, and without one the answer is `null`.
+    Quotes {
+        /// What may be quoted.
+        sources: Vec<Quotable>,
+        /// Most characters of the answer.
+        answer_max: u32,
+    },
+}
+
+/// A text that may be quoted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotable {
+    /// What the quote is attributed to.
+    pub name: String,
+    /// The text.
+    pub text: String,
 }
 
 /// A question to a language model.
@@ -171,6 +196,15 @@ pub enum GenerateError {
         /// Tokens allowed.
         max_tokens: u32,
     },
+    /// There is a model, but it cannot be loaded.
+    #[error("the language model {model} cannot be used")]
+    Unusable {
+        /// Its name.
+        model: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The weights give something else than numbers.
     #[error(
         "the model {model} computed a value that is no number: its file is damaged, or its weights are broken; get it again"
@@ -198,18 +232,43 @@ pub enum GenerateError {
 
 /// A language model.
 pub trait Generate: Send + Sync {
-    /// Its name and the digest of its weights, as the ledger keeps them.
+    /// Its name and the digest of its weights, as the ledger keeps them; see
+    /// [`identity`]. A model that was not loaded yet knows no digest.
     fn name(&self) -> &str;
 
-    /// Tokens that prompt and answer may have together.
+    /// Tokens that prompt and answer may have together; 0 if the model cannot be
+    /// read. May read its header.
     fn context(&self) -> u32;
 
     /// Answers. Blocks until the answer has ended; `token` receives whole
     /// characters as they come, and its [`ControlFlow::Break`] ends the answer
-    /// before the next token.
+    /// before the next token. While there is nothing to say yet (the model is
+    /// being loaded, or reads the prompt) it receives an empty text now and then,
+    /// so that it can stop that too.
     fn generate(
         &self,
         ask: &Ask,
         token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated, GenerateError>;
+}
+
+/// The name of a model and the digest of its weights, from what
+/// [`Generate::name`] says.
+pub fn identity(name: &str) -> (&str, Option<Digest>) {
+    match name.rsplit_once(" sha256:") {
+        Some((name, digest)) => (name, digest.parse().ok()),
+        None => (name, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_from_its_digest() {
+        let digest = Digest::of(b"weights");
+        assert_eq!(identity(&format!("a b.gguf sha256:{digest}")), ("a b.gguf", Some(digest)));
+        assert_eq!(identity("a.gguf"), ("a.gguf", None));
+    }
 }

@@ -27,6 +27,14 @@ pub enum PlanSource {
         /// Its version.
         version: u32,
     },
+    /// Written by a language model.
+    Model {
+        /// Its name.
+        name: String,
+        /// Digest of its weights, where they are at hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<Digest>,
+    },
     /// Made from another plan: a repair or an edit.
     Child {
         /// Digest of the parent plan.

@@ -66,6 +66,48 @@ pub struct ToolSpec {
     pub limits: Limits,
 }
 
+impl ToolSpec {
+    /// The fields that [`Self::output`] names: the first word of every part of its
+    /// first sentence, as in `files: [{path, bytes}] sorted, count`.
+    pub fn fields(&self) -> Vec<String> {
+        fields(&self.output)
+    }
+}
+
+fn fields(output: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut depth = 0_usize;
+    let mut parts = vec![String::new()];
+    let mut characters = output.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ',' | ';' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            '.' if depth == 0 && characters.peek().is_none_or(|c| c.is_whitespace()) => break,
+            _ => {}
+        }
+        if let (0, Some(part)) = (depth, parts.last_mut()) {
+            part.push(c);
+        }
+    }
+    for part in parts {
+        let word: String = part
+            .trim_start()
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
+            .collect();
+        let is_name = word.starts_with(|c: char| c.is_ascii_lowercase());
+        if is_name && word != "or" && !found.contains(&word) {
+            found.push(word);
+        }
+    }
+    found
+}
+
 /// A flag that asks running work to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
@@ -311,4 +353,28 @@ pub fn effect_key(
         &ordinal.to_be_bytes(),
         &detail.0,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_of_outputs_name_their_fields() {
+        let check = |output: &str, expect: &[&str]| assert_eq!(fields(output), expect);
+        check(
+            "files: [{path, bytes, modified}] sorted by path, count, bytes (total)",
+            &["files", "count", "bytes"],
+        );
+        check(
+            "rows: [{a}], or with duplicates [{b}] first; count, files (n. of them). Empty ones, not",
+            &["rows", "count", "files"],
+        );
+        check(
+            "kind (cargo, npm), test_command: [program and arguments]",
+            &["kind", "test_command"],
+        );
+        check("", &[]);
+        check("Nothing, really", &["really"]);
+    }
 }

@@ -1,8 +1,8 @@
 //! Moroni plans missions and decides how they go on: values in, values out.
 //!
-//! A wish becomes a plan in one of two ways: a **mission file** is compiled
-//! ([`mission_file`]), or the best **playbook** is filled from the words
-//! ([`plan_words`]). No code here knows what a mission is about: the wording stands
+//! A wish becomes a plan in one of three ways: a **mission file** is compiled
+//! ([`mission_file`]), the best **playbook** is filled from the words
+//! ([`plan_words`]), or a language model has written it ([`written`]). No code here knows what a mission is about: the wording stands
 //! in `playbooks/*.yaml`, what is known of languages in `src/words/*.yaml`.
 //!
 //! | to know | look at |
@@ -39,6 +39,7 @@ pub mod tables;
 pub mod template;
 pub mod trial;
 pub mod words;
+pub mod written;
 pub mod yaml;
 
 pub use heal::heads;

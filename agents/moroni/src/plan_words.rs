@@ -77,6 +77,8 @@ pub struct Refusal {
     pub missing: Vec<String>,
     /// The nearest things that can be done, with their summaries.
     pub nearest: Vec<String>,
+    /// Whether a playbook fits, and only a value is missing.
+    pub fits: bool,
 }
 
 /// Playbooks that are filled for a closer look.
@@ -131,6 +133,7 @@ pub fn plan(request: &Request<'_>) -> Planned {
             message: message.to_owned(),
             missing: Vec::new(),
             nearest: nearest.map(|p| format!("{}: {}", p.name, p.summary)).collect(),
+            fits: false,
         })
     };
     if words.is_empty() {
@@ -554,6 +557,7 @@ impl Planner<'_, '_> {
                         ),
                         missing: Vec::new(),
                         nearest: Vec::new(),
+                        fits: true,
                     });
                 }
             };
@@ -578,6 +582,7 @@ impl Planner<'_, '_> {
                 ),
                 missing: Vec::new(),
                 nearest: Vec::new(),
+                fits: true,
             });
         }
         plan.answer = (!answers.is_empty()).then(|| answers.join("\n"));
@@ -636,6 +641,7 @@ impl Planner<'_, '_> {
                 ),
                 missing: best.missing.iter().map(|missing| missing.slot.clone()).collect(),
                 nearest,
+                fits: true,
             });
         }
         let sentence = &self.reading.sentence;
@@ -660,6 +666,7 @@ impl Planner<'_, '_> {
             message: format!("{what}.{instead}"),
             missing: foreign,
             nearest,
+            fits: false,
         })
     }
 }

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// Longest value of an argument that is shown.
 const VALUE_MAX: usize = 60;
 
+/// Longest arguments that are shown, in characters.
+const ARGS_MAX: usize = 400;
+
 /// A plan as text: numbered steps with tool, reach and what they wait for.
 pub fn plan(plan: &Plan) -> String {
     let mut text = String::new();
@@ -22,6 +25,11 @@ pub fn plan(plan: &Plan) -> String {
         PlanSource::File => {}
         PlanSource::Playbook { name, version } => {
             let _ = writeln!(text, "  from the playbook {name}, version {version}");
+        }
+        PlanSource::Model { name, weights } => {
+            let weights = weights.map(|digest| format!(" ({})", digest.short()));
+            let weights = weights.unwrap_or_default();
+            let _ = writeln!(text, "  planned by {}{weights}; please read it", plain(name));
         }
         PlanSource::Child { parent, reason } => {
             let _ = writeln!(text, "  made from plan {}: {}", parent.short(), plain(reason));
@@ -42,6 +50,16 @@ fn line(step: &Step) -> String {
     }
     line.push(']');
     line
+}
+
+/// Every step of a plan in one line, with its arguments.
+pub fn in_full(plan: &Plan) -> Vec<String> {
+    let short = |args: String| match args.char_indices().nth(ARGS_MAX) {
+        Some((end, _)) => format!("{}…", args.get(..end).unwrap_or_default()),
+        None => args,
+    };
+    let full = |step: &Step| format!("{} {}", line(step).trim(), short(step.args.to_string()));
+    plan.steps.iter().map(full).collect()
 }
 
 /// What differs: steps that went, came, or do something else.
@@ -137,6 +155,15 @@ mod tests {
               from the playbook look, version 2
         "#]]
         .assert_eq(&plan(&sample("a")));
+    }
+
+    #[test]
+    fn a_plan_of_a_model_says_so() {
+        let weights = Some(charter::digest::Digest::of(b"weights"));
+        let source = PlanSource::Model { name: "tiny.gguf".into(), weights };
+        let text = plan(&Plan { source, ..sample("a") });
+        expect!["  planned by tiny.gguf (9a129038); please read it"]
+            .assert_eq(text.lines().last().unwrap());
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl Job<'_> {
             Question::Permission => {
                 card.effects.iter().map(FrozenEffect::digest).collect::<Result<_, _>>()?
             }
-            Question::InDoubt | Question::Part => Vec::new(),
+            Question::InDoubt | Question::Part | Question::Plan => Vec::new(),
         };
         let digest = card.digest()?;
         let content = self.draft.json(&card, label)?;

@@ -114,7 +114,7 @@ mod tests {
         serde_json::from_str(include_str!("golden.json")).unwrap()
     }
 
-    fn embedder() -> &'static StaticEmbedder {
+    fn embedder() -> Arc<StaticEmbedder> {
         StaticEmbedder::shared().unwrap()
     }
 

@@ -7,7 +7,8 @@
 //! taken only if a closing that fits is still known behind it; else the first
 //! token of the known closing is taken in its place, whose closing is the rest.
 
-use crate::grammar::bounds;
+use crate::grammar::plan::{self, PlanTool};
+use crate::grammar::{bounds, shapes};
 use crate::tokens::Tokens;
 use charter::generate::{GenerateError, Shape};
 use llguidance::api::TopLevelGrammar;
@@ -97,6 +98,7 @@ impl Grammars {
             Shape::Json(schema) => schema.to_string().len(),
             Shape::Lark(grammar) => grammar.len(),
             Shape::Choice(choices) => choices.iter().map(String::len).sum(),
+            Shape::Plan(_) | Shape::Quotes { .. } => 0,
         };
         if size > GRAMMAR_MAX {
             return Err(refused(format!("it has {size} bytes, more than {GRAMMAR_MAX}")));
@@ -106,6 +108,14 @@ impl Grammars {
             Shape::Json(schema) => TopLevelGrammar::from_json_schema(bounds::bounded(schema)),
             Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
             Shape::Choice(choices) => TopLevelGrammar::from_lark(choice_grammar(choices)?),
+            Shape::Plan(specs) => {
+                let tools: Vec<PlanTool> = specs.iter().map(PlanTool::of).collect();
+                let shape = plan::shape(&tools).map_err(|error| refused(error.to_string()))?;
+                return self.guide(&shape, max_tokens);
+            }
+            Shape::Quotes { sources, answer_max } => {
+                return self.guide(&shapes::answer_with_quotes(sources, *answer_max), max_tokens);
+            }
         };
         let mut matcher = Matcher::new(self.factory.create_parser(grammar));
         if let Some(why) = matcher.get_error() {

@@ -14,19 +14,14 @@
 //! position, the kind of tool that was chosen there (0: none yet), and a
 //! reference to a position can be written only where its kind has the field.
 
-mod read;
 mod rules;
 
 use crate::grammar::guide::literal;
-use charter::generate::Shape;
+use charter::generate::{PLAN_STEPS_MAX as STEPS_MAX, Shape};
 use charter::tool::ToolSpec;
 use rules::{Part, Rules};
 use serde_json::Value;
 
-pub use read::{PlanTextError, read};
-
-/// Most steps of a plan that a model writes.
-pub const STEPS_MAX: usize = 8;
 /// Bits of a rule's parameter.
 const BITS: usize = 64;
 /// References and dollars that one text may hold.
@@ -47,44 +42,8 @@ pub struct PlanTool {
 impl PlanTool {
     /// From what a tool says of itself.
     pub fn of(spec: &ToolSpec) -> Self {
-        Self { name: spec.name.clone(), args: spec.args.clone(), fields: fields(&spec.output) }
+        Self { name: spec.name.clone(), args: spec.args.clone(), fields: spec.fields() }
     }
-}
-
-/// The fields that a description of an output names: the first word of every
-/// part of its first sentence, as in `files: [{path, bytes}] sorted, count`.
-pub fn fields(output: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut depth = 0_usize;
-    let mut parts = vec![String::new()];
-    let mut characters = output.chars().peekable();
-    while let Some(c) = characters.next() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            ',' | ';' if depth == 0 => {
-                parts.push(String::new());
-                continue;
-            }
-            '.' if depth == 0 && characters.peek().is_none_or(|c| c.is_whitespace()) => break,
-            _ => {}
-        }
-        if let (0, Some(part)) = (depth, parts.last_mut()) {
-            part.push(c);
-        }
-    }
-    for part in parts {
-        let word: String = part
-            .trim_start()
-            .chars()
-            .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
-            .collect();
-        let is_name = word.starts_with(|c: char| c.is_ascii_lowercase());
-        if is_name && word != "or" && !found.contains(&word) {
-            found.push(word);
-        }
-    }
-    found
 }
 
 /// A set of tools that no grammar can be made for.

@@ -1,7 +1,7 @@
 //! Shapes that are asked for often.
 
 use crate::grammar::guide::literal;
-use charter::generate::Shape;
+use charter::generate::{Quotable, Shape};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -44,31 +44,22 @@ pub fn tool_call<'t>(tools: impl IntoIterator<Item = (&'t str, &'t Value)>) -> S
     Shape::Json(json!({"anyOf": calls}))
 }
 
-/// Something that may be quoted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source<'s> {
-    /// What the quote is attributed to.
-    pub name: &'s str,
-    /// Its text.
-    pub text: &'s str,
-}
-
 /// An answer from sources: `{"quotes": [{"source", "quote"}], "answer": …}`.
 ///
 /// A quote is word for word in its source: nothing else can be written. Without
 /// a quote the answer can only be `null`.
-pub fn answer_with_quotes(sources: &[Source<'_>], answer_max: u32) -> Shape {
+pub fn answer_with_quotes(sources: &[Quotable], answer_max: u32) -> Shape {
     let none = r#"{"quotes":[],"answer":null}"#;
     let mut rules = String::new();
     let mut quotes = Vec::new();
     let mut room = WORDS_MAX;
     for (i, source) in sources.iter().enumerate() {
-        let chunks: Vec<String> = words(source.text).take(room).collect();
+        let chunks: Vec<String> = words(&source.text).take(room).collect();
         room -= chunks.len();
         if chunks.is_empty() {
             continue;
         }
-        let begin = format!(r#"{{"source":{},"quote":""#, Value::from(source.name));
+        let begin = format!(r#"{{"source":{},"quote":""#, Value::from(source.name.as_str()));
         let chunks = json!({"substring_chunks": chunks});
         let _ = write!(rules, "Q{i}: %regex {chunks}\nFULL{i}: Q{i} & /.+/\n");
         let _ = writeln!(rules, "q{i}: {} FULL{i} {}", literal(&begin), literal("\"}"));
@@ -164,10 +155,11 @@ mod tests {
     #[test]
     fn quotes_are_word_for_word() {
         let text = "He said \"no\" to C:\\temp.\nOn Friday – at nine – we decided: blue.";
+        let quotable = |name: &str, text: &str| Quotable { name: name.into(), text: text.into() };
         let sources = [
-            Source { name: "a \"b\".md", text },
-            Source { name: "empty.md", text: " \n" },
-            Source { name: "c.md", text: "One word" },
+            quotable("a \"b\".md", text),
+            quotable("empty.md", " \n"),
+            quotable("c.md", "One word"),
         ];
         let flat = |text: &str| text.replace('\n', " ");
         let (mut quoted, mut abstained) = (0, 0);
@@ -178,7 +170,7 @@ mod tests {
             for quote in quotes {
                 let source = sources.iter().find(|s| s.name == quote["source"]).unwrap();
                 let words = quote["quote"].as_str().unwrap();
-                assert!(!words.is_empty() && flat(source.text).contains(words), "{value}");
+                assert!(!words.is_empty() && flat(&source.text).contains(words), "{value}");
                 quoted += 1;
             }
         }

@@ -11,13 +11,21 @@ use candle_core::quantized::gguf_file::{Content, Value as Meta};
 use candle_core::quantized::tokenizer::TokenizerFromGguf;
 use candle_transformers::models::{quantized_qwen2, quantized_qwen3};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufReader, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
-/// Loads a file. `context_max` bounds the tables that depend on the context.
-pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError> {
+/// What the header of a file says, checked.
+pub(crate) struct Header {
+    pub(crate) content: Content,
+    pub(crate) dimensions: Dimensions,
+    reader: BufReader<File>,
+}
+
+/// Reads the header of a file.
+pub(crate) fn header(path: &Path) -> Result<Header, LoadError> {
     let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
     let unsupported = |why: String| LoadError::Unsupported { path: path.to_owned(), why };
     let read = |source| LoadError::Read { path: path.to_owned(), source };
@@ -25,20 +33,29 @@ pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError>
     let length = reader.get_ref().metadata().map_err(read)?.len();
     // candle divides by numbers of the header.
     let header = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
-    let mut content = header
-        .map_err(|_| damaged("its header makes no sense".to_owned()))?
-        .map_err(|error| match error.to_string() {
-            why if why.contains("unknown dtype") => unsupported(format!("{why}; {TYPES}")),
-            why => damaged(why),
+    let content =
+        header.map_err(|_| damaged("its header makes no sense".to_owned()))?.map_err(|error| {
+            match error.to_string() {
+                why if why.contains("unknown dtype") => unsupported(format!("{why}; {TYPES}")),
+                why => damaged(why),
+            }
         })?;
     let family = match content.metadata.get("general.architecture") {
         Some(Meta::String(name)) => Family::named(name).map_err(unsupported)?,
         _ => return Err(damaged("it names no general.architecture".to_owned())),
     };
-    let mut dimensions = dimensions(&content, family).map_err(damaged)?;
+    let dimensions = dimensions(&content, family).map_err(damaged)?;
     dimensions.check().map_err(damaged)?;
-    dimensions.context = dimensions.context.min(context_max);
     check_tensors(&content, &dimensions, length, path)?;
+    Ok(Header { content, dimensions, reader })
+}
+
+/// Loads a file. `context_max` bounds the tables that depend on the context.
+pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError> {
+    let read = |source| LoadError::Read { path: path.to_owned(), source };
+    let Header { mut content, mut dimensions, mut reader } = header(path)?;
+    let family = dimensions.family;
+    dimensions.context = dimensions.context.min(context_max);
     let talk = talk(&content, path)?;
     let name = files::name(path, &[PathBuf::from(path)])?;
     let arch = family.as_str();
@@ -149,7 +166,27 @@ fn check_tensors(
     Ok(())
 }
 
-fn talk(content: &Content, path: &Path) -> Result<Talk, LoadError> {
+/// How many bytes of the matrices in the layers are of each type, largest first.
+pub(crate) fn types(content: &Content) -> Vec<(GgmlDType, u64)> {
+    let mut all: Vec<(GgmlDType, u64)> = Vec::new();
+    for (name, info) in &content.tensor_infos {
+        let kind = info.ggml_dtype;
+        if !name.starts_with("blk.") || info.shape.dims().len() != 2 {
+            continue;
+        }
+        let blocks = info.shape.elem_count() / kind.block_size().max(1);
+        let bytes = (blocks * kind.type_size()) as u64;
+        match all.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, sum)) => *sum += bytes,
+            None => all.push((kind, bytes)),
+        }
+    }
+    all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    all
+}
+
+/// Tokenizer and chat template of a file.
+pub(crate) fn talk(content: &Content, path: &Path) -> Result<Talk, LoadError> {
     let tokenizer_error = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
     let word = |key: &str| match content.metadata.get(key) {
         Some(Meta::String(text)) => Some(text.as_str()),

@@ -7,9 +7,11 @@
 //! |---|---|
 //! | what lies at a path | `files` |
 //! | which shapes and types are accepted | `config`, `gguf`, `safetensors` |
+//! | what a model is, without loading it | [`describe`] |
 //! | how candle's models are read to | `network` |
 
 mod config;
+pub mod describe;
 mod files;
 mod gguf;
 mod network;
@@ -21,7 +23,7 @@ use crate::grammar::Grammars;
 use crate::sampling::Sampling;
 use crate::template::Template;
 use crate::tokens::Tokens;
-use charter::generate::{Ask, Generate, GenerateError, Generated, Message};
+use charter::generate::{Ask, Generate, GenerateError, Generated, Message, identity};
 use files::Files;
 use network::{Reader, Weights};
 use serde_json::Value;
@@ -65,6 +67,33 @@ struct Talk {
     template: Option<String>,
 }
 
+impl Talk {
+    /// Tokenizer and template, made sure that they belong to the model and work.
+    fn checked(self, path: &Path, vocabulary: usize) -> Result<(Arc<Tokens>, Template), LoadError> {
+        let tokenizer = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
+        let tokens = Tokens::new(self.tokenizer, &self.ends)
+            .map_err(|error| tokenizer(error.to_string()))?;
+        let size = tokens.size();
+        if size > vocabulary || vocabulary - size > SPARE_ROWS {
+            return Err(tokenizer(format!("it has {size} tokens, the model {vocabulary}")));
+        }
+        let broken = |why: String| LoadError::Template { path: path.to_owned(), why };
+        let template = match &self.template {
+            Some(source) => Template::new(source),
+            None => Template::chatml(),
+        };
+        let template = template.map_err(|error| broken(error.to_string()))?;
+        let tokens = Arc::new(tokens);
+        let probe = [Message::user("probe")];
+        let prompt =
+            template.prompt(&probe, &[], &tokens).map_err(|error| broken(error.to_string()))?;
+        if !prompt.text.contains("probe") {
+            return Err(broken("it leaves out what is said".to_owned()));
+        }
+        Ok((tokens, template))
+    }
+}
+
 impl Qwen {
     /// Loads the model at a path.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
@@ -79,27 +108,9 @@ impl Qwen {
             Files::Folder(folder) => safetensors::load(&folder, context_max)?,
         };
         let Loaded { name, vocabulary, context, weights, talk } = loaded;
-        let tokenizer = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
-        let tokens = Tokens::new(talk.tokenizer, &talk.ends)
-            .map_err(|error| tokenizer(error.to_string()))?;
-        let size = tokens.size();
-        if size > vocabulary || vocabulary - size > SPARE_ROWS {
-            return Err(tokenizer(format!("it has {size} tokens, the model {vocabulary}")));
-        }
-        let broken = |why: String| LoadError::Template { path: path.to_owned(), why };
-        let template = match talk.template {
-            Some(source) => Template::new(&source),
-            None => Template::chatml(),
-        };
-        let template = template.map_err(|error| broken(error.to_string()))?;
-        let tokens = Arc::new(tokens);
-        let probe = [Message::user("probe")];
-        let prompt =
-            template.prompt(&probe, &[], &tokens).map_err(|error| broken(error.to_string()))?;
-        if !prompt.text.contains("probe") {
-            return Err(broken("it leaves out what is said".to_owned()));
-        }
-        let grammars = Grammars::new(Arc::clone(&tokens), vocabulary).map_err(tokenizer)?;
+        let (tokens, template) = talk.checked(path, vocabulary)?;
+        let grammars = Grammars::new(Arc::clone(&tokens), vocabulary)
+            .map_err(|why| LoadError::Tokenizer { path: path.to_owned(), why })?;
         let network = Mutex::new(Reader::new(weights));
         let waiting = AtomicUsize::new(0);
         Ok(Self { name, context, tokens, template, grammars, network, waiting })
@@ -197,7 +208,7 @@ impl Generate for Qwen {
             max_tokens: ask.max_tokens,
             sampling: Sampling { temperature: ask.temperature, top_p: ask.top_p },
             seed: ask.seed,
-            model: &self.name,
+            model: identity(&self.name).0,
         };
         let produced = engine::produce(network, &self.tokens, &self.grammars, &order, token)?;
         Ok(Generated {

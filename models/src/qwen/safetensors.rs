@@ -16,24 +16,43 @@ use std::path::{Path, PathBuf};
 /// Largest header of a safetensors file, in bytes.
 const HEADER_MAX: u64 = 100 << 20;
 
-/// Loads a folder. `context_max` bounds the tables that depend on the context.
-pub(crate) fn load(folder: &Path, context_max: usize) -> Result<Loaded, LoadError> {
+/// What a folder says of itself, checked.
+pub(crate) struct Header {
+    pub(crate) config: Value,
+    pub(crate) dimensions: Dimensions,
+    pub(crate) shards: Vec<PathBuf>,
+    /// Type of the weights.
+    pub(crate) kind: &'static str,
+}
+
+/// Reads config.json and the headers of the weight files.
+pub(crate) fn header(folder: &Path) -> Result<Header, LoadError> {
     let path = folder.join("config.json");
     let config = files::json(&path)?.ok_or_else(|| LoadError::NoModel {
         path: folder.to_owned(),
         why: "it has no config.json".to_owned(),
     })?;
-    let mut dimensions = config::from_json(&config).map_err(|wrong| match wrong {
+    let dimensions = config::from_json(&config).map_err(|wrong| match wrong {
         Wrong::Unsupported(why) => LoadError::Unsupported { path: folder.to_owned(), why },
         Wrong::Damaged(why) => LoadError::Damaged { path: path.clone(), why },
     })?;
+    let shards = shards(folder)?;
+    let kind = check_shards(&dimensions, &shards, folder)?;
+    Ok(Header { config, dimensions, shards, kind })
+}
+
+/// The files that are digested.
+pub(crate) fn digested(folder: &Path, shards: &[PathBuf]) -> Vec<PathBuf> {
+    let own = ["config.json", "tokenizer.json"].map(|name| folder.join(name));
+    own.into_iter().chain(shards.iter().cloned()).collect()
+}
+
+/// Loads a folder. `context_max` bounds the tables that depend on the context.
+pub(crate) fn load(folder: &Path, context_max: usize) -> Result<Loaded, LoadError> {
+    let Header { config, mut dimensions, shards, .. } = header(folder)?;
     dimensions.context = dimensions.context.min(context_max);
     let talk = talk(folder, &config)?;
-    let shards = shards(folder)?;
-    check_shards(&dimensions, &shards, folder)?;
-    let all: Vec<PathBuf> =
-        [path, folder.join("tokenizer.json")].into_iter().chain(shards.clone()).collect();
-    let name = files::name(folder, &all)?;
+    let name = files::name(folder, &digested(folder, &shards))?;
     let weights = weights(&dimensions, &shards)
         .map_err(|source| LoadError::Weights { path: folder.to_owned(), source })?;
     Ok(Loaded {
@@ -45,7 +64,8 @@ pub(crate) fn load(folder: &Path, context_max: usize) -> Result<Loaded, LoadErro
     })
 }
 
-fn talk(folder: &Path, config: &Value) -> Result<Talk, LoadError> {
+/// Tokenizer and chat template of a folder.
+pub(crate) fn talk(folder: &Path, config: &Value) -> Result<Talk, LoadError> {
     let read = |name: &str| files::json(&folder.join(name));
     let tokenizer = read("tokenizer.json")?.ok_or_else(|| LoadError::NoModel {
         path: folder.to_owned(),
@@ -117,10 +137,11 @@ fn check_shards(
     dimensions: &Dimensions,
     shards: &[PathBuf],
     folder: &Path,
-) -> Result<(), LoadError> {
+) -> Result<&'static str, LoadError> {
     let mut found = BTreeMap::new();
+    let mut kind = "F32";
     for shard in shards {
-        header(shard, &mut found)?;
+        kind = shard_header(shard, &mut found)?;
     }
     let damaged = |why: String| LoadError::Damaged { path: folder.to_owned(), why };
     for (name, shape) in dimensions.tensors(&SAFETENSORS) {
@@ -130,10 +151,15 @@ fn check_shards(
             return Err(damaged(format!("the tensor {name} has the shape {own:?}, not {shape:?}")));
         }
     }
-    Ok(())
+    Ok(kind)
 }
 
-fn header(path: &Path, found: &mut BTreeMap<String, Vec<usize>>) -> Result<(), LoadError> {
+/// Reads the header of one file; gives the type of its last tensor.
+fn shard_header(
+    path: &Path,
+    found: &mut BTreeMap<String, Vec<usize>>,
+) -> Result<&'static str, LoadError> {
+    let mut last = "F32";
     let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
     let read = |source| LoadError::Read { path: path.to_owned(), source };
     let mut file = files::open(path)?;
@@ -155,9 +181,10 @@ fn header(path: &Path, found: &mut BTreeMap<String, Vec<usize>>) -> Result<(), L
             all.iter().map(|n| usize::try_from(n.as_u64()?).ok()).collect()
         };
         let shape = numbers("shape").ok_or_else(|| damaged(format!("{name} has no shape")))?;
-        let bytes = match tensor.get("dtype").and_then(Value::as_str) {
-            Some("F32") => 4,
-            Some("F16" | "BF16") => 2,
+        let (kind, bytes) = match tensor.get("dtype").and_then(Value::as_str) {
+            Some("F32") => ("F32", 4),
+            Some("F16") => ("F16", 2),
+            Some("BF16") => ("BF16", 2),
             other => {
                 let kind = other.unwrap_or("unknown");
                 let why =
@@ -175,9 +202,10 @@ fn header(path: &Path, found: &mut BTreeMap<String, Vec<usize>>) -> Result<(), L
             }
             _ => return Err(damaged(format!("the tensor {name} has wrong offsets"))),
         }
+        last = kind;
         found.insert(name, shape);
     }
-    Ok(())
+    Ok(last)
 }
 
 fn weights(dimensions: &Dimensions, shards: &[PathBuf]) -> candle_core::Result<Weights> {

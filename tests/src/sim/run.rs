@@ -415,7 +415,7 @@ impl Sim {
                 continue;
             }
             let answer = match row.question {
-                Question::Permission | Question::Part => Answer::Approve,
+                Question::Permission | Question::Part | Question::Plan => Answer::Approve,
                 Question::InDoubt => {
                     self.doubts += 1;
                     if self.happened(&row) { Answer::Happened } else { Answer::NotHappened }

@@ -64,8 +64,8 @@ impl Turn<'_> {
         let answer = match (card.card.question, yes) {
             (Question::InDoubt, true) => Answer::Happened,
             (Question::InDoubt, false) => Answer::NotHappened,
-            (Question::Permission | Question::Part, true) => Answer::Approve,
-            (Question::Permission | Question::Part, false) => Answer::Deny,
+            (Question::Permission | Question::Part | Question::Plan, true) => Answer::Approve,
+            (Question::Permission | Question::Part | Question::Plan, false) => Answer::Deny,
         };
         let request = approval_answer::Request {
             approval: card.approval.clone(),

@@ -86,7 +86,8 @@ impl Turn<'_> {
                 request: Digest::of(wish.as_bytes()),
             }),
         };
-        let accepted = mission_submit::run(self.alma, self.principal, submit).await?;
+        let accepted =
+            mission_submit::submit(self.alma, self.principal, submit, Some(planned)).await?;
         self.submitted(&accepted.mission).await?;
         self.focus.planned = None;
         self.watcher
@@ -130,7 +131,8 @@ impl Turn<'_> {
             return Ok(risk::guard(self.focus.temper, reach.unwrap_or(Intent::Read)));
         }
         // A tool that may overwrite need not: look what it would do here.
-        let foreseen = plan_dry_run::run(self.alma, self.principal, request.clone()).await?;
+        let foreseen =
+            plan_dry_run::foresee_all(self.alma, &request.workspace, planned.clone()).await;
         let found = foreseen.effects.iter().map(|effect| risk::intent_of(effect.class)).max();
         let said = risk::intent_in(
             request.words.as_deref().unwrap_or_default(),

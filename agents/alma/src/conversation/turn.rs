@@ -435,19 +435,25 @@ impl<'a> Turn<'a> {
         language: Option<&'static str>,
     ) -> Result<Outcome, Error> {
         let speeches = self.router()?.speeches();
+        let mut trouble = None;
         if let Some(model) = self.alma.installation.generate() {
             let recalled = match self.alma.installation.memory() {
                 Some(_) => self.look_up(words).await?.memories,
                 None => Vec::new(),
             };
-            let text = self.generated(model, words, &recalled).await?;
-            let state = match self.watcher.stopped() {
-                true => TurnState::Cancelled,
-                false => TurnState::Answered,
-            };
-            let mut outcome = Outcome::of(state, Moment::Asked, Say::plainly(text));
-            outcome.streamed = true;
-            return Ok(outcome);
+            match self.generated(model, words, recalled).await {
+                Ok(text) => {
+                    let state = match self.watcher.stopped() {
+                        true => TurnState::Cancelled,
+                        false => TurnState::Answered,
+                    };
+                    let mut outcome = Outcome::of(state, Moment::Asked, Say::plainly(text));
+                    outcome.streamed = true;
+                    return Ok(outcome);
+                }
+                Err(error) => trouble = self.trouble(&error),
+            }
+            self.focus.told = true;
         }
         let own = words::language(speeches, language.unwrap_or("en"));
         let talked = own.into_iter().chain(speeches).find_map(|speech| {
@@ -463,6 +469,7 @@ impl<'a> Turn<'a> {
             None => (own, own.map(|speech| speech.plain.clone()).unwrap_or_default()),
         };
         let mut say = Say::plainly(reply);
+        say.why.extend(trouble);
         if !self.focus.told
             && let Some(speech) = speech
         {
@@ -498,10 +505,18 @@ impl<'a> Turn<'a> {
         }
         let mut say = Say::default();
         if let Some(model) = self.alma.installation.generate() {
-            say.what = self.generated(model, words, &found.memories).await?;
-            let sources = found.memories.iter();
-            say.facts = sources.map(|memory| ("source".to_owned(), source(memory))).collect();
-            return Ok(Outcome::said(say));
+            match self.composed(model, words, &found.memories).await {
+                Ok(Some(answer)) => {
+                    say.what = answer.text;
+                    say.facts = answer.quotes.iter().map(quoted).collect();
+                    return Ok(Outcome::said(say));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    say.why.extend(self.trouble(&error));
+                    self.focus.told = true;
+                }
+            }
         }
         if found.answer.is_empty() {
             say.what = "I remember nothing that answers this; nearest to it is:".to_owned();
@@ -632,8 +647,14 @@ impl<'a> Turn<'a> {
             .map(str::to_owned),
         );
         let model = match self.alma.installation.generate() {
-            Some(model) => format!("the language model {} answers free talk", model.name()),
-            None => "there is no language model here; all of this works without one".to_owned(),
+            Some(model) => format!(
+                "the language model {} is set up for free talk, and for plans that no playbook \
+                 covers; `alma models list`",
+                charter::generate::identity(model.name()).0
+            ),
+            None => "there is no language model here; all of this works without one \
+                     (`alma models list` tells how to get one)"
+                .to_owned(),
         };
         let say = Say {
             what: "Say in your own words what you want done with the files in this folder; I \
@@ -673,6 +694,10 @@ fn chosen(route: Route, reason: String, words: String) -> Routed {
 fn without_memory(what: &str) -> Outcome {
     let say = Say::plainly(format!("{what}: this installation has none."));
     Outcome::of(TurnState::Failed, Moment::Asked, say)
+}
+
+fn quoted(quote: &Recalled) -> (String, String) {
+    ("source".to_owned(), source(quote))
 }
 
 fn source(memory: &Recalled) -> String {

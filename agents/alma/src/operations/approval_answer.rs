@@ -42,7 +42,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let tenant = &principal.tenant;
     let row = alma.ledger().approval(tenant, &request.approval).await?;
     let fits = match row.question {
-        Question::Permission | Question::Part => {
+        Question::Permission | Question::Part | Question::Plan => {
             matches!(request.answer, Answer::Approve | Answer::Deny)
         }
         Question::InDoubt => {
@@ -56,7 +56,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
                  or `--not-happened`",
                 row.id, row.id
             ),
-            Question::Permission | Question::Part => {
+            Question::Permission | Question::Part | Question::Plan => {
                 format!("{} asks for permission: answer with `alma approve` or `alma deny`", row.id)
             }
         }));

@@ -55,8 +55,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     })?;
     let playbooks = alma.installation.playbooks()?;
     let speeches = router.speeches();
-    let resolved =
-        focus::resolve(&request.words, &spoken_of, &names, playbooks.playbooks.lexicon, speeches);
+    let resolved = focus::resolve(&request.words, &spoken_of, &names, playbooks.lexicon, speeches);
     if let Some(question) = resolved.question {
         return Err(Error::Usage(question));
     }

@@ -7,7 +7,7 @@ use charter::digest::Digest;
 use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
-use charter::plan::Plan;
+use charter::plan::{Plan, PlanSource};
 use charter::ports::{Drawn, Entropy, LeaseChange, Query, Rows};
 use charter::rows::{MissionRow, MissionState};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,16 @@ pub struct Response {
 
 /// Accepts, or finds the same wish waiting.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
+    submit(alma, principal, request, None).await
+}
+
+/// Accepts with the plan that was made of this wish a moment ago.
+pub(crate) async fn submit(
+    alma: &Alma,
+    principal: &Principal,
+    request: Request,
+    planned: Option<plan_new::Response>,
+) -> Result<Response, Error> {
     let words = request.wish.words.clone().or_else(|| request.wish.file.clone());
     let words = words.unwrap_or_default().trim().to_owned();
     let workspace = request.wish.workspace.to_string_lossy().into_owned();
@@ -112,7 +122,10 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             notes: Vec::new(),
         });
     }
-    let planned = plan_new::run(alma, principal, request.wish).await?;
+    let planned = match planned {
+        Some(planned) => planned,
+        None => plan_new::run(alma, principal, request.wish).await?,
+    };
     let wanted = Wanted {
         mission: request.mission,
         transition: request.once.as_ref().map(|once| once.transition(principal)),
@@ -181,7 +194,22 @@ async fn replay(alma: &Alma, principal: &Principal, row: MissionRow) -> Result<R
 
 /// How a mission stands when its plan was accepted.
 fn accepted(plan: &Plan) -> MissionState {
-    if plan.unmet.is_empty() { MissionState::Running } else { MissionState::Waiting }
+    if question(plan).is_none() { MissionState::Running } else { MissionState::Waiting }
+}
+
+/// What a person is asked before anything of the plan is done.
+fn question(plan: &Plan) -> Option<Card> {
+    let (question, title, notes) = if !plan.unmet.is_empty() {
+        let unmet = plan.unmet.iter().map(|part| format!("not possible: {part}")).collect();
+        (Question::Part, "Only a part of this can be done here. Is the part welcome?", unmet)
+    } else if let PlanSource::Model { name, .. } = &plan.source {
+        let mut notes = moroni::render::in_full(plan);
+        notes.push(format!("planned by the language model {name}, and by nobody else"));
+        (Question::Plan, "A language model wrote this plan. Shall it be carried out?", notes)
+    } else {
+        return None;
+    };
+    Some(Card { question, title: title.to_owned(), effects: Vec::new(), notes })
 }
 
 /// Names that an accepted mission gets.
@@ -203,7 +231,7 @@ async fn accept(
     let mission = wanted.mission.unwrap_or_else(|| MissionId::new(now, entropy));
     let mut draft = Draft::new(&alma.ports, &principal.tenant, &mission);
     lay_down(&mut draft, principal, plan, workspace, &mission, wanted.same)?;
-    ask_for_part(&mut draft, plan, &mission, now, entropy)?;
+    ask_first(&mut draft, plan, &mission, now, entropy)?;
     let mut transition = draft.transition(None, LeaseChange::Keep);
     if let Some(id) = wanted.transition {
         transition.id = id;
@@ -241,33 +269,28 @@ pub(crate) fn lay_down(
     Ok(())
 }
 
-/// Asks whether the part that can be done is welcome, where it is only a part.
-pub(crate) fn ask_for_part(
+/// Asks what there is to ask before anything of the plan is done.
+pub(crate) fn ask_first(
     draft: &mut Draft<'_>,
     plan: &Plan,
     mission: &MissionId,
     now: Millis,
     entropy: &dyn Entropy,
 ) -> Result<(), Error> {
-    if !plan.unmet.is_empty() {
+    if let Some(card) = question(plan) {
         let first: Vec<_> = plan
             .steps
             .iter()
             .filter(|step| step.needs().is_empty())
             .map(|step| charter::ids::StepKey::step(mission, step.n))
             .collect();
-        let card = Card {
-            question: Question::Part,
-            title: "Only a part of this can be done here. Is the part welcome?".to_owned(),
-            effects: Vec::new(),
-            notes: plan.unmet.iter().map(|part| format!("not possible: {part}")).collect(),
-        };
+        let question = card.question;
         let digest = card.digest()?;
         let card = draft.json(&card, Label::TRUSTED)?;
         draft.event(Event::ApprovalRequested {
             approval: ApprovalId::new(now, entropy),
             mission: mission.clone(),
-            question: Question::Part,
+            question,
             card,
             digest,
             grants: Vec::new(),

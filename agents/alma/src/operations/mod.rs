@@ -27,6 +27,8 @@ pub mod mission_report;
 pub mod mission_show;
 pub mod mission_steer;
 pub mod mission_submit;
+pub mod models_list;
+pub mod models_show;
 pub mod nightly_report;
 pub mod nightly_run;
 pub mod plan_diff;
@@ -119,6 +121,8 @@ pub const ALL: &[Operation] = &[
     operation!("playbooks.show", playbook_show, "show one playbook"),
     operation!("tools.list", tool_list, "list tools"),
     operation!("tools.show", tool_show, "show one tool"),
+    operation!("models.list", models_list, "list language models and what is worth getting"),
+    operation!("models.show", models_show, "show one language model"),
     operation!("chat.say", chat_say, "say something to Alma and get her answer"),
     operation!("chat.attach", chat_attach, "carry on a turn, or tell again how it ended"),
     operation!("chat.cancel", chat_cancel, "stop a turn of a conversation"),

@@ -60,14 +60,23 @@ pub async fn run(
 ) -> Result<Response, Error> {
     let workspace = request.workspace.clone();
     let planned = plan_new::run(alma, principal, request).await?;
-    let (effects, unforeseen) = foresee_plan(alma, &workspace, &planned.plan).await;
-    Ok(Response {
+    Ok(foresee_all(alma, &workspace, planned).await)
+}
+
+/// What a plan would do.
+pub(crate) async fn foresee_all(
+    alma: &Alma,
+    workspace: &Path,
+    planned: plan_new::Response,
+) -> Response {
+    let (effects, unforeseen) = foresee_plan(alma, workspace, &planned.plan).await;
+    Response {
         plan: planned.plan,
         digest: planned.digest,
         text: planned.text,
         effects,
         unforeseen: unforeseen.into_iter().map(|(_, why)| why).collect(),
-    })
+    }
 }
 
 /// The effects of a plan, and the steps that could not be foreseen with the reason.

@@ -2,7 +2,7 @@
 
 use crate::calendar::today;
 use crate::error::Refusal;
-use crate::{Alma, Error};
+use crate::{Alma, Error, model_plan};
 use charter::digest::Digest;
 use charter::ids::Principal;
 use charter::plan::Plan;
@@ -81,12 +81,28 @@ pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Resul
             });
             match planned {
                 Planned::Plan { plan, reason, notes, .. } => (plan, reason, notes),
-                Planned::Refused(refusal) => {
-                    return Err(Error::Refused(Refusal {
-                        message: refusal.message,
-                        missing: refusal.missing,
-                        nearest: refusal.nearest,
-                    }));
+                Planned::Refused(refused) => {
+                    let fits = refused.fits;
+                    let refusal = Refusal {
+                        message: refused.message,
+                        missing: refused.missing,
+                        nearest: refused.nearest,
+                    };
+                    match alma.installation.generate() {
+                        Some(model) if !fits => {
+                            let made = model_plan::plan(
+                                model,
+                                words,
+                                survey,
+                                &specs,
+                                &alma.config.budget,
+                                refusal,
+                            );
+                            let made = made.await?;
+                            (made.plan, made.reason, Vec::new())
+                        }
+                        _ => return Err(Error::Refused(refusal)),
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::cron::Cron;
 use super::keep::{Arrangement, day_of, planned_on};
 use super::missed::{Taken, take};
 use super::zone::{self, Zone};
-use crate::operations::mission_submit::{ask_for_part, lay_down};
+use crate::operations::mission_submit::{ask_first, lay_down};
 use crate::operations::plan_new;
 use crate::{Alma, Error};
 use charter::approval::{APPROVAL_OPEN_MS, Answer, Card, Question, cover};
@@ -68,7 +68,7 @@ async fn take_one(alma: &Alma, row: ScheduleRow) -> Result<bool, Error> {
         Some(Ok(run)) => {
             let same = runs_of(&row.id);
             lay_down(&mut draft, &principal, &run.plan, &run.workspace, &mission, same)?;
-            ask_for_part(&mut draft, &run.plan, &mission, now, alma.ports.entropy.as_ref())?;
+            ask_first(&mut draft, &run.plan, &mission, now, alma.ports.entropy.as_ref())?;
             if let Some(by) = &row.approved
                 && !run.covers.is_empty()
             {

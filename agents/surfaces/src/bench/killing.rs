@@ -234,7 +234,7 @@ impl<'s, F: Field> Killing<'s, F> {
                 (Question::InDoubt, None) => {
                     return Err(BenchError::Wrong(format!("{} is about nothing", asked.approval)));
                 }
-                (Question::Permission | Question::Part, _) => None,
+                (Question::Permission | Question::Part | Question::Plan, _) => None,
             };
             let mut arguments = vec!["approve", asked.approval.as_str(), "--no-wait"];
             arguments.extend(answer);

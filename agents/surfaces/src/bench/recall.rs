@@ -81,9 +81,11 @@ pub(super) fn run(
         seconds += began.elapsed().as_secs_f64();
         memories += talk.lines.len();
         let questions = place.root().join("questions.jsonl");
-        let lines = talk.cases.iter().enumerate().map(|(n, case)| {
-            json!({ "id": n.to_string(), "words": case.words }).to_string()
-        });
+        let lines = talk
+            .cases
+            .iter()
+            .enumerate()
+            .map(|(n, case)| json!({ "id": n.to_string(), "words": case.words }).to_string());
         write(&questions, &lines.collect::<Vec<_>>().join("\n"))?;
         let mut owner = place.worker(None)?;
         owner.begun()?;
@@ -142,10 +144,8 @@ fn line(name: &str, text: &str, at: u64) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    std::fs::write(path, text).map_err(|source| BenchError::Io {
-        operation: format!("write {}", path.display()),
-        source,
-    })
+    std::fs::write(path, text)
+        .map_err(|source| BenchError::Io { operation: format!("write {}", path.display()), source })
 }
 
 fn import(stage: &Stage, lines: &[String]) -> Result<(), BenchError> {
@@ -170,12 +170,33 @@ const WHO: [&str; 12] = [
     "Luis",
 ];
 const WHAT: [&str; 14] = [
-    "lamp", "violin", "passport", "ladder", "telescope", "invoice", "bicycle", "contract", "camera",
-    "jacket", "printer", "tent", "diary", "suitcase",
+    "lamp",
+    "violin",
+    "passport",
+    "ladder",
+    "telescope",
+    "invoice",
+    "bicycle",
+    "contract",
+    "camera",
+    "jacket",
+    "printer",
+    "tent",
+    "diary",
+    "suitcase",
 ];
 const WHERE: [&str; 11] = [
-    "cellar", "attic", "garage", "office", "kitchen", "garden shed", "bank", "workshop", "locker",
-    "studio", "archive",
+    "cellar",
+    "attic",
+    "garage",
+    "office",
+    "kitchen",
+    "garden shed",
+    "bank",
+    "workshop",
+    "locker",
+    "studio",
+    "archive",
 ];
 
 fn parts(n: u32) -> (&'static str, &'static str, &'static str) {
@@ -265,8 +286,7 @@ fn conversation(path: &Path) -> Result<Talk, BenchError> {
         else {
             continue;
         };
-        let evidence =
-            corrected.get(words).cloned().unwrap_or_else(|| names(&asked["evidence"]));
+        let evidence = corrected.get(words).cloned().unwrap_or_else(|| names(&asked["evidence"]));
         let evidence: Vec<BTreeSet<String>> = evidence
             .iter()
             .filter_map(|name| Some(BTreeSet::from([texts.get(name)?.clone()])))

@@ -53,7 +53,8 @@ pub(super) fn run(
         figures.number("recall_ms", recall.percentile(50));
         figures.number("recall_p99_ms", recall.percentile(99));
         figures.set("memories", history.memories);
-        figures.note("recall_ms: `alma recall` without an owner, from spawning it until it is gone");
+        figures
+            .note("recall_ms: `alma recall` without an owner, from spawning it until it is gone");
     }
     progress.say("measuring the start");
     // The first one also makes the folder, or tidies up after a killed worker.

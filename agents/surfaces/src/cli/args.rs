@@ -222,6 +222,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ToolCommand,
     },
+    /// Language models: what is there, and what is worth getting.
+    Models {
+        /// What to do.
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
     /// The record and its proof.
     Audit {
         /// What to do.
@@ -647,6 +653,18 @@ pub enum ToolCommand {
     Show {
         /// Its name.
         name: String,
+    },
+}
+
+/// `alma models …`
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// List models.
+    List,
+    /// Show one: shape, template, limits, digest.
+    Show {
+        /// Its name; the configured one unless given.
+        name: Option<String>,
     },
 }
 

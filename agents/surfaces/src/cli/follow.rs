@@ -181,7 +181,7 @@ async fn waiting(
                 "answer: alma approve {id} --happened   or   alma approve {id} --not-happened",
                 id = card.approval
             ),
-            Question::Permission | Question::Part => {
+            Question::Permission | Question::Part | Question::Plan => {
                 format!("answer: alma approve {id}   or   alma deny {id}", id = card.approval)
             }
         });
@@ -241,7 +241,7 @@ async fn prompt(screen: &Screen, shown: &approval_show::Response) -> Result<Opti
     loop {
         let (hint, doubt) = match shown.card.question {
             Question::InDoubt => ("did it happen? [y]es / [n]o / [l]ater: ", true),
-            Question::Permission | Question::Part => {
+            Question::Permission | Question::Part | Question::Plan => {
                 ("[y]es / [n]o / [d]etails / [l]ater: ", false)
             }
         };

@@ -97,8 +97,7 @@ pub(super) async fn batch(
             list(&response["memories"]).iter().map(|memory| &memory["text"]).collect();
         let answer: Vec<&Value> =
             list(&response["answer"]).iter().map(|quote| &quote["text"]).collect();
-        let line =
-            json!({ "id": id, "took_ms": took_ms, "memories": memories, "answer": answer });
+        let line = json!({ "id": id, "took_ms": took_ms, "memories": memories, "answer": answer });
         screen.line(&line.to_string());
     }
     Ok(if any { Exit::Done } else { Exit::Empty })

@@ -12,6 +12,7 @@ mod chat_view;
 pub mod exit;
 pub mod follow;
 mod memory;
+mod models_view;
 pub mod route;
 pub mod show;
 mod show_schedules;

@@ -2,8 +2,8 @@
 
 use super::args::{
     ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand,
-    MissionCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand, ScheduleCommand,
-    SessionCommand, ToolCommand, Wish,
+    MissionCommand, ModelCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand,
+    ScheduleCommand, SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -63,6 +63,8 @@ pub const NAMES: &[&str] = &[
     "proposals.undo",
     "tools.list",
     "tools.show",
+    "models.list",
+    "models.show",
     "audit.verify",
     "doctor",
     "config.show",
@@ -228,6 +230,10 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             ToolCommand::List => ("tools.list", json!({})),
             ToolCommand::Show { name } => ("tools.show", json!({ "name": name })),
         },
+        Command::Models { command } => match command {
+            ModelCommand::List => ("models.list", json!({})),
+            ModelCommand::Show { name } => ("models.show", json!({ "name": name })),
+        },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
         Command::Doctor => ("doctor", json!({})),
         Command::Config { command: ConfigCommand::Show | ConfigCommand::Check } => {
@@ -355,6 +361,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         _ => None,
     });
     match name {
+        "models.list" if response["models"] == json!([]) => Exit::Empty,
         "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,

@@ -3,6 +3,7 @@
 
 use super::exit::chain;
 use super::memory;
+use super::models_view;
 use super::show_schedules;
 use alma::Error;
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub fn response(name: &str, response: &Value) -> String {
         "memory.forget" => memory::forgotten(response),
         "memory.import" => memory::imported(response),
         "memory.report" | "memory.rebuild" => memory::report(response),
+        "models.list" => models_view::list(response),
+        "models.show" => models_view::one(response),
         "mission.events" => events(response),
         "plan.dry_run" => dry_run(response),
         "schedules.new" => show_schedules::made(response),
@@ -132,7 +135,7 @@ fn general(response: &Value) -> String {
     shown
 }
 
-fn table(rows: &[Value]) -> String {
+pub(super) fn table(rows: &[Value]) -> String {
     let mut columns: Vec<&str> = Vec::new();
     for row in rows.iter().filter_map(Value::as_object) {
         for key in row.keys() {
@@ -178,7 +181,7 @@ fn moment(ms: Option<i64>) -> String {
         .unwrap_or_default()
 }
 
-fn indent(text: &str) -> String {
+pub(super) fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end().to_owned()
 }
 

@@ -193,6 +193,8 @@ pub(super) const ROUTES: &[Route] = &[
     post("/api/v1/schedules/{schedule}/pause", Ask("schedules.pause"), &[SCHEDULE], None, "Schedule"),
     post("/api/v1/schedules/{schedule}/resume", Ask("schedules.resume"), &[SCHEDULE], None, "Schedule"),
     delete("/api/v1/schedules/{schedule}", Ask("schedules.delete"), &[SCHEDULE], "Schedule"),
+    get("/api/v1/models", Ask("models.list"), &[], "Models"),
+    get("/api/v1/models/{name}", Ask("models.show"), &[NAME], "Model"),
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),

@@ -1,9 +1,10 @@
 //! The rules of the grammar: how a JSON Schema of arguments becomes rules that
 //! let references in, and where references may point.
 
-use super::{MARKS_MAX, STEPS_MAX};
+use super::MARKS_MAX;
 use crate::grammar::bounds::bounded;
 use crate::grammar::guide::literal;
+use charter::generate::PLAN_STEPS_MAX as STEPS_MAX;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
@@ -15,6 +16,9 @@ const FIELDS_MAX: usize = 4;
 const DEPTH_MAX: usize = 12;
 /// Longest piece of a text.
 const TEXT_MAX: u64 = 240;
+
+/// Keyword of a schema: a reference may stand in the place of the listed values.
+pub(super) const OR_REFERENCE: &str = "x-or-reference";
 
 /// Something that stands in a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +125,9 @@ impl Rules {
             return Part::plain(literal(&only.to_string()));
         }
         if let Some(all) = fields.get("enum").and_then(Value::as_array) {
+            if fields.get(OR_REFERENCE) == Some(&Value::Bool(true)) {
+                return self.text_or_reference(all);
+            }
             let all: Vec<(String, bool)> =
                 all.iter().map(|value| (literal(&value.to_string()), false)).collect();
             return self.rule(&all);
@@ -168,6 +175,21 @@ impl Rules {
                 self.rule(&many)
             }
         }
+    }
+
+    /// One of these texts, or a reference. The quote that both begin with is a word
+    /// of its own: a lexer does not go back.
+    fn text_or_reference(&mut self, texts: &[Value]) -> Part {
+        let mut all: Vec<(String, bool)> = texts
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|text| !text.starts_with('$'))
+            .filter_map(|text| Some(Value::from(text).to_string().get(1..)?.to_owned()))
+            .map(|rest| (literal(&rest), false))
+            .collect();
+        all.push((r#"ref::_ "\"" %if ne(_, 0)"#.to_owned(), true));
+        let inner = self.rule(&all);
+        self.rule(&[(format!(r#""\"" {}"#, inner.call()), true)])
     }
 
     /// Left to llguidance, without references; [`super::read`] escapes what looks like

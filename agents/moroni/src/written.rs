@@ -1,17 +1,18 @@
-//! The text of a plan made into a [`Plan`].
+//! Plans that a language model writes: the text that comes out of
+//! [`charter::generate::Shape::Plan`] made into a [`Plan`].
 
-use super::{STEPS_MAX, fields};
 use charter::budget::Budget;
 use charter::effect::EffectClass;
+use charter::generate::PLAN_STEPS_MAX;
 use charter::plan::{Plan, PlanSource, Step};
 use charter::reference;
 use charter::tool::ToolSpec;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A text that is no plan. What [`super::shape`] lets through never is.
+/// A text that is no plan.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanTextError {
+pub enum WrittenError {
     /// Not JSON, or not an object of steps.
     #[error("the text is no plan: {0}")]
     Form(String),
@@ -25,7 +26,7 @@ pub enum PlanTextError {
     },
 }
 
-/// The plan that a text of [`super::shape`] stands for.
+/// The plan that a text stands for.
 ///
 /// What only looks like a reference becomes text. Steps that reach beyond
 /// reading keep their place: they wait for those before them, and those after
@@ -35,21 +36,21 @@ pub fn read(
     goal: &str,
     source: PlanSource,
     specs: &[ToolSpec],
-) -> Result<Plan, PlanTextError> {
-    let wrong = |what: &str| PlanTextError::Form(what.to_owned());
+) -> Result<Plan, WrittenError> {
+    let wrong = |what: &str| WrittenError::Form(what.to_owned());
     let value: Value =
-        serde_json::from_str(text).map_err(|error| PlanTextError::Form(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| WrittenError::Form(error.to_string()))?;
     let parts = value.as_object().ok_or_else(|| wrong("it is no object"))?;
     let mut steps: Vec<Step> = Vec::new();
     let mut given: Vec<Vec<String>> = Vec::new();
     let mut idle: BTreeSet<u32> = BTreeSet::new();
-    for n in 1..=STEPS_MAX {
+    for n in 1..=PLAN_STEPS_MAX {
         let Some(part) = parts.get(&format!("s{n}")) else { break };
         let word = |key: &str| part.get(key).and_then(Value::as_str).unwrap_or_default();
         let spec = specs
             .iter()
             .find(|spec| spec.name == word("tool"))
-            .ok_or_else(|| PlanTextError::Tool { step: n, tool: word("tool").to_owned() })?;
+            .ok_or_else(|| WrittenError::Tool { step: n, tool: word("tool").to_owned() })?;
         let args = part.get("args").filter(|args| args.is_object());
         let args = args.ok_or_else(|| wrong("a step has no arguments"))?;
         let number = n as u32;
@@ -71,7 +72,7 @@ pub fn read(
         if step.effect <= EffectClass::Read {
             idle.insert(number);
         }
-        given.push(fields(&spec.output));
+        given.push(spec.fields());
         steps.push(step);
     }
     if steps.is_empty() {
@@ -158,4 +159,66 @@ fn earlier(inner: &str, given: &[Vec<String>]) -> Option<(String, usize)> {
     };
     let written = path.map_or(step.to_string(), |path| format!("{step}.{path}"));
     there.then_some((written, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::lint;
+    use charter::tool::Limits;
+    use serde_json::json;
+
+    fn specs() -> Vec<ToolSpec> {
+        let spec = |name: &str, effect, output: &str| ToolSpec {
+            name: name.to_owned(),
+            version: 3,
+            summary: String::new(),
+            effect,
+            args: json!({"type": "object"}),
+            output: output.to_owned(),
+            undo: String::new(),
+            limits: Limits::default(),
+        };
+        vec![
+            spec("list", EffectClass::Read, "files: [{path}] sorted, count"),
+            spec("table", EffectClass::Read, "rows, columns"),
+            spec("write", EffectClass::Change, "path, bytes"),
+        ]
+    }
+
+    fn written(value: &Value) -> Result<Plan, WrittenError> {
+        read(&value.to_string(), "goal", PlanSource::File, &specs())
+    }
+
+    #[test]
+    fn texts_become_plans() {
+        let text = json!({
+            "s1": {"title": "Look", "tool": "list", "args": {"files": "${s1.files} ${s2} ${x"}},
+            "s2": {"title": "Write", "tool": "write", "args": {"path": "a", "text": "${s1.count} $5 ${s9.x}"}},
+            "s3": {"title": "Read ${x}", "tool": "table", "args": {}},
+            "answer": "Done: ${s2.path}, ${s2.rows}, ${s4.x}, $${s1.count}.",
+        });
+        let plan = written(&text).unwrap();
+        assert_eq!(plan.steps[0].args["files"], "$${s1.files} $${s2} $${x");
+        assert_eq!(plan.steps[1].args["text"], "${1.count} $5 $${s9.x}");
+        assert_eq!(plan.steps[1].after, [] as [u32; 0]);
+        assert_eq!(plan.steps[2].after, [2]);
+        assert_eq!(
+            plan.answer.as_deref(),
+            Some("Done: ${2.path}, $${s2.rows}, $${s4.x}, $$${s1.count}.\nRead $${x}: ${3.rows}")
+        );
+        assert_eq!(lint(&plan, &specs()), []);
+    }
+
+    #[test]
+    fn what_is_no_plan_is_named() {
+        let check = |value: Value, expect: &str| {
+            let error = written(&value).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        check(json!([]), "no object");
+        check(json!({}), "no steps");
+        check(json!({"s1": {"tool": "rm", "args": {}}}), "\"rm\"");
+        check(json!({"s1": {"tool": "list"}}), "no arguments");
+    }
 }
