@@ -76,6 +76,11 @@ pub fn of_mission(wish: &str, report: &Report, scope: &str, at: Millis) -> Optio
         _ => return None,
     };
     let wish = wish.trim().trim_end_matches(['.', ':', '!']);
+    // A question to files is answered by the files again; kept, it would come back
+    // as its own best answer.
+    if wish.ends_with('?') {
+        return None;
+    }
     let text = format!("{wish}: {}", on_one_line(came));
     let text = text.get(..text.floor_char_boundary(RESULT_BYTES))?.to_owned();
     let kept = gate::admit(&text, Origin::Fresh) == Verdict::Keep;
@@ -95,11 +100,37 @@ pub fn of_mission(wish: &str, report: &Report, scope: &str, at: Millis) -> Optio
 /// An answer as one statement: headings and tables are for the eye.
 fn on_one_line(answer: &str) -> String {
     let lines = answer.lines().map(|line| {
-        let plain = line.trim().trim_start_matches(['#', '>']).replace('|', " ");
+        let plain = line.trim().trim_start_matches(['#', '>', '-']);
+        let plain = unlinked(plain).replace('|', " ").replace(['*', '`'], "");
         plain.split_whitespace().collect::<Vec<_>>().join(" ")
     });
     let says = |line: &String| line.contains(char::is_alphanumeric);
     lines.filter(says).collect::<Vec<_>>().join("; ")
+}
+
+/// Links of Markdown as their words.
+fn unlinked(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('[') {
+        plain.push_str(before);
+        let link = after.split_once("](").and_then(|(words, after)| {
+            let (_, after) = after.split_once(')')?;
+            Some((words, after))
+        });
+        rest = match link {
+            Some((words, after)) => {
+                plain.push_str(words);
+                after
+            }
+            None => {
+                plain.push('[');
+                after
+            }
+        };
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// What a document leaves: its passages. The second value says whether all of it
