@@ -14,7 +14,7 @@ use models::sampling::{Chance, Sampling};
 use models::tokens::Tokens;
 use moroni::lint::lint;
 use moroni::written::read;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::ControlFlow;
