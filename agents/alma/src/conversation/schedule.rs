@@ -27,6 +27,10 @@ impl Turn<'_> {
         self.focus.schedule_asks = false;
         let spoken_of = self.focus.schedule.as_ref();
         let managed = schedules::managed(self.alma, self.principal, words, spoken_of).await?;
+        if !managed {
+            // Something else is spoken of now.
+            self.focus.schedule = None;
+        }
         Ok(managed.then_some("You speak of what is scheduled."))
     }
 
@@ -98,7 +102,9 @@ impl Turn<'_> {
         for row in schedules::schedules(self.alma, self.principal).await? {
             let shown = schedules::shown(self.alma, self.principal, &row).await?;
             let about = |alert: schedules::Alert| format!("“{}”: {}", shown.wish, alert.text);
-            facts.extend(shown.alerts.clone().into_iter().map(|a| ("schedule".to_owned(), about(a))));
+            facts.extend(
+                shown.alerts.clone().into_iter().map(|a| ("schedule".to_owned(), about(a))),
+            );
             if facts.len() >= ALERTS_MAX {
                 break;
             }

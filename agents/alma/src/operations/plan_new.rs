@@ -54,11 +54,7 @@ pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Respons
 }
 
 /// Plans as of a day.
-pub(crate) async fn plan_on(
-    alma: &Alma,
-    request: Request,
-    today: Date,
-) -> Result<Response, Error> {
+pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Result<Response, Error> {
     let specs = alma.specs();
     let (mut plan, reason, notes) = match (&request.words, &request.file) {
         (Some(words), None) => {

@@ -67,9 +67,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         },
     };
     if wish.is_empty() {
-        return Err(Error::Usage(
-            "there is no wish: say what you want done, and when".to_owned(),
-        ));
+        return Err(Error::Usage("there is no wish: say what you want done, and when".to_owned()));
     }
     let wanted = Wanted {
         wish,

@@ -1,10 +1,10 @@
 //! Due times that have come: each is taken once, with the mission that it submits
 //! in the same transition.
 
+use super::cron::Cron;
 use super::keep::{Arrangement, day_of, planned_on};
 use super::missed::{Taken, take};
 use super::zone::{self, Zone};
-use super::cron::Cron;
 use crate::operations::mission_submit::{ask_for_part, lay_down};
 use crate::operations::plan_new;
 use crate::{Alma, Error};

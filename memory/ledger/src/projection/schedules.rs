@@ -13,7 +13,9 @@ pub(super) fn touches(event: &Scheduled) -> Vec<RowKey> {
     let mut keys = vec![RowKey::record(RecordKind::Schedule, schedule)];
     match event {
         Scheduled::Created { .. } | Scheduled::Paused { .. } | Scheduled::Deleted { .. } => {}
-        Scheduled::Approved { next_at, .. } | Scheduled::Resumed { next_at, .. } => keys.push(due(*next_at)),
+        Scheduled::Approved { next_at, .. } | Scheduled::Resumed { next_at, .. } => {
+            keys.push(due(*next_at))
+        }
         Scheduled::Due { due_at, outcome, next_at, .. } => {
             keys.extend([due(*due_at), due(*next_at)]);
             if let Outcome::Ran { mission } = outcome {
