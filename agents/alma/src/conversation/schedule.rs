@@ -27,6 +27,10 @@ impl Turn<'_> {
         self.focus.schedule_asks = false;
         let spoken_of = self.focus.schedule.as_ref();
         let managed = schedules::managed(self.alma, self.principal, words, spoken_of).await?;
+        if !managed {
+            // Something else is spoken of now.
+            self.focus.schedule = None;
+        }
         Ok(managed.then_some("You speak of what is scheduled."))
     }
 

@@ -1,15 +1,17 @@
 //! Words of a conversation about set times: a schedule is made, or something is
 //! asked of those that exist.
 
-use super::keep::{self, Made, Shown, Wanted};
+use super::keep::{self, Made, Wanted};
 use super::manage::{self, Command, Named, Target};
-use super::when::{self, describe};
+use super::rhythm::describe;
+use super::show::{self, Shown};
+use super::when;
+use charter::ports::Drawn;
 use crate::talk::tone::Say;
 use crate::{Alma, Error};
 use charter::conversation::TurnRow;
 use charter::digest::Digest;
 use charter::ids::{Principal, ScheduleId};
-use charter::ports::Drawn;
 use charter::schedule::{Missed, ScheduleRow, ScheduleState};
 use policy::Verdict;
 use std::path::Path;
@@ -47,12 +49,17 @@ pub(crate) async fn managed(
         return Ok(true);
     }
     // "delete it" is about a schedule only right after one was spoken of.
-    if request.about.is_empty() && spoken_of.is_none() {
+    let only_then = request.about.is_empty() || request.command == Command::Delete;
+    if only_then && spoken_of.is_none() {
         return Ok(false);
     }
     let rows = keep::schedules(alma, principal).await?;
     let named = named(alma, principal, &rows).await?;
-    Ok(manage::target(&request, &named, spoken_of)? != Target::None)
+    Ok(match manage::target(&request, &named, spoken_of)? {
+        Target::One(id) => !only_then || spoken_of == Some(&id),
+        Target::Several(_) => request.command != Command::Delete,
+        Target::None => false,
+    })
 }
 
 /// Does what the words ask about set times.
@@ -71,7 +78,7 @@ pub(crate) async fn arrange(
     let digest = Digest::of(turn.id.as_str().as_bytes());
     let schedule = ScheduleId::new(turn.at, &Drawn(&digest.0));
     if let Ok(row) = keep::row(alma, principal, &schedule).await {
-        let shown = keep::shown(alma, principal, &row).await?;
+        let shown = show::shown(alma, principal, &row).await?;
         return Ok(made_before(shown));
     }
     let said = match when::read(words)? {
@@ -199,7 +206,7 @@ async fn asked(
         Command::Resume => keep::resume(alma, principal, &id).await?,
         Command::Delete | Command::List => keep::delete(alma, principal, &id).await?,
     };
-    let shown = keep::shown(alma, principal, &row).await?;
+    let shown = show::shown(alma, principal, &row).await?;
     let what = match row.state {
         ScheduleState::Paused => format!("Paused: “{}”. “resume it” lets it go on.", shown.wish),
         ScheduleState::Deleted => format!("Deleted: “{}” does not run any more.", shown.wish),
@@ -221,7 +228,7 @@ pub(crate) async fn listed(
         _ => None,
     };
     for row in rows.iter().take(SHOWN_MAX) {
-        let shown = keep::shown(alma, principal, row).await?;
+        let shown = show::shown(alma, principal, row).await?;
         let next = shown.next.first().map(|at| format!(", next {at}")).unwrap_or_default();
         let line = format!("“{}” {}{next} ({})", shown.wish, shown.when, shown.schedule);
         facts.push((shown.state.as_str().to_owned(), line));

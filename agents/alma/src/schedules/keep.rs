@@ -1,7 +1,7 @@
 //! Schedules on record: made, approved, paused, resumed, deleted, shown.
 
-use super::cron::{Cron, Local};
-use super::when::describe;
+use super::cron::Cron;
+use super::show::{Shown, shown};
 use super::zone::{self, Zone};
 use crate::operations::plan_dry_run::{Effect, foresee_plan};
 use crate::operations::plan_new;
@@ -10,12 +10,11 @@ use charter::content::{Content, ContentRef};
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::event::Event;
-use charter::ids::{Millis, MissionId, Principal, ScheduleId, StreamId, TransitionId};
+use charter::ids::{Millis, Principal, ScheduleId, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{LeaseChange, LedgerExt, Query, Rows, Transition};
-use charter::rows::MissionState;
-use charter::schedule::{DueRow, Missed, Outcome, ScheduleRow, ScheduleState, Scheduled, runs_of};
+use charter::ports::{LeaseChange, Query, Rows, Transition};
+use charter::schedule::{Missed, ScheduleRow, ScheduleState, Scheduled};
 use jiff::civil::Date;
 use policy::{Place, Verdict};
 use serde::{Deserialize, Serialize};
@@ -26,10 +25,6 @@ use std::path::PathBuf;
 const SCHEDULES_MAX: usize = 200;
 /// Rows read at a time.
 const PAGE: u32 = 500;
-/// Due times that are shown ahead.
-const AHEAD: usize = 3;
-/// Runs that wait, of which an alert tells.
-const WAITING_MAX: u32 = 20;
 
 /// The plan of a schedule and what its runs would ask.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,63 +82,6 @@ pub(crate) struct Made {
     pub(crate) notes: Vec<String>,
 }
 
-/// A schedule, for people.
-#[derive(Debug, Clone, Serialize)]
-pub struct Shown {
-    /// Its name.
-    pub schedule: ScheduleId,
-    /// How it stands.
-    pub state: ScheduleState,
-    /// What is done.
-    pub wish: String,
-    /// When, in words.
-    pub when: String,
-    /// When, as five cron fields.
-    pub cron: String,
-    /// Name of its time zone.
-    pub zone: String,
-    /// What is done about missed times.
-    pub missed: Missed,
-    /// The folder it works in.
-    pub workspace: String,
-    /// Digest of what its approval is about.
-    pub digest: Digest,
-    /// The next due time.
-    pub next_at: Option<Millis>,
-    /// The next due times as its zone's clocks show them.
-    pub next: Vec<String>,
-    /// The last due time and what came of it.
-    pub last: Option<Last>,
-    /// What a person should look at.
-    pub alerts: Vec<Alert>,
-}
-
-/// A due time that came.
-#[derive(Debug, Clone, Serialize)]
-pub struct Last {
-    /// When it was due.
-    pub due_at: Millis,
-    /// As the zone's clocks showed it.
-    pub local: String,
-    /// `ran`, `missed` or `failed`.
-    pub outcome: String,
-    /// Its mission.
-    pub mission: Option<MissionId>,
-    /// How that stands.
-    pub mission_state: Option<MissionState>,
-    /// Why it failed, or how many more passed with it.
-    pub note: Option<String>,
-}
-
-/// Something that a person should look at.
-#[derive(Debug, Clone, Serialize)]
-pub struct Alert {
-    /// What.
-    pub text: String,
-    /// The mission that waits.
-    pub mission: Option<MissionId>,
-}
-
 /// Makes a schedule: plans the wish, looks what it would do today, and puts it on
 /// record; it waits if its runs would ask.
 pub(crate) async fn make(
@@ -173,7 +111,8 @@ pub(crate) async fn make(
         )));
     }
     notes.extend(planned.notes);
-    let (effects, unforeseen) = foresee_plan(alma, &wanted.workspace, &planned.plan).await;
+    let (effects, mut unforeseen) = foresee_plan(alma, &wanted.workspace, &planned.plan).await;
+    unforeseen.extend(idle(&planned.plan, &effects, &unforeseen));
     let covers = covers(alma, &planned.plan, &effects, &unforeseen);
     let each_time = effects.iter().filter(|e| e.verdict == Verdict::Ask && !e.may_stand);
     notes.extend(each_time.map(|effect| format!("asked every time: {}", effect.summary)));
@@ -239,6 +178,20 @@ async fn same(
     Ok(())
 }
 
+/// Steps that would lose something, and today have nothing to do: no file fits yet.
+fn idle(plan: &Plan, effects: &[Effect], unforeseen: &[(u32, String)]) -> Vec<(u32, String)> {
+    plan.steps
+        .iter()
+        .filter(|step| step.effect >= EffectClass::Change)
+        .filter(|step| !effects.iter().any(|effect| effect.step == step.n))
+        .filter(|step| !unforeseen.iter().any(|(n, _)| *n == step.n))
+        .map(|step| {
+            let (n, class) = (step.n, step.effect);
+            (n, format!("step {n} finds nothing to do today; on another day: {class}"))
+        })
+        .collect()
+}
+
 /// What one approval can cover: what would ask today, and what steps that cannot be
 /// foreseen may ask.
 fn covers(
@@ -294,7 +247,7 @@ pub(super) fn day_of(at: Millis, zone: &Zone) -> Result<Date, Error> {
     Ok(moment.to_zoned(zone.rules.clone()).date())
 }
 
-fn read(cron: &str) -> Result<Cron, Error> {
+pub(super) fn read(cron: &str) -> Result<Cron, Error> {
     Cron::read(cron).map_err(|error| Error::Usage(error.to_string()))
 }
 
@@ -404,121 +357,6 @@ fn next_of(alma: &Alma, row: &ScheduleRow) -> Result<Millis, Error> {
     cron.next(alma.now(), &zone.rules).ok_or_else(|| {
         Error::Conflict(format!("{} has no next time: {:?} never comes", row.id, row.cron))
     })
-}
-
-/// A schedule as people see it.
-pub(crate) async fn shown(
-    alma: &Alma,
-    principal: &Principal,
-    row: &ScheduleRow,
-) -> Result<Shown, Error> {
-    let (cron, zone) = (read(&row.cron)?, zone::named(&row.zone)?);
-    let from = row.next_at.map_or(alma.now(), |at| at - 1);
-    let next = match (row.state, jiff::Timestamp::from_millisecond(from)) {
-        (ScheduleState::Active | ScheduleState::Waiting, Ok(from)) => cron
-            .after(from, &zone.rules)
-            .take(AHEAD)
-            .map(|at| Local(at.as_millisecond(), &zone.rules).to_string())
-            .collect(),
-        _ => Vec::new(),
-    };
-    let parent = Some(row.id.to_string());
-    let newest: Vec<DueRow> = alma.records(principal, parent, None, true, 1).await?;
-    let last = match newest.into_iter().next() {
-        Some(due) => Some(last(alma, principal, due, &zone).await?),
-        None => None,
-    };
-    let mut alerts = waiting(alma, principal, &row.id).await?;
-    if let Some(Last { outcome, note: Some(note), .. }) = &last
-        && outcome == "failed"
-    {
-        alerts.push(Alert { text: format!("the last time failed: {note}"), mission: None });
-    }
-    Ok(Shown {
-        schedule: row.id.clone(),
-        state: row.state,
-        wish: alma.spoken(principal, &row.wish).await?,
-        when: describe(&row.cron),
-        cron: row.cron.clone(),
-        zone: zone.name.clone(),
-        missed: row.missed,
-        workspace: alma.spoken(principal, &row.workspace).await?,
-        digest: row.digest,
-        next_at: row.next_at,
-        next,
-        last,
-        alerts,
-    })
-}
-
-/// The newest due times that came, newest first.
-pub(crate) async fn past(
-    alma: &Alma,
-    principal: &Principal,
-    row: &ScheduleRow,
-    limit: u32,
-) -> Result<Vec<Last>, Error> {
-    let zone = zone::named(&row.zone)?;
-    let parent = Some(row.id.to_string());
-    let rows: Vec<DueRow> = alma.records(principal, parent, None, true, limit).await?;
-    let mut all = Vec::with_capacity(rows.len());
-    for due in rows {
-        all.push(last(alma, principal, due, &zone).await?);
-    }
-    Ok(all)
-}
-
-/// The plan on record as text, and what an approval covers, a line for each.
-pub(crate) async fn approved_plan(
-    alma: &Alma,
-    principal: &Principal,
-    row: &ScheduleRow,
-) -> Result<(String, Vec<String>), Error> {
-    let arranged: Arrangement = alma.json_of(principal, &row.plan, "a schedule").await?;
-    let line = |cover: &Cover| format!("step {}: {} ({})", cover.step, cover.class, cover.rule);
-    let covers = arranged.covers.iter().map(line).collect();
-    Ok((moroni::render::plan(&arranged.plan), covers))
-}
-
-/// What came of a due time.
-async fn last(alma: &Alma, principal: &Principal, due: DueRow, zone: &Zone) -> Result<Last, Error> {
-    let (outcome, mission, note) = match due.outcome {
-        Outcome::Ran { mission } => ("ran", Some(mission), None),
-        Outcome::Missed { more: 0 } => ("missed", None, None),
-        Outcome::Missed { more } => ("missed", None, Some(format!("and {more} more after it"))),
-        Outcome::Failed { error } => ("failed", None, Some(alma.spoken(principal, &error).await?)),
-    };
-    let mission_state = match &mission {
-        Some(mission) => Some(alma.ledger().mission(&principal.tenant, mission).await?.state),
-        None => None,
-    };
-    Ok(Last {
-        due_at: due.due_at,
-        local: Local(due.due_at, &zone.rules).to_string(),
-        outcome: outcome.to_owned(),
-        mission,
-        mission_state,
-        note,
-    })
-}
-
-/// Runs of a schedule that wait for a person.
-async fn waiting(alma: &Alma, principal: &Principal, id: &ScheduleId) -> Result<Vec<Alert>, Error> {
-    let query = Query::Missions {
-        state: Some(MissionState::Waiting),
-        same: Some(runs_of(id)),
-        before: None,
-        limit: WAITING_MAX,
-    };
-    let rows = match alma.ledger().query(&principal.tenant, query).await? {
-        Rows::Missions(rows) => rows,
-        _ => Vec::new(),
-    };
-    let alert = |row: charter::rows::MissionRow| Alert {
-        text: format!("{} waits for your answer: `alma approvals list`", row.id),
-        mission: Some(row.id),
-    };
-    Ok(rows.into_iter().map(alert).collect())
 }
 
 /// One event about a schedule with its texts.

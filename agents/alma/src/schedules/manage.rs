@@ -6,7 +6,7 @@ use super::words::Words;
 use crate::Error;
 use charter::ids::ScheduleId;
 use moroni::words::sentence::Sentence;
-use moroni::words::token::Kind;
+use moroni::words::token::{Kind, Token};
 
 /// Words before the verb of a request: "please pause …", "can you delete …".
 const LEAD_MAX: usize = 3;
@@ -58,8 +58,10 @@ fn in_language(words: &Words, sentence: &Sentence<'_>, rhythm: bool) -> Option<R
         let list = plainly && asks && !rhythm;
         return list.then_some(Request { command: Command::List, about: Vec::new(), plainly });
     };
-    // "delete the logs every night" is a wish; "delete the daily schedule" is not.
-    if command == Command::Delete && rhythm && !plainly {
+    // "delete the logs every night" and "delete old.log" are wishes; "delete the
+    // daily schedule" and "delete it" are not.
+    let values = sentence.tokens.iter().any(Token::is_value);
+    if command == Command::Delete && (rhythm || values) && !plainly {
         return None;
     }
     let mut about = Vec::new();
@@ -170,6 +172,7 @@ mod tests {
         check("every weekday at eight list the new files", None, &[]);
         check("delete the old logs every night at 2", None, &[]);
         check("list the new files", None, &[]);
+        check("delete old.log", None, &[]);
         check("hello", None, &[]);
     }
 

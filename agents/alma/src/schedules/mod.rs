@@ -22,13 +22,14 @@ mod due;
 mod keep;
 mod manage;
 mod missed;
+pub mod rhythm;
+mod show;
 pub mod when;
 mod words;
 pub mod zone;
 
 pub(crate) use arrange::{Arranged, arrange, managed};
 pub use due::take_due;
-pub use keep::{Alert, Last, Shown};
-pub(crate) use keep::{
-    Wanted, approve, approved_plan, delete, make, past, pause, resume, row, schedules, shown,
-};
+pub(crate) use keep::{Wanted, approve, delete, make, pause, resume, row, schedules};
+pub use show::{Alert, Last, Shown};
+pub(crate) use show::{approved_plan, past, shown};
