@@ -76,7 +76,9 @@ pub fn happened(day: &Day) -> Vec<Line> {
             count(day.turns.len(), "thing"),
             count(sessions.len(), "conversation")
         ));
-        line.links = sessions.into_iter().take(FAILED_TOLD).map(str::to_owned).collect();
+        if sessions.len() <= FAILED_TOLD {
+            line.links = sessions.into_iter().map(str::to_owned).collect();
+        }
         lines.push(line);
     }
     if !day.asked.is_empty() {

@@ -300,11 +300,14 @@ fn differences(now: &Value, before: &Value) -> Vec<(String, String)> {
     differs.map(|(key, value)| (key.clone(), short(&value.to_string()))).collect()
 }
 
-/// An error without what is in quotation marks and without numbers: its cause.
+/// An error without what is in quotation marks and without numbers, up to where it
+/// goes on to say what to do: its cause.
 fn general(error: &str) -> String {
     let mut quoted = false;
     let mut text = String::new();
-    for c in error.lines().next().unwrap_or_default().chars() {
+    let line = error.lines().next().unwrap_or_default();
+    let end = [";", " (", ". "].iter().filter_map(|mark| line.find(mark)).min();
+    for c in line.get(..end.unwrap_or(line.len())).unwrap_or(line).chars() {
         match c {
             '"' => {
                 if !quoted {

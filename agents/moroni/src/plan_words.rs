@@ -207,7 +207,7 @@ impl Planner<'_, '_> {
         unmet: &mut Vec<Range<usize>>,
     ) {
         match self.best(&range, parts) {
-            Some(best) if best.is_good() => {
+            Some(best) if best.is_good() && !self.forbids(&range) => {
                 unmet.extend(self.negation(&best));
                 parts.push(best);
             }
@@ -501,6 +501,18 @@ impl Planner<'_, '_> {
             doubt *= YOURS;
         }
         doubt
+    }
+
+    /// Whether a part says what shall not be done: a negation stands before its first
+    /// word, and that word is a verb ("do not delete the logs").
+    fn forbids(&self, range: &Range<usize>) -> bool {
+        let sentence = &self.reading.sentence;
+        let Some(first) = range.clone().find(|i| sentence.is_content(*i)) else { return false };
+        let denies = |i: usize| {
+            let found = sentence.language.compare.all(&sentence.folded, i);
+            found.into_iter().any(|(is, length)| is == "!=" && i + length == first)
+        };
+        VERBS.iter().any(|verb| sentence.means(first, verb)) && (range.start..first).any(denies)
     }
 
     /// A negation that no slot took and that the playbook does not know: what it

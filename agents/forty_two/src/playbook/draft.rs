@@ -576,7 +576,8 @@ impl Maker<'_, '_> {
     fn called(&self) -> String {
         let read = |hole: &&Hole| matches!(hole.fill, Fill::Path | Fill::Files | Fill::Text);
         let first = self.holes.iter().find(read);
-        first.map_or_else(|| "Result".to_owned(), |hole| format!("{{{{{}}}}}", hole.name))
+        // Alone in an argument a slot would be its value, which may be a list.
+        first.map_or_else(|| "Result".to_owned(), |hole| format!("From {{{{{}}}}}", hole.name))
     }
 
     /// What a step is called when each sample called it something else: its tool, and
