@@ -31,7 +31,7 @@ fn each_note_is_summed_up_on_one_page_with_links() {
                 "## [Kick-off](meetings/2026-01-12%20kickoff.md)",
                 "## [Review](meetings/2026-03-09%20review.md)",
                 "## [Garden](notes/garden.md)",
-                "## [brief.txt](notes/brief.txt)\n\n> Der Müller liefert die Küchentür am Donnerstag.",
+                "## [door.txt](notes/door.txt)\n\n> Der Müller liefert die Küchentür am Donnerstag.",
                 "## [رحلة إلى المغرب](notes/رحلة.md)\n\n> سنسافر",
                 "Without words: [meetings/empty.md](meetings/empty.md)",
             ],

@@ -50,7 +50,7 @@ fn found(
             sentence && words.to_lowercase().contains(&topic)
         };
         let prose = source.prose();
-        if excerpts.sentences(&prose).iter().any(|span| says(span))
+        if excerpts.sentences(&prose).iter().any(says)
             && !quoted_files.contains(source.path.as_str())
         {
             return wrong(format!("{:?} speaks of it and is left out", source.path));
