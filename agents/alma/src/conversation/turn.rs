@@ -5,7 +5,7 @@ use super::log::{Entry, History, exchange, turns};
 use super::{Happening, MESSAGE_BYTES_MAX, Watcher};
 use crate::memory::Recalled;
 use crate::operations::{
-    mission_cancel, mission_list, mission_report, mission_show, recall, remember,
+    mission_cancel, mission_list, mission_report, mission_show, plan_new, recall, remember,
 };
 use crate::talk::focus::{self, Focus};
 use crate::talk::route::{Asked, Context, Routed, Router, spoken};
@@ -13,8 +13,10 @@ use crate::talk::tone::{self, Moment, Say};
 use crate::talk::{risk, words};
 use crate::{Alma, Error};
 use charter::conversation::{Conversed, Route, SessionRow, Tone, TurnRow, TurnState};
+use charter::effect::EffectClass;
 use charter::ids::{Principal, SessionId, TurnId};
 use charter::label::{Label, Trust};
+use charter::plan::PlanSource;
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
@@ -495,6 +497,11 @@ impl<'a> Turn<'a> {
         }
         self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
         let found = self.look_up(words).await?;
+        if found.answer.is_empty() && self.files_answer(words).await? {
+            let text = "I remember no answer to this, so I look in the files here.".to_owned();
+            self.watcher.tell(Happening::Note { text }).await;
+            return self.mission(words, false).await;
+        }
         if !found.found {
             let say = Say {
                 what: "I remember nothing about that.".to_owned(),
@@ -541,6 +548,27 @@ impl<'a> Turn<'a> {
             }
         }
         Ok(Outcome::said(say))
+    }
+
+    /// Whether a playbook answers the question by reading alone.
+    async fn files_answer(&self, words: &str) -> Result<bool, Error> {
+        let request = plan_new::Request {
+            workspace: self.workspace.clone(),
+            words: Some(words.to_owned()),
+            file: None,
+            budget: None,
+        };
+        let plan = match plan_new::run(self.alma, self.principal, request).await {
+            Ok(planned) if planned.plan.unmet.is_empty() => planned.plan,
+            Ok(_) | Err(Error::Refused(_) | Error::Usage(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let specs = self.alma.specs();
+        let reads = |tool: &str| {
+            specs.iter().any(|spec| spec.name == tool && spec.effect <= EffectClass::Read)
+        };
+        let by_playbook = matches!(plan.source, PlanSource::Playbook { .. });
+        Ok(by_playbook && plan.steps.iter().all(|step| reads(&step.tool)))
     }
 
     async fn remember(&mut self, words: &str) -> Result<Outcome, Error> {
