@@ -155,9 +155,11 @@ fn made_before(shown: Shown) -> Arranged {
     Arranged { say, schedule: Some(shown.schedule), asks }
 }
 
+/// The steps of a plan in one line; its title repeats the wish.
 fn plan_lines(text: &str) -> String {
     text.trim()
         .lines()
+        .skip(1)
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
