@@ -15,7 +15,7 @@ use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams, NnAlgorithm};
 
 /// Points that are clustered; the time grows with their square. Of more, an even
 /// sample is clustered and the others join the nearest topic.
-pub const POINTS_MAX: usize = 4_000;
+pub const POINTS_MAX: usize = 12_000;
 /// Points that are looked at all in all.
 pub const ALL_MAX: usize = 200_000;
 /// From this mean cosine on, points of which none stands out are one topic.
