@@ -52,8 +52,20 @@ impl Said {
 }
 
 impl Fill<'_, '_> {
+    /// "write a brief": a word of this playbook's rules, though a brief.md is there.
+    fn is_own_word(&self, mention: &Mention) -> bool {
+        let sentence = self.sentence();
+        let word = sentence.tokens.get(mention.from).is_some_and(|token| token.is_word());
+        matches!(mention.what, What::Path { folder: false, .. })
+            && mention.to == mention.from + 1
+            && word
+            && !self.reading.led_by(mention.from, &sentence.language.at)
+            && self.index.rules_know(self.view(), mention.from, self.p)
+    }
+
     pub(super) fn files(&mut self, slot_name: &str, slot: &Slot, inherited: &Values) -> Found {
-        let mentions = self.free_mentions();
+        let mut mentions = self.free_mentions();
+        mentions.retain(|mention| !self.is_own_word(mention));
         let cues_given = !slot.cues.is_empty()
             && mentions.iter().any(|m| self.cued(slot_name, m.from).is_some());
         let except = self.exception();
