@@ -178,9 +178,7 @@ mod tests {
 
     #[test]
     fn the_one_that_fits_is_meant() {
-        let clock = |n: u8| {
-            ScheduleId::new(i64::from(n), &crate::operations::mission_submit::Drawn(&[n; 16]))
-        };
+        let clock = |n: u8| ScheduleId::new(i64::from(n), &charter::ports::Drawn(&[n; 16]));
         let (a, b) = (clock(1), clock(2));
         let named = |id, words: &str| Named { id, words: words.to_owned() };
         let all = [named(&a, "list the files every day"), named(&b, "count the notes every week")];
