@@ -167,7 +167,8 @@ fn failed_then_worked(day: &Day) -> Vec<Lesson> {
 
 /// Whatever goes through one tool went through another before, mission by mission.
 fn one_after_another(day: &Day) -> Vec<Lesson> {
-    let mut uses: BTreeMap<(&str, &str), Vec<(i64, &str, &Mission)>> = BTreeMap::new();
+    type Uses<'d> = Vec<(i64, &'d str, &'d Mission)>;
+    let mut uses: BTreeMap<(&str, &str), Uses<'_>> = BTreeMap::new();
     let done = |m: &&Mission| matches!(m.state, MissionState::Done | MissionState::Unverified);
     for mission in day.missions.iter().filter(done) {
         for step in &mission.plan.steps {

@@ -281,7 +281,7 @@ impl Maker<'_, '_> {
             return None;
         }
         let extensions: BTreeSet<String> =
-            values.iter().flat_map(texts).filter_map(|text| extension(text)).collect();
+            values.iter().flat_map(texts).filter_map(extension).collect();
         let kinds = match fill {
             Fill::Path => kind(&extensions).into_iter().collect(),
             _ => Vec::new(),
@@ -349,9 +349,9 @@ impl Maker<'_, '_> {
                 spots: vec![(i, pointer.clone())],
             };
             if all.is_some() {
-                for nth in 0..self.samples.len() {
-                    let found = say(&hole, nth, &self.samples[nth], &taken[nth]);
-                    taken[nth].extend(found.clone());
+                for (nth, (sample, taken)) in self.samples.iter().zip(&mut taken).enumerate() {
+                    let found = say(&hole, nth, sample, taken);
+                    taken.extend(found.clone());
                     hole.said.push(found);
                 }
             }
