@@ -18,6 +18,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -203,7 +204,13 @@ fn the_shelf_is_listed_and_one_is_shown() {
 
 fn specs() -> Vec<ToolSpec> {
     use charter::ports::Tools;
-    Hephaestus::new().specs().into_iter().cloned().collect()
+    use hephaestus::sandbox::{Host, Sandbox};
+    use hephaestus::tools;
+    let nowhere = Path::new("/bin/false");
+    let sandbox = Sandbox::new(nowhere.into(), nowhere.into(), Vec::new(), Host::of_process());
+    let mut all = tools::with_sandbox(Arc::new(sandbox));
+    all.extend(tools::that_quote(&app::excerpts(nowhere)));
+    Hephaestus::with_tools(all).specs().into_iter().cloned().collect()
 }
 
 /// Logits by chance: a taste of its own for every seed, and noise at each step.

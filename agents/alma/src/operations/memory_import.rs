@@ -288,7 +288,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
         };
-        ["b/2.md", "a.txt", ".git/config", "b/.hidden", "b/1.md"].iter().for_each(|name| make(name));
+        ["b/2.md", "a.txt", ".git/config", "b/.hidden", "b/1.md"]
+            .iter()
+            .for_each(|name| make(name));
         std::os::unix::fs::symlink(folder.path(), folder.path().join("b/loop")).unwrap();
         let (mut files, mut notes) = (Vec::new(), Vec::new());
         list(folder.path(), 0, &mut files, &mut notes);
