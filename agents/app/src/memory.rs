@@ -13,13 +13,11 @@ use std::time::Duration;
 /// Her name among the services of a household.
 pub(crate) const SERVICE: &str = "memory";
 
-/// How long a process lives before she begins to read by herself: commands that
-/// are over sooner should not pay for it.
-const SETTLE_IN: Duration = Duration::from_secs(2);
 /// Pause between two readings, so that many changes are read together.
 const REST: Duration = Duration::from_secs(1);
-/// Longest wait for news, in milliseconds.
-const WAIT_MS: u64 = 60_000;
+/// How long nothing happens before she puts her index away, in milliseconds: it
+/// takes memory, and is opened again in a moment.
+const IDLE_MS: u64 = 30_000;
 
 /// The Librarian as a service of the household.
 pub(crate) struct Desk(pub(crate) Arc<Librarian>);
@@ -52,19 +50,26 @@ impl Ask for Way {
     }
 }
 
-/// Reads what happens while this process holds the data folder.
+/// Lets her read what happens while this process holds the data folder. What
+/// happened before is read with the first question.
 pub(crate) async fn follow(household: Arc<Household>) {
-    tokio::time::sleep(SETTLE_IN).await;
     let way = Way(Arc::clone(&household));
-    let mut known = i64::MIN;
+    let mut known = household.changed(i64::MIN, 0).await.unwrap_or(i64::MIN);
     loop {
-        match household.changed(known, WAIT_MS).await {
-            Ok(newest) if newest > known => known = newest,
-            Ok(_) => continue,
-            Err(error) => tracing::debug!(%error, "the Librarian waits for the ledger"),
-        }
-        tokio::time::sleep(REST).await;
-        if let Err(refusal) = way.ask(Request::CatchUp { tenant: TenantId::local() }).await {
+        let request = match household.changed(known, IDLE_MS).await {
+            Ok(newest) if newest > known => {
+                known = newest;
+                tokio::time::sleep(REST).await;
+                Request::CatchUp { tenant: TenantId::local() }
+            }
+            Ok(_) => Request::PutAway,
+            Err(error) => {
+                tracing::debug!(%error, "the Librarian waits for the ledger");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        if let Err(refusal) = way.ask(request).await {
             tracing::warn!(?refusal, "the Librarian could not read what happened");
         }
     }

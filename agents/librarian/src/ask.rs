@@ -53,6 +53,8 @@ pub enum Request {
         /// Whose.
         tenant: TenantId,
     },
+    /// Put the index away; the next question opens it again.
+    PutAway,
     /// How the memory stands.
     Report {
         /// Whose.
@@ -127,8 +129,8 @@ pub enum Response {
         /// Files of the user that hold it and were left.
         files: Vec<String>,
     },
-    /// Everything was read.
-    CaughtUp,
+    /// It is done.
+    Done,
     /// How the memory stands.
     Report(Report),
 }

@@ -64,7 +64,8 @@ impl Librarian {
         self.refuse_if_in_use(tenant, &plan).await?;
         let files = self.files(tenant, &plan, &held).await?;
         let receipt = forget::receipt(&plan, &held, files.len());
-        if !dry_run && !(plan.contents.is_empty() && plan.memories.is_empty()) {
+        let nothing = plan.contents.is_empty() && plan.memories.is_empty();
+        if !dry_run && !nothing {
             self.carry_out(tenant, &plan, &held, &receipt).await?;
             self.catch_up(tenant).await?;
             self.with_index(Index::compact).await?;

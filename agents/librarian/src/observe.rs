@@ -9,13 +9,15 @@ use charter::content::{Content, ContentRef};
 use charter::conversation::{Conversed, SessionRow, TurnRow};
 use charter::ids::{MemoryId, MissionId, TenantId};
 use charter::label::Label;
-use charter::memory::{MemoryRow, MemoryState, Remembered, SOURCES_MAX, Source};
+use charter::memory::{MemoryKind, MemoryRow, MemoryState, Remembered, SOURCES_MAX, Source};
 use charter::ports::{LedgerError, LedgerExt};
 use charter::report::Report;
 use std::collections::BTreeMap;
 
 /// Memories that are compared with one that wants in.
 const COMPARED: usize = 8;
+/// Cosine below which two texts do not say the same, in whatever words.
+const ALIKE: f32 = 0.8;
 /// Memories that are committed together.
 const TOGETHER: usize = 64;
 
@@ -174,6 +176,10 @@ impl Librarian {
             self.with_index(move |index| index.nearest(&text, &of, &scope, now, COMPARED)).await?;
         let mut known = Vec::new();
         for (id, cosine) in near {
+            // Only a fact can end what merely resembles it.
+            if cosine < ALIKE && draft.is != MemoryKind::Fact {
+                continue;
+            }
             let Some(row) = self.row(tenant, &id).await? else { continue };
             let Some(text) = self.text(tenant, &row.text).await? else { continue };
             if row.state == MemoryState::Held {

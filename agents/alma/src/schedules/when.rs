@@ -75,6 +75,12 @@ struct Reader<'s> {
     tokens: &'s [Token],
 }
 
+/// From an hour of twelve to one of the day.
+type OfHalf = fn(u8) -> Option<u8>;
+
+/// Cron fields, and what the user should know of them.
+type Fields = (String, Vec<String>);
+
 impl Reader<'_> {
     fn all(&self) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
@@ -364,7 +370,7 @@ impl Reader<'_> {
     }
 
     /// What "am", "pm" or "o'clock" does to an hour.
-    fn suffix(&self, i: usize) -> Option<(fn(u8) -> Option<u8>, usize)> {
+    fn suffix(&self, i: usize) -> Option<(OfHalf, usize)> {
         let w = self.words;
         if let Some(((), to)) = w.am.at(self.folded, i) {
             return Some((am, to));
@@ -464,7 +470,7 @@ fn span(first: u8, last: u8) -> u8 {
 }
 
 /// One rhythm from its parts: the words used, the cron fields and notes.
-fn compose(found: Vec<Found>) -> (Vec<(usize, usize)>, Result<(String, Vec<String>), Unsaid>) {
+fn compose(found: Vec<Found>) -> (Vec<(usize, usize)>, Result<Fields, Unsaid>) {
     let rhythm = |found: &Found| !matches!(found.piece, Piece::At(_) | Piece::Window(..));
     let strong = found.iter().any(|found| rhythm(found) && !found.weak);
     let found: Vec<Found> = found.into_iter().filter(|found| !(strong && found.weak)).collect();

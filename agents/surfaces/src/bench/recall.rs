@@ -17,6 +17,8 @@ const AT: [usize; 4] = [1, 5, 10, 20];
 const CATEGORIES: std::ops::RangeInclusive<u64> = 1..=4;
 /// Sessions that a conversation may have.
 const SESSIONS_MAX: usize = 1_000;
+/// Memories of one import: a command has a bound on its time.
+const TOGETHER: usize = 5_000;
 /// Questions over made-up memories.
 const QUESTIONS: u32 = 1_000;
 
@@ -150,11 +152,13 @@ fn write(path: &Path, text: &str) -> Result<(), BenchError> {
 
 fn import(stage: &Stage, lines: &[String]) -> Result<(), BenchError> {
     let file = stage.root().join("memories.jsonl");
-    write(&file, &lines.join("\n"))?;
-    let report = stage.json(&["memory", "import", &file.to_string_lossy()])?;
-    let taken = [&report["new"], &report["known"]].map(|n| n.as_u64().unwrap_or(0));
-    if taken.iter().sum::<u64>() == 0 {
-        return Err(BenchError::Wrong(format!("nothing was taken in: {report}")));
+    for some in lines.chunks(TOGETHER) {
+        write(&file, &some.join("\n"))?;
+        let report = stage.json(&["memory", "import", &file.to_string_lossy()])?;
+        let taken = [&report["new"], &report["known"]].map(|n| n.as_u64().unwrap_or(0));
+        if taken.iter().sum::<u64>() != some.len() as u64 {
+            return Err(BenchError::Wrong(format!("not all were taken in: {report}")));
+        }
     }
     Ok(())
 }
