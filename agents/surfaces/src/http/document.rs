@@ -97,7 +97,7 @@ fn operation(route: &Route) -> Operation {
     let answer = || {
         ResponseBuilder::new()
             .description(route.summary())
-            .content(route.media_type(), Content::new(Some(kind_schema(route.reply))))
+            .content(route.media_type(), shaped(route))
     };
     made = match route.does {
         Does::Submit => {
@@ -135,7 +135,7 @@ fn operation(route: &Route) -> Operation {
             .response(
                 "200",
                 answer()
-                    .content("text/event-stream", Content::new(Some(kind_schema("text"))))
+                    .content("text/event-stream", stream())
                     .build(),
             )
             .response("204", Response::new("The mission has ended and all of it was seen.")),
@@ -153,6 +153,18 @@ fn operation(route: &Route) -> Operation {
         made = made.securities(Some([]));
     }
     made.build()
+}
+
+/// What an answer holds. Events of a stream are documents of many shapes.
+fn shaped(route: &Route) -> Content {
+    match route.does {
+        Does::Talk => stream(),
+        _ => Content::new(Some(kind_schema(route.reply))),
+    }
+}
+
+fn stream() -> Content {
+    Content::new(None::<Schema>)
 }
 
 fn problem(words: &str) -> Response {
