@@ -139,7 +139,7 @@ impl Alma {
         let embedder = self.installation.embedder()?;
         let texts: Vec<&str> = recalled.iter().map(|memory| memory.text.as_str()).collect();
         let quotes = librarian::answer::answer(question, &texts, embedder.as_ref());
-        Ok(quotes
+        let mut quotes: Vec<Quoted> = quotes
             .into_iter()
             .filter_map(|quote| {
                 let memory = recalled.get(quote.text)?;
@@ -151,7 +151,10 @@ impl Alma {
                     trust: memory.trust,
                 })
             })
-            .collect())
+            .collect();
+        // What the user said comes before what somebody wrote.
+        quotes.sort_by_key(|quote| quote.trust == Trust::Untrusted);
+        Ok(quotes)
     }
 }
 

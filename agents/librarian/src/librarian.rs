@@ -65,9 +65,7 @@ impl Librarian {
             }
             Request::Forget { tenant, what, dry_run } => self.forget(&tenant, what, dry_run).await,
             Request::Rebuild { tenant } => self.rebuild(&tenant).await,
-            Request::CatchUp { tenant } => {
-                self.catch_up(&tenant).await.map(|()| Response::Done)
-            }
+            Request::CatchUp { tenant } => self.catch_up(&tenant).await.map(|()| Response::Done),
             Request::PutAway => {
                 self.close().await;
                 Ok(Response::Done)

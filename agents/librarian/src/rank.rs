@@ -8,6 +8,7 @@
 //! whole.
 
 use charter::ids::{MemoryId, Millis};
+use charter::memory::MemoryKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use vectors::Facts;
@@ -23,6 +24,8 @@ const MEANING: f32 = 0.5;
 const NEXT: [f32; REACH as usize] = [0.3, 0.15];
 const SPEAKER: f32 = 0.2;
 const SCOPE: f32 = 0.05;
+/// What somebody wrote into a file does not outdo what the user said.
+const OWN: f32 = 0.15;
 const RECENCY: f32 = 0.02;
 /// After this time a memory's newness counts half.
 const HALF_LIFE: f64 = 30.0 * 24.0 * 3_600_000.0;
@@ -68,6 +71,9 @@ pub struct Shares {
     pub speaker: f32,
     /// It belongs where it is asked from.
     pub scope: f32,
+    /// These are the user's own words.
+    #[serde(default)]
+    pub own: f32,
     /// It is new.
     pub recency: f32,
 }
@@ -75,7 +81,8 @@ pub struct Shares {
 impl Shares {
     /// The score.
     pub fn sum(&self) -> f32 {
-        self.words + self.meaning + self.neighbours + self.speaker + self.scope + self.recency
+        let Self { words, meaning, neighbours, speaker, scope, own, recency } = self;
+        words + meaning + neighbours + speaker + scope + own + recency
     }
 }
 
@@ -177,6 +184,9 @@ pub fn rank(
         }
         if context.scope != 0 && ranked.facts.scope == context.scope {
             ranked.shares.scope = SCOPE;
+        }
+        if matches!(ranked.facts.kind, MemoryKind::Fact | MemoryKind::Turn) {
+            ranked.shares.own = OWN;
         }
         let age = (context.now - ranked.facts.valid_from).max(0) as f64;
         ranked.shares.recency = RECENCY * (-age / HALF_LIFE).exp2() as f32;

@@ -503,16 +503,33 @@ impl Planner<'_, '_> {
         doubt
     }
 
-    /// Whether a part says what shall not be done: a negation stands before its first
-    /// word, and that word is a verb ("do not delete the logs").
+    /// Whether a part says what shall not be done: "do not delete the logs", "lösche
+    /// die Logs nicht", "delete no logs". A negation that only tells which ones are
+    /// meant ("tasks that are not done", "nicht leere Dateien") forbids nothing.
     fn forbids(&self, range: &Range<usize>) -> bool {
         let sentence = &self.reading.sentence;
-        let Some(first) = range.clone().find(|i| sentence.is_content(*i)) else { return false };
-        let denies = |i: usize| {
-            let found = sentence.language.compare.all(&sentence.folded, i);
-            found.into_iter().any(|(is, length)| is == "!=" && i + length == first)
+        let (language, words) = (sentence.language, &sentence.folded);
+        let verb = |i: usize| VERBS.iter().any(|verb| sentence.means(i, verb));
+        let related =
+            |i: usize| (range.start..i).any(|at| language.relative.longest(words, at).is_some());
+        let denied = |i: usize| {
+            let Some((_, length)) = language.deny.longest(words, i) else { return false };
+            let next = i + length;
+            next >= range.end || verb(next) || !sentence.is_content(next)
         };
-        VERBS.iter().any(|verb| sentence.means(first, verb)) && (range.start..first).any(denies)
+        let nothing = |i: usize| {
+            let none = language.none.longest(words, i).is_some();
+            none && (i == range.start || verb(i - 1))
+        };
+        // "not delete csv files"
+        let opens = |i: usize| {
+            let found = language.compare.all(words, i);
+            let length = found.filter(|(is, _)| *is == "!=").map(|(_, length)| length).max();
+            let before = range.start..i;
+            length.is_some_and(|length| verb(i + length))
+                && before.clone().all(|at| !sentence.is_content(at))
+        };
+        range.clone().any(|i| !related(i) && (denied(i) || nothing(i) || opens(i)))
     }
 
     /// A negation that no slot took and that the playbook does not know: what it

@@ -11,6 +11,8 @@ use crate::talk::words::{self, Pattern, Speech};
 use charter::approval::{Answer, ApprovalState, Question};
 use charter::conversation::TurnState;
 use charter::ids::ApprovalId;
+use moroni::words::fold::fold;
+use moroni::words::words_of;
 
 /// Questions that are shown at a time.
 const SHOWN_MAX: usize = 9;
@@ -56,8 +58,11 @@ impl Turn<'_> {
         };
         let yes = says(speeches, words, |s| &s.yes);
         let no = says(speeches, words, |s| &s.no);
+        // "Yes, but not that one" is no yes: the card is for all of it or nothing.
+        let about = words_of(&card.card.title, &fold);
+        let more = more_than_that(speeches, words, &about);
         // What nobody has seen here is shown before it is agreed to.
-        if !here || yes == no {
+        if !here || yes == no || (yes && more) {
             self.focus.mission = Some(card.mission.clone());
             return Ok(self.show(card.clone()).await);
         }
@@ -132,6 +137,27 @@ fn nth(speeches: &[Speech], words: &[String]) -> Option<usize> {
     speeches.iter().find_map(|speech| {
         let found = speech.ordinals.iter().find(|(_, says)| words::any(says, words).is_some());
         found.map(|(n, _)| usize::from(*n) - 1)
+    })
+}
+
+/// Whether something is said beside yes and no, and which question is meant.
+fn more_than_that(speeches: &[Speech], words: &[String], about: &[String]) -> bool {
+    let mut told = vec![false; words.len()];
+    for speech in speeches {
+        let known = speech.yes.iter().chain(&speech.no).chain(&speech.it);
+        for pattern in known.chain(speech.ordinals.values().flatten()) {
+            for from in 0..words.len() {
+                if let Some(found) = words.get(from..).and_then(|rest| pattern.find(rest)) {
+                    let found = from + found.start..from + found.end;
+                    told.get_mut(found).into_iter().flatten().for_each(|told| *told = true);
+                }
+            }
+        }
+    }
+    let courtesy = |word: &String| speeches.iter().any(|speech| speech.please.contains(word));
+    let number = |word: &String| word.parse::<usize>().is_ok();
+    words.iter().zip(told).any(|(word, told)| {
+        !(told || courtesy(word) || number(word) || about.contains(word) || word.starts_with("a-"))
     })
 }
 

@@ -532,21 +532,17 @@ impl<'a> Turn<'a> {
             return Ok(Outcome::said(say));
         }
         let quotes = found.answer.iter().map(|quote| {
-            let text: Vec<&str> = quote.text.split_whitespace().collect();
-            super::mission::visible(crate::talk::route::clip(&text.join(" "), QUOTE_BYTES_MAX))
+            let text = quote.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = crate::talk::route::clip(&text, QUOTE_BYTES_MAX);
+            let trust = match quote.trust {
+                Trust::Trusted => "",
+                Trust::Untrusted => " (not your own words)",
+            };
+            let (text, from) =
+                (super::mission::visible(text), super::mission::visible(&quote.source));
+            format!("{text}\n    {from}{trust}")
         });
         say.what = quotes.collect::<Vec<_>>().join("\n");
-        let mut named = std::collections::BTreeSet::new();
-        for quote in &found.answer {
-            if named.insert(&quote.memory) {
-                let trust = match quote.trust {
-                    Trust::Trusted => "",
-                    Trust::Untrusted => " (not your own words)",
-                };
-                let from = format!("{}{trust}", super::mission::visible(&quote.source));
-                say.facts.push(("source".to_owned(), from));
-            }
-        }
         Ok(Outcome::said(say))
     }
 

@@ -75,6 +75,13 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         }
         list(path, 0, &mut files, &mut response.notes);
     }
+    // Her own record and keys are no documents.
+    let home = alma.home.canonicalize().unwrap_or_else(|_| alma.home.clone());
+    let (own, files): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.starts_with(&home) || file.starts_with(&alma.home));
+    for file in own.iter().take(1) {
+        response.note(file, "it lies in Alma's own data folder and is left out".to_owned());
+    }
     if files.len() >= FILES_MAX {
         response.note(Path::new(""), format!("only the first {FILES_MAX} files were taken"));
     }

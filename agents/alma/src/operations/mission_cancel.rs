@@ -36,7 +36,10 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let tenant = &principal.tenant;
     for _ in 0..TRIES_MAX {
         let row = alma.ledger().mission(tenant, &request.mission).await?;
-        if row.state.is_end() || row.cancelled {
+        if row.cancelled && !row.state.is_end() {
+            return Ok(Response { mission: row.id, was: row.state, steps: 0 });
+        }
+        if row.state.is_end() {
             return Err(Error::Conflict(format!("mission {} is {} already", row.id, row.state)));
         }
         let mut open = Vec::new();

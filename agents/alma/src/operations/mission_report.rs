@@ -1,5 +1,6 @@
 //! The report of a mission: each claim with the check that was made of it.
 
+use super::shared::there;
 use crate::{Alma, Error};
 use charter::ids::{MissionId, Principal};
 use charter::ports::LedgerExt;
@@ -33,6 +34,12 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             row.id, row.state, row.id
         )));
     };
-    let report: Report = alma.json_of(principal, reference, "a report").await?;
+    let report: Option<Report> = there(alma.json_of(principal, reference, "a report").await)?;
+    let Some(report) = report else {
+        return Err(Error::NotFound(format!(
+            "the report of mission {} (its words were forgotten)",
+            row.id
+        )));
+    };
     Ok(Response { text: moroni::report::render(&report), report })
 }

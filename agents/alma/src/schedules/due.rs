@@ -4,6 +4,7 @@
 use super::cron::Cron;
 use super::keep::{Arrangement, day_of, planned_on};
 use super::missed::{Taken, take};
+use super::show::waiting;
 use super::zone::{self, Zone};
 use crate::operations::mission_submit::{ask_first, lay_down};
 use crate::operations::plan_new;
@@ -55,7 +56,9 @@ async fn take_one(alma: &Alma, row: ScheduleRow) -> Result<bool, Error> {
     let Some(taken) = take(&cron, &zone.rules, first, alma.now(), row.missed) else {
         return Ok(false);
     };
-    let run = match taken.iter().find(|one| one.runs) {
+    // While a run waits for an answer, another would only ask the same again.
+    let waits = !waiting(alma, &principal, &row.id).await?.is_empty();
+    let run = match taken.iter().find(|one| one.runs && !waits) {
         Some(one) => Some(planned(alma, &principal, &row, &zone, one.due_at).await),
         None => None,
     };

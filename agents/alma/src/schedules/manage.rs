@@ -47,6 +47,15 @@ fn in_language(words: &Words, sentence: &Sentence<'_>, rhythm: bool) -> Option<R
         (0..sentence.tokens.len()).filter(|i| sentence.tokens[*i].kind != Kind::Mark).collect();
     let folded: Vec<String> = said.iter().map(|i| sentence.folded[*i].clone()).collect();
     let plainly = words.schedule.anywhere(&folded);
+    // "do not delete it" is no order to delete it.
+    let language = sentence.language;
+    let denied = |i: usize| {
+        let deny = language.deny.longest(&sentence.folded, i);
+        deny.or_else(|| language.none.longest(&sentence.folded, i)).is_some()
+    };
+    if (0..sentence.folded.len()).any(denied) {
+        return None;
+    }
     let verb = (0..folded.len().min(LEAD_MAX)).find_map(|i| {
         let pause = words.pause.at(&folded, i).map(|((), to)| (Command::Pause, to));
         let resume = || words.resume.at(&folded, i).map(|((), to)| (Command::Resume, to));

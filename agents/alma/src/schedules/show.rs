@@ -172,7 +172,11 @@ async fn last(alma: &Alma, principal: &Principal, due: DueRow, zone: &Zone) -> R
 }
 
 /// Runs of a schedule that wait for a person.
-async fn waiting(alma: &Alma, principal: &Principal, id: &ScheduleId) -> Result<Vec<Alert>, Error> {
+pub(super) async fn waiting(
+    alma: &Alma,
+    principal: &Principal,
+    id: &ScheduleId,
+) -> Result<Vec<Alert>, Error> {
     let query = Query::Missions {
         state: Some(MissionState::Waiting),
         same: Some(runs_of(id)),

@@ -39,6 +39,8 @@ const PLANNER: f32 = 5.0;
 const FOLLOWS: f32 = 3.0;
 /// What a file's name says against an answer to a question.
 const NAMES_FILE: f32 = 3.0;
+/// What speaks against an order where somebody tells or asks.
+const NO_ORDER: f32 = 3.0;
 /// What it says against a schedule that no time is named.
 const NO_TIME: f32 = 1.5;
 /// A route less likely than this is asked about, unless it is far ahead.
@@ -203,8 +205,27 @@ impl Router {
         for (score, cued) in scores.iter_mut().zip(cued) {
             *score += cued.min(CUES_MAX);
         }
+        // Who answers what is asked need not be guessed at.
+        let bare =
+            |patterns: &[Pattern]| patterns.iter().any(|p| p.find(&words) == Some(0..words.len()));
+        let answers = |speech: &Speech| bare(&speech.yes) || bare(&speech.no);
+        if context.approvals > 0 && self.speeches.iter().any(answers) {
+            return Routed {
+                route: Route::Approval,
+                reason: "You answer what I asked.".to_owned(),
+                confidence: 1.0,
+                question: None,
+                ranked: vec![(Route::Approval, 1.0)],
+                words: None,
+            };
+        }
+        let tells = self.speeches.iter().any(|speech| words::any(&speech.tells, &words).is_some());
         let says_something = (0..sentence.tokens.len()).any(|i| sentence.is_content(i));
         let planner = says_something.then(|| nearest(&sentence, playbooks)).flatten();
+        let planner = planner.filter(|_| !tells);
+        if tells {
+            scores[place(Route::Mission)] -= NO_ORDER;
+        }
         if let Some((likeness, _)) = planner {
             scores[place(Route::Mission)] += PLANNER * (likeness - PLANNER_FROM).max(0.0);
         }

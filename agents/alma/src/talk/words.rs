@@ -64,6 +64,8 @@ struct SpeechFile {
     once: String,
     focus: FocusFile,
     that: Vec<String>,
+    please: Vec<String>,
+    tells: Vec<String>,
     yes: Vec<String>,
     no: Vec<String>,
     ordinals: BTreeMap<u8, Vec<String>>,
@@ -176,6 +178,10 @@ pub struct Speech {
     pub not: Vec<Pattern>,
     /// "that": joins an order and what it is about.
     pub that: Vec<String>,
+    /// Courtesies beside a yes.
+    pub please: Vec<String>,
+    /// "did you", "should I", "what if I": no orders.
+    pub tells: Vec<Pattern>,
     /// Consent.
     pub yes: Vec<Pattern>,
     /// Refusal.
@@ -240,6 +246,8 @@ impl Speech {
             lead: all(&file.focus.lead),
             not: all(&file.focus.not),
             that: file.that.iter().map(|word| fold(word)).collect(),
+            please: file.please.iter().map(|word| fold(word)).collect(),
+            tells: all(&file.tells),
             yes: all(&file.yes),
             no: all(&file.no),
             ordinals: file.ordinals.iter().map(|(n, list)| (*n, all(list))).collect(),

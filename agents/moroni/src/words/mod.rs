@@ -27,6 +27,9 @@ struct LanguageFile {
     at: Vec<String>,
     into: Vec<String>,
     except: Vec<String>,
+    deny: Vec<String>,
+    none: Vec<String>,
+    relative: Vec<String>,
     or: Vec<String>,
     yours: Vec<String>,
     per: Vec<String>,
@@ -110,6 +113,12 @@ pub struct Language {
     pub into: Phrases,
     /// Before what is left out.
     pub except: Phrases,
+    /// Before or behind what shall not be done.
+    pub deny: Phrases,
+    /// Before what nothing shall be done to.
+    pub none: Phrases,
+    /// Before what only tells which ones are meant.
+    pub relative: Phrases,
     /// Between values of which either may hold, folded.
     pub or: HashSet<String>,
     /// What belongs to whom the wish is told, folded.
@@ -175,6 +184,9 @@ impl Language {
             at: list(&file.at, "at"),
             into: list(&file.into, "into"),
             except: list(&file.except, "except"),
+            deny: list(&file.deny, "deny"),
+            none: list(&file.none, "none"),
+            relative: list(&file.relative, "relative"),
             or: set(&file.or),
             yours: set(&file.yours),
             per: list(&file.per, "per"),

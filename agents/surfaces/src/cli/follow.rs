@@ -13,6 +13,10 @@ use console::Term;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+/// How long a mission may take to stop, and how long one look at it waits.
+const CANCEL_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+const CANCEL_LOOK_MS: u64 = 200;
+
 /// Longest time between two looks at a mission, in milliseconds.
 const LOOK_MS: u64 = 200;
 
@@ -69,6 +73,28 @@ pub async fn after(
             cause: error.to_string(),
         })?;
     watch(alma, principal, screen, interrupts, &mission, None).await
+}
+
+/// Stops a mission and waits until it has ended, as long as that should take.
+pub async fn cancel(
+    alma: &Alma,
+    principal: &Principal,
+    screen: &Screen,
+    mission: &MissionId,
+) -> Result<Exit, Error> {
+    let request = json!({ "mission": mission });
+    let exit = route::ask(alma, principal, screen, "mission.cancel", request).await?;
+    let until = std::time::Instant::now() + CANCEL_TIME;
+    let mut position = 0;
+    while std::time::Instant::now() < until {
+        let request = mission_show::Request { mission: mission.clone() };
+        if mission_show::run(alma, principal, request).await?.state.is_end() {
+            return Ok(exit);
+        }
+        position = alma.ports.ledger.changed(position, CANCEL_LOOK_MS).await.unwrap_or(position);
+    }
+    screen.note("it is being stopped; a step that is running ends first");
+    Ok(exit)
 }
 
 /// Follows a mission until it ends or needs a person who is not there.

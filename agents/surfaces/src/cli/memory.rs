@@ -22,7 +22,7 @@ const NEAR: usize = 3;
 /// Longest line of a memory.
 const LINE: usize = 200;
 /// Components of a score, as they are shown.
-const SHARES: [&str; 6] = ["words", "meaning", "neighbours", "speaker", "scope", "recency"];
+const SHARES: [&str; 7] = ["words", "meaning", "neighbours", "speaker", "scope", "own", "recency"];
 
 /// Recalls, and says why each memory was found.
 pub(super) async fn why(

@@ -127,6 +127,9 @@ pub async fn run(
         Command::Mission { command: MissionCommand::Watch { mission } } => {
             follow::watch(alma, principal, screen, interrupts, &mission, None).await
         }
+        Command::Mission { command: MissionCommand::Cancel { mission } } => {
+            follow::cancel(alma, principal, screen, &mission).await
+        }
         Command::Approve { approval, happened, not_happened, digest, no_wait } => {
             let answer = match (happened, not_happened) {
                 (true, _) => "happened",

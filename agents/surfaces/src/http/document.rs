@@ -132,12 +132,7 @@ fn operation(route: &Route) -> Operation {
                     .schema(Some(kind_schema("Count")))
                     .build(),
             )
-            .response(
-                "200",
-                answer()
-                    .content("text/event-stream", stream())
-                    .build(),
-            )
+            .response("200", answer().content("text/event-stream", stream()).build())
             .response("204", Response::new("The mission has ended and all of it was seen.")),
         _ => made.response("200", answer().build()),
     };
