@@ -250,3 +250,55 @@ fn a_person_at_a_terminal() {
     assert!(!screen.contains("panicked"), "{screen}");
     shell.intact();
 }
+
+#[test]
+fn a_yes_with_a_condition_is_no_yes() {
+    for said in ["yes but not b.tmp", "ja, aber erst morgen", "ok only a.tmp", "maybe"] {
+        let shell = desk();
+        shell.put("a.tmp", "a");
+        shell.put("b.tmp", "b");
+        let talk = format!("delete all tmp files\n{said}\n");
+        let out = lines(&shell, &["--json"], talk.as_bytes());
+        assert!(shell.work().join("a.tmp").exists(), "{said}: {out:#?}");
+        assert!(shell.work().join("b.tmp").exists(), "{said}: {out:#?}");
+    }
+    for said in ["yes", "yes please", "ja bitte", "ok, delete both", "y"] {
+        let shell = desk();
+        shell.put("a.tmp", "a");
+        let talk = format!("delete a.tmp\n{said}\n");
+        lines(&shell, &["--json"], talk.as_bytes());
+        let both = said.contains("both");
+        assert_eq!(shell.work().join("a.tmp").exists(), both, "{said}");
+    }
+}
+
+#[test]
+fn who_tells_or_asks_gives_no_order() {
+    let shell = desk();
+    for said in [
+        "should I convert expenses-2024.csv to json?",
+        "did you convert expenses-2024.csv to json?",
+        "I converted expenses-2024.csv to json",
+        "what if I move all csv files into stuff/",
+        "please don't convert expenses-2024.csv to json",
+        "bitte wandle expenses-2024.csv nicht in json um",
+        "soll ich expenses-2024.csv in json umwandeln?",
+    ] {
+        let out = lines(&shell, &["--json"], format!("{said}\n").as_bytes());
+        assert!(!shell.work().join("expenses-2024.json").exists(), "{said}: {out:#?}");
+        assert!(shell.work().join("expenses-2024.csv").exists(), "{said}: {out:#?}");
+    }
+    shell.intact();
+}
+
+#[test]
+fn no_after_an_unclear_answer_still_means_no() {
+    let shell = desk();
+    shell.put("old.log", "x");
+    let out = lines(&shell, &["--json"], b"delete old.log\nhm\nn\n");
+    let last = complete(&out).pop().unwrap();
+    assert_eq!(last["route"], "approval", "{last:#?}");
+    assert!(shell.work().join("old.log").exists());
+    let report = shell.run(&["--json", "memory", "report"]).json();
+    assert_eq!(report["memories"]["fact"], Value::Null, "{report:#?}");
+}

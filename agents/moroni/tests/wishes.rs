@@ -184,3 +184,27 @@ fn a_large_workspace_is_planned_in_time() {
     // Far above what it takes, far below what a loop over loops would.
     assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
 }
+
+#[test]
+fn what_is_forbidden_is_not_planned() {
+    for words in [
+        "do not delete the logs",
+        "don't delete csv files",
+        "please don't convert expenses.csv to json",
+        "never delete all tmp files",
+        "not delete csv files",
+        "delete no tmp files",
+        "bitte wandle expenses.csv nicht in json um",
+        "bitte nicht alle tmp-Dateien löschen",
+        "lösche keine Logs",
+        "ne supprime pas les fichiers csv",
+        "no borres los archivos csv",
+        "non cancellare i file csv",
+    ] {
+        assert!(matches!(wish(words), Planned::Refused(_)), "{words}: {:?}", wish(words));
+    }
+    // A negation that tells which ones are meant forbids nothing.
+    for words in ["list the tasks that are not done", "list files with no extension"] {
+        assert!(matches!(wish(words), Planned::Plan { .. }), "{words}: {:?}", wish(words));
+    }
+}

@@ -39,8 +39,6 @@ const PLANNER: f32 = 5.0;
 const FOLLOWS: f32 = 3.0;
 /// What a file's name says against an answer to a question.
 const NAMES_FILE: f32 = 3.0;
-/// What speaks against an order where somebody tells or asks.
-const NO_ORDER: f32 = 3.0;
 /// What it says against a schedule that no time is named.
 const NO_TIME: f32 = 1.5;
 /// A route less likely than this is asked about, unless it is far ahead.
@@ -224,7 +222,8 @@ impl Router {
         let planner = says_something.then(|| nearest(&sentence, playbooks)).flatten();
         let planner = planner.filter(|_| !tells);
         if tells {
-            scores[place(Route::Mission)] -= NO_ORDER;
+            scores[place(Route::Mission)] = f32::NEG_INFINITY;
+            cued[place(Route::Mission)] = 0.0;
         }
         if let Some((likeness, _)) = planner {
             scores[place(Route::Mission)] += PLANNER * (likeness - PLANNER_FROM).max(0.0);
