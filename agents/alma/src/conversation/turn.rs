@@ -317,6 +317,16 @@ impl<'a> Turn<'a> {
             Route::Mission => self.mission(&meant, opened).await,
             Route::Approval => self.approval(&said).await,
             Route::Status => self.status(&meant).await,
+            Route::Help if words::wants_forgotten(&said, speeches) => Ok(Outcome::said(Say {
+                what: "Forgetting is for good, so it is not done by a sentence that may be \
+                       misunderstood; nothing of this message is kept as a memory."
+                    .to_owned(),
+                options: vec![
+                    "`alma forget --dry-run WORDS` shows what would go".to_owned(),
+                    "`alma forget WORDS` removes all that holds these words".to_owned(),
+                ],
+                ..Say::default()
+            })),
             Route::Help => self.help(),
             Route::Recall => self.recall(&meant).await,
             Route::Remember => self.remember(&meant).await,
@@ -497,10 +507,16 @@ impl<'a> Turn<'a> {
         }
         self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
         let found = self.look_up(words).await?;
-        if found.answer.is_empty() && self.files_answer(words).await? {
-            let text = "I remember no answer to this, so I look in the files here.".to_owned();
-            self.watcher.tell(Happening::Note { text }).await;
-            return self.mission(words, false).await;
+        if self.files_answer(words).await? {
+            // What a file says may be newer than what was said, and the other way
+            // round: both are told.
+            let mut outcome = self.mission(words, false).await?;
+            let own = found.answer.iter().filter(|quote| quote.trust == Trust::Trusted);
+            outcome.say.facts.extend(own.map(|quote| {
+                let text = format!("{} ({})", quote.text, quote.source);
+                ("you said".to_owned(), super::mission::visible(&text))
+            }));
+            return Ok(outcome);
         }
         if !found.found {
             let say = Say {

@@ -217,6 +217,16 @@ impl Router {
                 words: None,
             };
         }
+        if words::wants_forgotten(&words, self.speeches) {
+            return Routed {
+                route: Route::Help,
+                reason: "You want something forgotten.".to_owned(),
+                confidence: 1.0,
+                question: None,
+                ranked: vec![(Route::Help, 1.0)],
+                words: None,
+            };
+        }
         let tells = self.speeches.iter().any(|speech| words::any(&speech.tells, &words).is_some());
         let says_something = (0..sentence.tokens.len()).any(|i| sentence.is_content(i));
         let planner = says_something.then(|| nearest(&sentence, playbooks)).flatten();

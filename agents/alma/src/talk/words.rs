@@ -66,6 +66,7 @@ struct SpeechFile {
     that: Vec<String>,
     please: Vec<String>,
     tells: Vec<String>,
+    forget: Vec<String>,
     yes: Vec<String>,
     no: Vec<String>,
     ordinals: BTreeMap<u8, Vec<String>>,
@@ -182,6 +183,8 @@ pub struct Speech {
     pub please: Vec<String>,
     /// "did you", "should I", "what if I": no orders.
     pub tells: Vec<Pattern>,
+    /// "forget that …".
+    pub forget: Vec<Pattern>,
     /// Consent.
     pub yes: Vec<Pattern>,
     /// Refusal.
@@ -248,6 +251,7 @@ impl Speech {
             that: file.that.iter().map(|word| fold(word)).collect(),
             please: file.please.iter().map(|word| fold(word)).collect(),
             tells: all(&file.tells),
+            forget: all(&file.forget),
             yes: all(&file.yes),
             no: all(&file.no),
             ordinals: file.ordinals.iter().map(|(n, list)| (*n, all(list))).collect(),
@@ -264,6 +268,18 @@ impl Speech {
 /// cannot tell.
 pub fn language<'s>(speeches: &'s [Speech], code: &str) -> Option<&'s Speech> {
     speeches.iter().find(|speech| speech.code == code).or_else(|| speeches.first())
+}
+
+/// Whether a message wants something gone from memory; "forget it" alone is said of
+/// what was just spoken of.
+pub fn wants_forgotten(words: &[String], speeches: &[Speech]) -> bool {
+    let idle = |speech: &Speech| {
+        let whole = |says: &Pattern| says.find(words) == Some(0..words.len());
+        speech.talk.values().any(|talk| talk.says.iter().any(whole))
+    };
+    words.len() > 1
+        && !speeches.iter().any(idle)
+        && speeches.iter().any(|speech| any(&speech.forget, words).is_some())
 }
 
 /// What is to be kept of an order to remember: "remember that the rent is 900" keeps

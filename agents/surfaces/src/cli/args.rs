@@ -96,7 +96,7 @@ pub enum Command {
         /// The fact, in your own words.
         #[arg(required = true)]
         words: Vec<String>,
-        /// Only for this folder; otherwise it concerns you wherever you are.
+        /// It belongs to this folder: it counts more there, and `recall --here` finds it.
         #[arg(long, short, value_name = "DIR")]
         workspace: Option<PathBuf>,
     },
