@@ -302,3 +302,37 @@ fn no_after_an_unclear_answer_still_means_no() {
     let report = shell.run(&["--json", "memory", "report"]).json();
     assert_eq!(report["memories"]["fact"], Value::Null, "{report:#?}");
 }
+
+#[test]
+fn ctrl_c_ends_the_turn_and_not_the_program() {
+    if Terminal::is_missing() {
+        return;
+    }
+    let shell = desk();
+    const FILES: usize = 3_000;
+    for n in 0..FILES {
+        shell.put(format!("old/{n}.tmp"), "gone soon");
+    }
+    let left = || std::fs::read_dir(shell.work().join("old")).unwrap().count();
+    let line =
+        format!("cd {} && ALMA_HOME={} {ALMA}", shell.work().display(), shell.home().display());
+    let terminal = Terminal::open("interrupt", &line);
+    terminal.until("you ›");
+    terminal.enter("delete all tmp files");
+    terminal.until("[y]es / [n]o / [d]etails");
+    terminal.enter("y");
+    let began = Instant::now();
+    while left() > FILES - 20 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", terminal.screen());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    terminal.keys("C-c");
+    terminal.until("cancelled");
+    let after = left();
+    assert!(after > 0, "nothing was left to stop");
+    terminal.enter("hello");
+    terminal.until("Hello!");
+    assert_eq!(left(), after, "{}", terminal.screen());
+    terminal.keys("C-d");
+    shell.intact();
+}
