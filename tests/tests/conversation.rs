@@ -243,6 +243,8 @@ fn a_person_at_a_terminal() {
     terminal.enter("/sessions");
     terminal.until("turns");
     terminal.keys("C-c");
+    // What is typed in the same moment goes with the line that Ctrl-C gives up.
+    terminal.until("you ›\nyou ›");
     terminal.enter("/nonsense");
     terminal.until("/help lists them");
     terminal.keys("C-d");

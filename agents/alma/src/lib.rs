@@ -17,13 +17,13 @@ mod thinking;
 use async_trait::async_trait;
 use charter::embed::Embed;
 use charter::generate::Generate;
-use charter::ids::Millis;
+use charter::ids::{Millis, Principal, StreamId};
 use charter::ports::{Ledger, Tools};
 use charter::tool::ToolSpec;
 use config::Config;
 use moroni::playbooks::Library;
 use operations::{models_list, models_show};
-use sons_of_helaman::Ports;
+use sons_of_helaman::{Draft, Ports};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,6 +78,11 @@ impl Alma {
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
         self.ports.ledger.as_ref()
+    }
+
+    /// Events of one stream, most of the time, that are committed together.
+    pub(crate) fn draft(&self, principal: &Principal, stream: StreamId) -> Draft<'_> {
+        Draft::on(&self.ports, &principal.tenant, stream)
     }
 
     pub(crate) fn tools(&self) -> &dyn Tools {

@@ -72,7 +72,7 @@ impl Alma {
         recall: Recall,
     ) -> Result<Vec<Recalled>, Error> {
         let response = self.librarian(Request::Recall(recall)).await?;
-        let Response::Recalled { hits } = response else { return Ok(Vec::new()) };
+        let Response::Recalled { hits } = response else { return Err(unexpected("recall")) };
         let mut recalled = Vec::new();
         for hit in hits {
             recalled.push(self.shown(principal, hit).await?);
@@ -155,6 +155,14 @@ impl Alma {
         // What the user said comes before what somebody wrote.
         quotes.sort_by_key(|quote| quote.trust == Trust::Untrusted);
         Ok(quotes)
+    }
+}
+
+/// The answer was to another question: a fault in this program.
+pub(crate) fn unexpected(operation: &str) -> Error {
+    Error::Machine {
+        operation: operation.to_owned(),
+        cause: "the Librarian answered another question".to_owned(),
     }
 }
 

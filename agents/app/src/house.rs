@@ -23,7 +23,7 @@ use ledger::household::{Household, OpenedLedger, Role};
 use ledger::keys::{self, KeyError};
 use ledger::{Durability, SqliteLedger};
 use librarian::Librarian;
-use librarian::excerpts::{Excerpter, OpenEmbedder};
+use librarian::excerpts::Excerpter;
 use librarian::extract::pdf::PdfProcess;
 use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
@@ -252,12 +252,14 @@ impl House {
 /// What reads and quotes texts: the shipped embedder, opened when it is first
 /// needed, and `program`, which is this one, as the reader of PDF files.
 pub fn excerpts(program: &Path) -> Arc<dyn Excerpts> {
-    let embedder: OpenEmbedder = Box::new(|| {
-        let shared = StaticEmbedder::shared().map_err(|error| chain(&error))?;
-        Ok(shared)
-    });
     let pdf = PdfProcess { program: program.to_owned() };
-    Arc::new(Excerpter::new(embedder, Box::new(pdf)))
+    Arc::new(Excerpter::new(Box::new(embedder), Box::new(pdf)))
+}
+
+/// The shipped embedder: its table is read when it is first asked for.
+fn embedder() -> Result<Arc<dyn Embed>, String> {
+    let shared = StaticEmbedder::shared().map_err(|error| chain(&error))?;
+    Ok(shared)
 }
 
 /// Opens the ledger whenever this process becomes its owner.
@@ -276,11 +278,10 @@ fn opener(
             let ledger = Arc::new(open_ledger(&home, Arc::clone(&clock)).await?);
             durability.get_or_init(|| ledger.durability().clone());
             let closing = Arc::clone(&ledger);
-            let embedder =
-                StaticEmbedder::shared().map_err(|error| LedgerError::Damaged(chain(&error)))?;
             let folder = home.join("vectors");
             let of = Arc::clone(&ledger) as Arc<dyn Ledger>;
-            let librarian = Arc::new(Librarian::new(of, clock, entropy, embedder, folder));
+            let librarian =
+                Arc::new(Librarian::new(of, clock, entropy, Box::new(embedder), folder));
             let desk = Arc::new(memory::Desk(Arc::clone(&librarian)));
             let opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
             Ok(opened.on_close(async move {
@@ -456,11 +457,10 @@ impl Installation for Here {
     }
 
     fn embedder(&self) -> Result<Arc<dyn Embed>, Error> {
-        let shared = StaticEmbedder::shared().map_err(|error| Error::Machine {
+        embedder().map_err(|cause| Error::Machine {
             operation: "read the table of word vectors".to_owned(),
-            cause: chain(&error),
-        })?;
-        Ok(shared)
+            cause,
+        })
     }
 
     fn generate(&self) -> Option<Arc<dyn Generate>> {

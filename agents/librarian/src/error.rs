@@ -29,6 +29,9 @@ pub enum Error {
     /// A text cannot be kept or read.
     #[error("the Librarian could not keep or read a text")]
     Content(#[from] ContentError),
+    /// The embedder cannot be opened.
+    #[error("the Librarian could not open the embedder: {0}")]
+    Embedder(String),
     /// The work was broken off.
     #[error("the Librarian's work was broken off: {0}")]
     Broken(String),

@@ -5,9 +5,7 @@
 //! notes how far it came; applying an event twice changes nothing. Nothing here
 //! waits for a ledger: texts are handed in with the events.
 
-use crate::rank::{
-    CANDIDATES, Context, Evidence, Found, REACH, Ranked, evidence, is_relevant, rank, shown,
-};
+use crate::rank::{CANDIDATES, Context, Found, REACH, Ranked, evidence, is_relevant, rank, shown};
 use crate::terms;
 use charter::digest::Digest;
 use charter::embed::Embed;
@@ -171,16 +169,6 @@ impl Index {
         self.store.upsert(&pending)
     }
 
-    /// How near anything remembered comes to a question: what the floor judges.
-    pub fn evidence(&self, words: &str, tenant: &TenantId) -> Result<Evidence, VectorError> {
-        let (terms, filter) = (terms::query(words), Filter::all(tenant));
-        let found = Found {
-            dense: self.store.dense(&self.embedder.embed(words), 1, &filter)?,
-            sparse: self.store.sparse(&terms, 1, &filter)?,
-        };
-        Ok(evidence(&found, &terms, self.store.len()))
-    }
-
     /// What answers a question best, best first; empty where nothing remembered
     /// has to do with it.
     pub fn search(&self, question: &Question) -> Result<Vec<Ranked>, VectorError> {
@@ -237,11 +225,6 @@ impl Index {
         let filter =
             Filter { scopes: vec![scope.to_owned()], true_at: Some(now), ..Filter::all(tenant) };
         self.store.dense(&self.embedder.embed(text), limit, &filter)
-    }
-
-    /// Vectors of memories, for clustering.
-    pub fn vectors(&self, ids: &[MemoryId]) -> Result<Vec<(MemoryId, Vec<f32>)>, VectorError> {
-        self.store.vectors(ids)
     }
 
     /// Holds nothing, as if it had just been made.

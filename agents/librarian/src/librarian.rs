@@ -4,6 +4,7 @@
 
 use crate::ask::{Hit, Recall, Refusal, Report, Request, Response};
 use crate::error::Error;
+use crate::excerpts::OpenEmbedder;
 use crate::index::{Index, Question};
 use async_trait::async_trait;
 use charter::content::ContentRef;
@@ -32,7 +33,7 @@ pub struct Librarian {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) embedder: Arc<dyn Embed>,
+    embedder: OpenEmbedder,
     folder: PathBuf,
     /// Opened when it is first needed: most commands remember nothing.
     index: Arc<Mutex<Option<Index>>>,
@@ -46,7 +47,7 @@ impl Librarian {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        embedder: Arc<dyn Embed>,
+        embedder: OpenEmbedder,
         folder: PathBuf,
     ) -> Self {
         let (index, reading) = (Arc::default(), Mutex::new(()));
@@ -75,13 +76,18 @@ impl Librarian {
         answered.map_err(Refusal::from)
     }
 
+    /// The embedder: opened when it is first needed, as the index is.
+    pub(crate) fn embedder(&self) -> Result<Arc<dyn Embed>, Error> {
+        (self.embedder)().map_err(Error::Embedder)
+    }
+
     /// Works on the index, off the threads that serve others.
     pub(crate) async fn with_index<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Index) -> Result<T, VectorError> + Send + 'static,
     ) -> Result<T, Error> {
         let mut held = Arc::clone(&self.index).lock_owned().await;
-        let (folder, embedder) = (self.folder.clone(), Arc::clone(&self.embedder));
+        let (folder, embedder) = (self.folder.clone(), self.embedder()?);
         let working = tokio::task::spawn_blocking(move || {
             let index = match &mut *held {
                 Some(index) => index,
@@ -308,14 +314,7 @@ fn position(position: i64) -> u64 {
     u64::try_from(position).unwrap_or(0)
 }
 
-#[async_trait]
-impl Ask for Librarian {
-    async fn ask(&self, request: Request) -> Result<Response, Refusal> {
-        self.answer(request).await
-    }
-}
-
-/// Whoever can be asked about memory: the Librarian herself, or the way to her.
+/// The way to the Librarian, from whichever process.
 #[async_trait]
 pub trait Ask: Send + Sync {
     /// Asks.

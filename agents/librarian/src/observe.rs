@@ -195,10 +195,11 @@ impl Librarian {
                 let full = row.is_none_or(|row| {
                     row.sources.contains(&draft.source) || row.sources.len() >= SOURCES_MAX
                 });
+                let known = Kept::Known { memory: same.clone() };
                 if full {
-                    return told(Kept::Known { memory: same.clone() });
+                    return told(known);
                 }
-                Kept::Known { memory: same.clone() }
+                known
             }
             keep::Decision::New { ends } => {
                 Kept::New { memory: memory.clone(), ended: ends.clone() }
@@ -209,7 +210,7 @@ impl Librarian {
             draft,
             &decision,
             tenant,
-            self.embedder.version(),
+            self.embedder()?.version(),
             now,
             self.entropy.as_ref(),
         )?;
@@ -239,6 +240,7 @@ impl Librarian {
         let mut filed = Filed { whole, ..Filed::default() };
         let (mut events, mut contents) = (Vec::new(), Vec::new());
         contents.extend(new_path);
+        let embedder = self.embedder()?;
         let mut seen = std::collections::BTreeSet::new();
         for (n, draft) in (0i64..).zip(&drafts) {
             if !seen.insert(draft.text.as_str()) || old.remove(draft.text.as_str()).is_some() {
@@ -248,9 +250,8 @@ impl Librarian {
             // Names differ by time first: many passages are made in one moment.
             let memory = MemoryId::new(now.saturating_add(n), entropy);
             let fresh = keep::Decision::New { ends: Vec::new() };
-            let version = self.embedder.version();
             let (_, written, content) =
-                keep::written(&memory, draft, &fresh, tenant, version, now, entropy)?;
+                keep::written(&memory, draft, &fresh, tenant, embedder.version(), now, entropy)?;
             events.extend(written);
             contents.extend(content);
             filed.new += 1;

@@ -18,7 +18,7 @@ const DISK_FULL_TRIES_MAX: u32 = 600;
 /// Wait between two tries while the disk is full, in milliseconds.
 const DISK_FULL_WAIT_MS: u64 = 500;
 
-/// Events and contents collected for one commit on one mission's stream.
+/// Events and contents collected for one commit, most of them on one stream.
 pub struct Draft<'p> {
     ports: &'p Ports,
     tenant: TenantId,
@@ -30,18 +30,28 @@ pub struct Draft<'p> {
 impl<'p> Draft<'p> {
     /// An empty draft for a mission's stream.
     pub fn new(ports: &'p Ports, tenant: &TenantId, mission: &MissionId) -> Self {
-        Self {
-            ports,
-            tenant: tenant.clone(),
-            stream: StreamId::mission(mission),
-            events: Vec::new(),
-            contents: Vec::new(),
-        }
+        Self::on(ports, tenant, StreamId::mission(mission))
+    }
+
+    /// An empty draft for any stream.
+    pub fn on(ports: &'p Ports, tenant: &TenantId, stream: StreamId) -> Self {
+        let (events, contents) = (Vec::new(), Vec::new());
+        Self { ports, tenant: tenant.clone(), stream, events, contents }
     }
 
     /// Adds an event.
     pub fn event(&mut self, event: Event) {
         self.events.push((self.stream.clone(), event));
+    }
+
+    /// Adds an event of another stream.
+    pub fn also(&mut self, stream: StreamId, event: Event) {
+        self.events.push((stream, event));
+    }
+
+    /// Adds a content that was made before.
+    pub fn content(&mut self, content: Content) {
+        self.contents.push(content);
     }
 
     /// Adds a value as JSON content.
@@ -72,6 +82,12 @@ impl<'p> Draft<'p> {
         )?;
         self.contents.push(content);
         Ok(reference)
+    }
+
+    /// Commits what no claim stands behind.
+    pub async fn commit(self) -> Result<Committed, LedgerError> {
+        let ports = self.ports;
+        commit(ports, self.transition(None, LeaseChange::Keep)).await
     }
 
     /// The transition, named and dated.

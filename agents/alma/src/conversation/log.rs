@@ -2,80 +2,20 @@
 
 use crate::operations::shared::{FORGOTTEN, there};
 use crate::{Alma, Error};
-use charter::content::{Content, ContentRef};
-use charter::conversation::{Conversed, SessionRow, TurnRow, TurnState};
-use charter::event::Event;
-use charter::ids::{Principal, SessionId, StreamId, TransitionId, TurnId};
-use charter::label::Label;
-use charter::ports::{LeaseChange, Query, Rows, Transition};
+use charter::content::ContentRef;
+use charter::conversation::{SessionRow, TurnRow, TurnState};
+use charter::ids::{Principal, SessionId, StreamId, TurnId};
+use charter::ports::{Query, Rows};
 use charter::record::{Kept, RecordKey, RecordKind};
 use serde::Serialize;
-use sons_of_helaman::commit;
+use sons_of_helaman::Draft;
 
 /// Forks that are followed back.
 const FORKS_MAX: u32 = 32;
 
 /// Events of one session that are committed together, with their texts.
-pub(super) struct Entry<'a> {
-    alma: &'a Alma,
-    principal: &'a Principal,
-    session: SessionId,
-    events: Vec<Conversed>,
-    contents: Vec<Content>,
-}
-
-impl<'a> Entry<'a> {
-    pub(super) fn new(alma: &'a Alma, principal: &'a Principal, session: SessionId) -> Self {
-        Self { alma, principal, session, events: Vec::new(), contents: Vec::new() }
-    }
-
-    pub(super) fn event(&mut self, event: Conversed) {
-        self.events.push(event);
-    }
-
-    pub(super) fn text(&mut self, text: &str, label: Label) -> Result<ContentRef, Error> {
-        let (content, reference) = Content::new(
-            &self.principal.tenant,
-            text.as_bytes().to_vec(),
-            label,
-            self.alma.now(),
-            self.alma.ports.entropy.as_ref(),
-        )?;
-        self.contents.push(content);
-        Ok(reference)
-    }
-
-    pub(super) fn json<T: Serialize>(&mut self, value: &T) -> Result<ContentRef, Error> {
-        let (content, reference) = Content::of_json(
-            &self.principal.tenant,
-            value,
-            Label::TRUSTED,
-            self.alma.now(),
-            self.alma.ports.entropy.as_ref(),
-        )?;
-        self.contents.push(content);
-        Ok(reference)
-    }
-
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        let at = self.alma.now();
-        let stream = StreamId::conversation(&self.session);
-        let transition = Transition {
-            id: TransitionId::new(at, self.alma.ports.entropy.as_ref()),
-            tenant: self.principal.tenant.clone(),
-            at,
-            fence: None,
-            lease: LeaseChange::Keep,
-            events: self
-                .events
-                .into_iter()
-                .map(|event| (stream.clone(), Event::Conversed(event)))
-                .collect(),
-            contents: self.contents,
-        };
-        commit(&self.alma.ports, transition).await?;
-        Ok(())
-    }
+pub(super) fn entry<'a>(alma: &'a Alma, principal: &Principal, session: &SessionId) -> Draft<'a> {
+    alma.draft(principal, StreamId::conversation(session))
 }
 
 impl Alma {

@@ -12,6 +12,7 @@ use crate::talk::risk::{self, Guard, Intent};
 use crate::talk::tone::{Moment, Say, only_plan};
 use charter::conversation::{Conversed, TurnState};
 use charter::digest::Digest;
+use charter::event::Event;
 use charter::ids::MissionId;
 use charter::ports::LedgerExt;
 use charter::report::{FileFate, Report};
@@ -106,14 +107,14 @@ impl Turn<'_> {
     /// Puts the mission on record beside the turn.
     pub(super) async fn submitted(&mut self, mission: &MissionId) -> Result<(), Error> {
         let mut entry = self.entry();
-        entry.event(Conversed::TurnSubmitted {
+        entry.event(Event::Conversed(Conversed::TurnSubmitted {
             session: self.row.session.clone(),
             turn: self.row.id.clone(),
             mission: mission.clone(),
-        });
-        match entry.commit().await {
+        }));
+        match entry.commit().await.map_err(Error::from) {
             // Somebody carries the same turn on, with the same mission.
-            Ok(()) | Err(Error::Conflict(_)) => {}
+            Ok(_) | Err(Error::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
         self.row.mission = Some(mission.clone());

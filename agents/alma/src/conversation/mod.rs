@@ -14,6 +14,7 @@
 mod answer;
 mod approval;
 mod log;
+mod memory;
 mod mission;
 mod model;
 mod schedule;

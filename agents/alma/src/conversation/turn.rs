@@ -1,34 +1,25 @@
 //! One turn, from wherever it stands to its end.
 
 use super::answer::{Answer, open_of, recorded};
-use super::log::{Entry, History, exchange, turns};
+use super::log::{History, entry, exchange, turns};
 use super::{Happening, MESSAGE_BYTES_MAX, Watcher};
-use crate::memory::Recalled;
-use crate::operations::{
-    mission_cancel, mission_list, mission_report, mission_show, plan_new, recall, remember,
-};
+use crate::operations::{mission_cancel, mission_list, mission_report, mission_show};
 use crate::talk::focus::{self, Focus};
 use crate::talk::route::{Asked, Context, Routed, Router, spoken};
 use crate::talk::tone::{self, Moment, Say};
 use crate::talk::{risk, words};
 use crate::{Alma, Error};
 use charter::conversation::{Conversed, Route, SessionRow, Tone, TurnRow, TurnState};
-use charter::effect::EffectClass;
+use charter::event::Event;
 use charter::ids::{Principal, SessionId, TurnId};
-use charter::label::{Label, Trust};
-use charter::plan::PlanSource;
+use charter::label::Label;
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
+use sons_of_helaman::Draft;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Memories that an answer is made of.
-const RECALLED_MAX: u32 = 6;
-/// Memories that are named where none answers.
-const NEAREST_SHOWN_MAX: usize = 3;
-/// Longest quote of an answer.
-const QUOTE_BYTES_MAX: usize = 600;
 /// Missions that a status names.
 const MISSIONS_SHOWN_MAX: u32 = 8;
 /// Examples that help shows.
@@ -40,7 +31,7 @@ const FOCUS_TURNS: u32 = 6;
 pub(super) struct Outcome {
     state: TurnState,
     moment: Moment,
-    say: Say,
+    pub(super) say: Say,
     /// Told already, piece by piece.
     streamed: bool,
 }
@@ -87,14 +78,14 @@ pub async fn session_for(
         )));
     };
     let session = SessionId::new(alma.now(), alma.ports.entropy.as_ref());
-    let mut entry = Entry::new(alma, principal, session.clone());
+    let mut entry = entry(alma, principal, &session);
     let workspace = entry.text(folder, Label::TRUSTED)?;
-    entry.event(Conversed::SessionOpened {
+    entry.event(Event::Conversed(Conversed::SessionOpened {
         session: session.clone(),
         subject: principal.subject.clone(),
         workspace,
         forked,
-    });
+    }));
     entry.commit().await?;
     Ok(session)
 }
@@ -127,9 +118,13 @@ pub async fn begin(
     }
     alma.session(principal, session).await?;
     let turn = TurnId::new(alma.now(), alma.ports.entropy.as_ref());
-    let mut entry = Entry::new(alma, principal, session.clone());
+    let mut entry = entry(alma, principal, session);
     let said = entry.text(words, Label::TRUSTED)?;
-    entry.event(Conversed::TurnBegun { session: session.clone(), turn: turn.clone(), said });
+    entry.event(Event::Conversed(Conversed::TurnBegun {
+        session: session.clone(),
+        turn: turn.clone(),
+        said,
+    }));
     entry.commit().await?;
     Ok(turn)
 }
@@ -148,17 +143,17 @@ pub async fn cancel(alma: &Alma, principal: &Principal, turn: &TurnId) -> Result
             Err(error) => Err(error),
         };
     }
-    let mut entry = Entry::new(alma, principal, row.session.clone());
+    let mut entry = entry(alma, principal, &row.session);
     let answer = entry.text("Stopped.", Label::TRUSTED)?;
-    entry.event(Conversed::TurnEnded {
+    entry.event(Event::Conversed(Conversed::TurnEnded {
         session: row.session.clone(),
         turn: row.id,
         state: TurnState::Cancelled,
         answer,
         focus: None,
-    });
-    match entry.commit().await {
-        Ok(()) | Err(Error::Conflict(_)) => Ok(()),
+    }));
+    match entry.commit().await.map_err(Error::from) {
+        Ok(_) | Err(Error::Conflict(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -233,8 +228,8 @@ impl<'a> Turn<'a> {
         Ok(Self { alma, principal, row, workspace: workspace.into(), focus, watcher })
     }
 
-    pub(super) fn entry(&self) -> Entry<'a> {
-        Entry::new(self.alma, self.principal, self.row.session.clone())
+    pub(super) fn entry(&self) -> Draft<'a> {
+        entry(self.alma, self.principal, &self.row.session)
     }
 
     pub(super) fn playbooks(&self) -> Result<Arc<Playbooks>, Error> {
@@ -372,15 +367,15 @@ impl<'a> Turn<'a> {
         };
         let mut entry = self.entry();
         let reason = entry.text(&routed.reason, Label::TRUSTED)?;
-        entry.event(Conversed::TurnRouted {
+        entry.event(Event::Conversed(Conversed::TurnRouted {
             session: self.row.session.clone(),
             turn: self.row.id.clone(),
             route: routed.route,
             reason,
             tone,
-        });
-        match entry.commit().await {
-            Ok(()) | Err(Error::Conflict(_)) => {}
+        }));
+        match entry.commit().await.map_err(Error::from) {
+            Ok(_) | Err(Error::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
         self.row.route = Some(routed.route);
@@ -417,25 +412,25 @@ impl<'a> Turn<'a> {
                     Ok,
                 )?,
             };
-            entry.event(Conversed::TurnRouted {
+            entry.event(Event::Conversed(Conversed::TurnRouted {
                 session: self.row.session.clone(),
                 turn: self.row.id.clone(),
                 route,
                 reason,
                 tone,
-            });
+            }));
         }
         let answer = entry.text(&text, Label::TRUSTED)?;
-        let focus = entry.json(&self.focus)?;
-        entry.event(Conversed::TurnEnded {
+        let focus = entry.json(&self.focus, Label::TRUSTED)?;
+        entry.event(Event::Conversed(Conversed::TurnEnded {
             session: self.row.session.clone(),
             turn: self.row.id.clone(),
             state: outcome.state,
             answer,
             focus: Some(focus),
-        });
-        match entry.commit().await {
-            Ok(()) | Err(Error::Conflict(_)) => Ok(()),
+        }));
+        match entry.commit().await.map_err(Error::from) {
+            Ok(_) | Err(Error::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -487,122 +482,6 @@ impl<'a> Turn<'a> {
         {
             self.focus.told = true;
             say.why.push(speech.once.clone());
-        }
-        Ok(Outcome::said(say))
-    }
-
-    async fn look_up(&self, words: &str) -> Result<recall::Response, Error> {
-        let request = recall::Request {
-            words: words.to_owned(),
-            workspace: self.workspace.clone(),
-            limit: Some(RECALLED_MAX),
-            ..recall::Request::default()
-        };
-        recall::run(self.alma, self.principal, request).await
-    }
-
-    async fn recall(&mut self, words: &str) -> Result<Outcome, Error> {
-        if self.alma.installation.memory().is_none() {
-            return Ok(without_memory("I cannot look in my memory here"));
-        }
-        self.focus.topic = Some(crate::talk::route::clip(words, 400).to_owned());
-        let found = self.look_up(words).await?;
-        if self.files_answer(words).await? {
-            // What a file says may be newer than what was said, and the other way
-            // round: both are told.
-            let mut outcome = self.mission(words, false).await?;
-            let own = found.answer.iter().filter(|quote| quote.trust == Trust::Trusted);
-            outcome.say.facts.extend(own.map(|quote| {
-                let text = format!("{} ({})", quote.text, quote.source);
-                ("you said".to_owned(), super::mission::visible(&text))
-            }));
-            return Ok(outcome);
-        }
-        if !found.found {
-            let say = Say {
-                what: "I remember nothing about that.".to_owned(),
-                options: vec!["tell me with “remember that …”".to_owned()],
-                ..Say::default()
-            };
-            return Ok(Outcome::of(TurnState::Failed, Moment::Asked, say));
-        }
-        let mut say = Say::default();
-        if let Some(model) = self.alma.installation.generate() {
-            match self.composed(model, words, &found.memories).await {
-                Ok(Some(answer)) => {
-                    say.what = answer.text;
-                    say.facts = answer.quotes.iter().map(quoted).collect();
-                    return Ok(Outcome::said(say));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    say.why.extend(self.trouble(&error));
-                    self.focus.told = true;
-                }
-            }
-        }
-        if found.answer.is_empty() {
-            say.what = "I remember nothing that answers this; nearest to it is:".to_owned();
-            let near = found.memories.iter().take(NEAREST_SHOWN_MAX);
-            say.facts = near.map(|memory| ("near".to_owned(), source(memory))).collect();
-            return Ok(Outcome::said(say));
-        }
-        let quotes = found.answer.iter().map(|quote| {
-            let text = quote.text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let text = crate::talk::route::clip(&text, QUOTE_BYTES_MAX);
-            let trust = match quote.trust {
-                Trust::Trusted => "",
-                Trust::Untrusted => " (not your own words)",
-            };
-            let (text, from) =
-                (super::mission::visible(text), super::mission::visible(&quote.source));
-            format!("{text}\n    {from}{trust}")
-        });
-        say.what = quotes.collect::<Vec<_>>().join("\n");
-        Ok(Outcome::said(say))
-    }
-
-    /// Whether a playbook answers the question by reading alone.
-    async fn files_answer(&self, words: &str) -> Result<bool, Error> {
-        let request = plan_new::Request {
-            workspace: self.workspace.clone(),
-            words: Some(words.to_owned()),
-            file: None,
-            budget: None,
-        };
-        let plan = match plan_new::run(self.alma, self.principal, request).await {
-            Ok(planned) if planned.plan.unmet.is_empty() => planned.plan,
-            Ok(_) | Err(Error::Refused(_) | Error::Usage(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let specs = self.alma.specs();
-        let reads = |tool: &str| {
-            specs.iter().any(|spec| spec.name == tool && spec.effect <= EffectClass::Read)
-        };
-        let by_playbook = matches!(plan.source, PlanSource::Playbook { .. });
-        Ok(by_playbook && plan.steps.iter().all(|step| reads(&step.tool)))
-    }
-
-    async fn remember(&mut self, words: &str) -> Result<Outcome, Error> {
-        if self.alma.installation.memory().is_none() {
-            return Ok(without_memory("I cannot keep this as a memory"));
-        }
-        let request = remember::Request {
-            words: words::fact(words, self.router()?.speeches()).to_owned(),
-            workspace: None,
-            said: Some(remember::Said {
-                session: self.row.session.clone(),
-                turn: self.row.id.clone(),
-            }),
-        };
-        let kept = remember::run(self.alma, self.principal, request).await?;
-        let text = super::mission::visible(&kept.text);
-        let mut say = Say::plainly(match kept.known {
-            true => format!("I know that already: “{text}”"),
-            false => format!("Kept: “{text}”"),
-        });
-        for old in kept.ended {
-            say.facts.push(("no longer true".to_owned(), super::mission::visible(&old)));
         }
         Ok(Outcome::said(say))
     }
@@ -728,26 +607,6 @@ fn chosen(route: Route, reason: String, words: String) -> Routed {
         ranked: vec![(route, 1.0)],
         words: Some(words),
     }
-}
-
-/// What is said where the wiring gives no memory.
-fn without_memory(what: &str) -> Outcome {
-    let say = Say::plainly(format!("{what}: this installation has none."));
-    Outcome::of(TurnState::Failed, Moment::Asked, say)
-}
-
-fn quoted(quote: &Recalled) -> (String, String) {
-    ("source".to_owned(), source(quote))
-}
-
-fn source(memory: &Recalled) -> String {
-    let quote: String = memory.text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let quote = super::mission::visible(crate::talk::route::clip(&quote, 160));
-    let trust = match memory.trust {
-        Trust::Trusted => "",
-        Trust::Untrusted => ", not your own words",
-    };
-    format!("{}{trust}: “{quote}”", super::mission::visible(&memory.source))
 }
 
 fn router() -> Result<&'static Router, Error> {

@@ -1,6 +1,7 @@
 //! From the ledger to the day as a value. Reading only; what was forgotten
 //! meanwhile is passed over.
 
+use crate::operations::shared::there;
 use crate::{Alma, Error};
 use charter::approval::Card;
 use charter::check::Outcome;
@@ -105,7 +106,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// A text; `None` if it was forgotten.
     async fn text(&self, reference: &ContentRef) -> Result<Option<String>, Error> {
-        found(self.alma.text_of(self.principal, reference).await)
+        there(self.alma.text_of(self.principal, reference).await)
     }
 
     /// Missions of a time, oldest first, and whether there were more.
@@ -147,12 +148,12 @@ impl Reader<'_> {
         let (Some(wish), Some(folder), Some(plan)) = (
             self.text(&row.wish).await?,
             self.text(&row.workspace).await?,
-            found(self.alma.plan_of(self.principal, row).await)?,
+            there(self.alma.plan_of(self.principal, row).await)?,
         ) else {
             return Ok(None);
         };
         let report: Option<Report> = match &row.report {
-            Some(report) => found(self.alma.json_of(self.principal, report, "a report").await)?,
+            Some(report) => there(self.alma.json_of(self.principal, report, "a report").await)?,
             None => None,
         };
         let mut steps = Vec::new();
@@ -160,7 +161,7 @@ impl Reader<'_> {
             let Some(planned) = plan.step(step.key.n) else { continue };
             let error: Option<StepError> = match &step.error {
                 Some(error) if step.cause.is_some() => {
-                    found(self.alma.json_of(self.principal, error, "an error").await)?
+                    there(self.alma.json_of(self.principal, error, "an error").await)?
                 }
                 _ => None,
             };
@@ -210,7 +211,7 @@ impl Reader<'_> {
         let mut asked = Vec::new();
         for row in rows {
             let card: Option<Card> =
-                found(self.alma.json_of(self.principal, &row.card, "a card").await)?;
+                there(self.alma.json_of(self.principal, &row.card, "a card").await)?;
             let Some(card) = card else { continue };
             let mut tools: Vec<String> = card.effects.iter().map(|e| e.tool.clone()).collect();
             tools.sort();
@@ -310,15 +311,6 @@ impl Reader<'_> {
             });
         }
         Ok((memories, more))
-    }
-}
-
-/// What was found, or nothing where it was forgotten.
-fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

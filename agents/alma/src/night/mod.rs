@@ -11,7 +11,6 @@
 //! | proposals and what became of them | [`proposals`] |
 
 mod gather;
-mod keep;
 mod planner;
 pub mod proposals;
 mod themes;
@@ -21,7 +20,8 @@ pub use topics::{Settings, cluster};
 
 use crate::calendar::today;
 use crate::{Alma, Error};
-use charter::ids::{Millis, NightId, Principal, ProposalId};
+use charter::event::Event;
+use charter::ids::{Millis, NightId, Principal, ProposalId, StreamId};
 use charter::label::Label;
 use charter::night::{NightRow, NightState, Nightly, ProposalRow};
 use forty_two::attack::{Attacked, attack};
@@ -32,10 +32,10 @@ use forty_two::playbook::{Proposal, propose};
 use forty_two::report::{Line, Offer, Offers, Report, Themes};
 use forty_two::scores::{NIGHTS, Score, scores};
 use gather::Gathered;
-use keep::Page;
 use planner::Drawing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sons_of_helaman::Draft;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,11 +73,15 @@ pub async fn missed(alma: &Alma, principal: &Principal, due: &[Millis]) -> Resul
             missed: vec![*at],
             ..Report::default()
         };
-        let mut page = Page::new(alma, principal);
-        page.admin(Nightly::Begun { night: night.clone(), since: *at, until: *at });
-        let report = page.json(&report, Label::TRUSTED)?;
-        page.admin(Nightly::Ended { night, report, whole: false });
-        page.commit().await?;
+        let mut draft = alma.draft(principal, StreamId::admin());
+        draft.event(Event::Nightly(Nightly::Begun {
+            night: night.clone(),
+            since: *at,
+            until: *at,
+        }));
+        let report = draft.json(&report, Label::TRUSTED)?;
+        draft.event(Event::Nightly(Nightly::Ended { night, report, whole: false }));
+        draft.commit().await?;
     }
     Ok(())
 }
@@ -101,9 +105,9 @@ async fn begin(alma: &Alma, principal: &Principal) -> Result<NightRow, Error> {
     let before = all.iter().find(|row| !is_missed(row)).map(|row| row.until);
     let since = before.unwrap_or(now - FIRST_LOOK_MS).min(now - 1);
     let night = NightId::new(now, alma.ports.entropy.as_ref());
-    let mut page = Page::new(alma, principal);
-    page.admin(Nightly::Begun { night: night.clone(), since, until: now });
-    page.commit().await?;
+    let mut draft = alma.draft(principal, StreamId::admin());
+    draft.event(Event::Nightly(Nightly::Begun { night: night.clone(), since, until: now }));
+    draft.commit().await?;
     alma.record(principal, night.as_str()).await
 }
 
@@ -149,12 +153,16 @@ impl Night<'_> {
             missed,
         };
         report.missed.reverse();
-        let mut page = Page::new(self.alma, self.principal);
-        let body = page.json(&report, Label::UNTRUSTED)?;
+        let mut draft = self.alma.draft(self.principal, StreamId::admin());
+        let body = draft.json(&report, Label::UNTRUSTED)?;
         let whole = report.left_out.is_empty();
-        page.admin(Nightly::Ended { night: self.row.id.clone(), report: body, whole });
-        match page.commit().await {
-            Ok(()) => Ok(report),
+        draft.event(Event::Nightly(Nightly::Ended {
+            night: self.row.id.clone(),
+            report: body,
+            whole,
+        }));
+        match draft.commit().await.map_err(Error::from) {
+            Ok(_) => Ok(report),
             // Another process brought the same run to its end.
             Err(Error::Conflict(_)) => report_of(self.alma, self.principal, &self.row.id).await,
             Err(error) => Err(error),
@@ -175,14 +183,18 @@ impl Night<'_> {
     async fn write<T: Serialize + DeserializeOwned>(
         &mut self,
         stage: &str,
-        mut page: Page<'_>,
+        mut draft: Draft<'_>,
         result: T,
     ) -> Result<T, Error> {
-        let body = page.json(&result, Label::UNTRUSTED)?;
+        let body = draft.json(&result, Label::UNTRUSTED)?;
         let night = self.row.id.clone();
-        page.admin(Nightly::Stage { night, stage: stage.to_owned(), result: body });
-        match page.commit().await {
-            Ok(()) => Ok(result),
+        draft.event(Event::Nightly(Nightly::Stage {
+            night,
+            stage: stage.to_owned(),
+            result: body,
+        }));
+        match draft.commit().await.map_err(Error::from) {
+            Ok(_) => Ok(result),
             Err(Error::Conflict(why)) => {
                 self.row = self.alma.record(self.principal, self.row.id.as_str()).await?;
                 self.done(stage).await?.ok_or(Error::Conflict(why))
@@ -226,8 +238,8 @@ impl Night<'_> {
             active_since,
             left_out: gathered.left_out.clone(),
         };
-        let page = Page::new(self.alma, self.principal);
-        self.write("observe", page, counted).await
+        let draft = self.alma.draft(self.principal, StreamId::admin());
+        self.write("observe", draft, counted).await
     }
 
     async fn themes(&mut self) -> Result<Option<Themes>, Error> {
@@ -243,11 +255,18 @@ impl Night<'_> {
         let memories = Arc::clone(&gathered);
         let mut themes =
             apart(move || themes::themes(&memories.memories, embedder.as_ref())).await??;
-        let mut page = Page::new(self.alma, self.principal);
+        let mut draft = self.alma.draft(self.principal, StreamId::admin());
         for theme in &mut themes.topics {
-            themes::keep(theme, &gathered.memories, &self.row, &version, &mut page)?;
+            themes::summarised(
+                theme,
+                &gathered.memories,
+                &self.row,
+                &version,
+                self.alma,
+                &mut draft,
+            )?;
         }
-        Ok(Some(self.write("topics", page, themes).await?))
+        Ok(Some(self.write("topics", draft, themes).await?))
     }
 
     async fn lessons(&mut self) -> Result<Option<Vec<Lesson>>, Error> {
@@ -260,11 +279,11 @@ impl Night<'_> {
         let gathered = self.gathered().await?;
         let version = self.alma.installation.embedder()?.version().to_owned();
         let found = lessons(&gathered.day);
-        let mut page = Page::new(self.alma, self.principal);
+        let mut draft = self.alma.draft(self.principal, StreamId::admin());
         for lesson in &found {
-            themes::learn(lesson, &gathered.memories, &self.row, &version, &mut page)?;
+            themes::learn(lesson, &gathered.memories, &self.row, &version, self.alma, &mut draft)?;
         }
-        Ok(Some(self.write("lessons", page, found).await?))
+        Ok(Some(self.write("lessons", draft, found).await?))
     }
 
     async fn drawing(&self) -> Result<Drawing, Error> {
@@ -289,8 +308,8 @@ impl Night<'_> {
             attack(&gathered.day, &drawing, &|class| planner::unasked(&rules, class))
         })
         .await?;
-        let page = Page::new(self.alma, self.principal);
-        Ok(Some(self.write("attack", page, found).await?))
+        let draft = self.alma.draft(self.principal, StreamId::admin());
+        Ok(Some(self.write("attack", draft, found).await?))
     }
 
     async fn offers(&mut self) -> Result<Option<Offers>, Error> {
@@ -305,16 +324,16 @@ impl Night<'_> {
         let specs = self.alma.specs();
         let (proposals, not_made) =
             apart(move || propose(&gathered.window, &known, &specs, &drawing)).await?;
-        let mut page = Page::new(self.alma, self.principal);
+        let mut draft = self.alma.draft(self.principal, StreamId::admin());
         let mut offers = Offers { made: Vec::new(), not_made };
         for proposal in &proposals {
             let id = ProposalId::new(self.alma.now(), self.alma.ports.entropy.as_ref());
             offers.made.push(Offer::of(id.as_str(), proposal));
-            let body = page.json(proposal, Label::UNTRUSTED)?;
+            let body = draft.json(proposal, Label::UNTRUSTED)?;
             let (night, of) = (self.row.id.clone(), "playbook".to_owned());
-            page.admin(Nightly::Proposed { proposal: id, night, of, body });
+            draft.event(Event::Nightly(Nightly::Proposed { proposal: id, night, of, body }));
         }
-        Ok(Some(self.write("propose", page, offers).await?))
+        Ok(Some(self.write("propose", draft, offers).await?))
     }
 
     /// Chains that were proposed before, whatever became of them.
@@ -362,8 +381,8 @@ impl Night<'_> {
         let gathered = self.gathered().await?;
         let day: &Day = &gathered.day;
         let found = scores(day, held, &earlier);
-        let page = Page::new(self.alma, self.principal);
-        Ok(Some(self.write("scores", page, found).await?))
+        let draft = self.alma.draft(self.principal, StreamId::admin());
+        Ok(Some(self.write("scores", draft, found).await?))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Proposals, and what a person decided about them. A playbook is accepted by
 //! writing its file; never over a file that is there.
 
-use super::keep::Page;
 use crate::{Alma, Error};
-use charter::ids::{Principal, ProposalId};
+use charter::event::Event;
+use charter::ids::{Principal, ProposalId, StreamId};
 use charter::night::{Nightly, ProposalRow, ProposalState};
 use forty_two::playbook::Proposal;
 use std::io::Write;
@@ -108,10 +108,11 @@ async fn decide(
     id: &ProposalId,
     state: ProposalState,
 ) -> Result<(), Error> {
-    let mut page = Page::new(alma, principal);
+    let mut draft = alma.draft(principal, StreamId::admin());
     let by = principal.subject.clone();
-    page.admin(Nightly::Decided { proposal: id.clone(), state, by });
-    page.commit().await
+    draft.event(Event::Nightly(Nightly::Decided { proposal: id.clone(), state, by }));
+    draft.commit().await?;
+    Ok(())
 }
 
 fn existing(path: &Path) -> Result<Option<String>, Error> {

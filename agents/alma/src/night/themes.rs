@@ -2,16 +2,17 @@
 //! of a night becomes memory itself.
 
 use super::gather::Kept;
-use super::keep::Page;
-use crate::Error;
+use crate::{Alma, Error};
 use charter::embed::Embed;
-use charter::ids::MemoryId;
+use charter::event::Event;
+use charter::ids::{MemoryId, StreamId};
 use charter::label::Label;
-use charter::memory::{MemoryKind, Remembered, Source};
+use charter::memory::{MemoryKind, Source};
 use charter::night::NightRow;
 use forty_two::lessons::Lesson;
 use forty_two::report::{Line, Theme, Themes};
-use librarian::{passages, summary, terms};
+use librarian::{keep, passages, summary, terms};
+use sons_of_helaman::Draft;
 use topics::{Settings, cluster, keywords};
 
 /// Sentences of a summary.
@@ -70,12 +71,13 @@ pub(super) fn themes(memories: &[Kept], embedder: &dyn Embed) -> Result<Themes, 
 }
 
 /// Makes a summary a memory: it goes when one of the memories goes that it quotes.
-pub(super) fn keep(
+pub(super) fn summarised(
     theme: &mut Theme,
     memories: &[Kept],
     night: &NightRow,
     embedder: &str,
-    page: &mut Page<'_>,
+    alma: &Alma,
+    draft: &mut Draft<'_>,
 ) -> Result<(), Error> {
     let sources = named(theme.summary.iter().flat_map(|line| &line.links), memories);
     if sources.len() < 2 {
@@ -83,7 +85,8 @@ pub(super) fn keep(
         return Ok(());
     }
     let text: Vec<&str> = theme.summary.iter().map(|line| line.text.as_str()).collect();
-    let memory = remember(MemoryKind::Summary, &text.join(" "), &sources, night, embedder, page)?;
+    let memory =
+        remember(MemoryKind::Summary, &text.join(" "), &sources, night, embedder, alma, draft)?;
     theme.kept = Some(memory.to_string());
     Ok(())
 }
@@ -95,7 +98,8 @@ pub(super) fn learn(
     memories: &[Kept],
     night: &NightRow,
     embedder: &str,
-    page: &mut Page<'_>,
+    alma: &Alma,
+    draft: &mut Draft<'_>,
 ) -> Result<(), Error> {
     let about = |cited: &&str| {
         memories.iter().find(|kept| kept.of.iter().any(|of| of == cited) && is_first(kept))
@@ -108,7 +112,7 @@ pub(super) fn learn(
     let mut sources: Vec<&Kept> = found.into_iter().flatten().collect();
     sources.dedup_by(|a, b| a.id == b.id);
     if sources.len() >= 2 {
-        remember(MemoryKind::Lesson, &lesson.text, &sources, night, embedder, page)?;
+        remember(MemoryKind::Lesson, &lesson.text, &sources, night, embedder, alma, draft)?;
     }
     Ok(())
 }
@@ -135,24 +139,29 @@ fn remember(
     sources: &[&Kept],
     night: &NightRow,
     embedder: &str,
-    page: &mut Page<'_>,
+    alma: &Alma,
+    draft: &mut Draft<'_>,
 ) -> Result<MemoryId, Error> {
-    let alma = page.alma();
-    let memory = MemoryId::new(alma.now(), alma.ports.entropy.as_ref());
-    let label = sources.iter().fold(Label::TRUSTED, |label, kept| label.join(kept.label));
-    let text = page.text(text, label)?;
+    let (now, entropy) = (alma.now(), alma.ports.entropy.as_ref());
     let one = sources.first().map(|kept| kept.scope.as_str());
     let scope = one.filter(|one| sources.iter().all(|kept| kept.scope == *one));
-    page.memory(Remembered::Observed {
-        memory: memory.clone(),
+    let made = keep::Draft {
         is,
         source: Source::Night { night: night.id.clone() },
         span: None,
-        text,
-        scope: scope.unwrap_or("user").to_owned(),
-        embedder: embedder.to_owned(),
+        text: text.to_owned(),
+        label: sources.iter().fold(Label::TRUSTED, |label, kept| label.join(kept.label)),
+        scope: scope.unwrap_or(keep::USER).to_owned(),
         valid_from: night.until,
         derived_from: sources.iter().map(|kept| kept.id.clone()).collect(),
-    });
+    };
+    let memory = MemoryId::new(now, entropy);
+    let fresh = keep::Decision::New { ends: Vec::new() };
+    let (memory, events, content) =
+        keep::written(&memory, &made, &fresh, &night.tenant, embedder, now, entropy)?;
+    for event in events {
+        draft.also(StreamId::memory(), Event::Remembered(event));
+    }
+    content.into_iter().for_each(|content| draft.content(content));
     Ok(memory)
 }

@@ -1,6 +1,7 @@
 //! Removes for good: texts that hold a phrase, or one memory, with everything that
 //! was made from them.
 
+use crate::memory::unexpected;
 use crate::{Alma, Error};
 use charter::ids::{MemoryId, Principal};
 use librarian::ask::{Forgettable, Request as Ask, Response as Told};
@@ -50,9 +51,6 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             let found = receipt.contents > 0 || !receipt.memories.is_empty();
             Ok(Response { found, dry_run, receipt, files })
         }
-        _ => Err(Error::Machine {
-            operation: "forget".to_owned(),
-            cause: "the Librarian answered another question".to_owned(),
-        }),
+        _ => Err(unexpected("forget")),
     }
 }

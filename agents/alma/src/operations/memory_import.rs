@@ -1,7 +1,7 @@
 //! Takes documents, and lines of an export, into the memory.
 
 use super::memory_export::Line;
-use crate::memory::scope_of;
+use crate::memory::{scope_of, unexpected};
 use crate::{Alma, Error};
 use charter::digest::Digest;
 use charter::ids::{MemoryId, Millis, Principal};
@@ -185,7 +185,7 @@ async fn import_document(
     };
     let ask = Ask::Document { tenant: principal.tenant.clone(), document };
     let Told::Filed(Filed { new, known, ended, whole }) = alma.librarian(ask).await? else {
-        return Err(Left::Out("the Librarian answered another question".to_owned()));
+        return Err(unexpected("take it in").into());
     };
     response.new += new;
     response.known += known;
@@ -229,7 +229,7 @@ async fn import_lines(
     for some in drafts.chunks(LINES) {
         let ask = Ask::Keep { tenant: principal.tenant.clone(), drafts: some.to_vec() };
         let Told::Kept { kept } = alma.librarian(ask).await? else {
-            return Err(Left::Out("the Librarian answered another question".to_owned()));
+            return Err(unexpected("take it in").into());
         };
         for kept in kept {
             match kept {

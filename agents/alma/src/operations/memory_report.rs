@@ -1,6 +1,7 @@
 //! How the memory stands.
 
 use super::shared::Nothing;
+use crate::memory::unexpected;
 use crate::{Alma, Error};
 use charter::ids::Principal;
 use librarian::ask::{Report, Request as Ask, Response as Told};
@@ -14,9 +15,6 @@ pub async fn run(alma: &Alma, principal: &Principal, _: Nothing) -> Result<Repor
 pub(super) fn report(told: Told) -> Result<Report, Error> {
     match told {
         Told::Report(report) => Ok(report),
-        _ => Err(Error::Machine {
-            operation: "look at the memory".to_owned(),
-            cause: "the Librarian answered another question".to_owned(),
-        }),
+        _ => Err(unexpected("look at the memory")),
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps a fact in the user's own words. What it contradicts is ended, what says
 //! the same is merged.
 
-use crate::memory::scope_of;
+use crate::memory::{scope_of, unexpected};
 use crate::{Alma, Error};
 use charter::ids::{MemoryId, Principal, SessionId, TurnId};
 use charter::label::Label;
@@ -85,7 +85,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     };
     let ask = Ask::Keep { tenant: principal.tenant.clone(), drafts: vec![(memory, draft)] };
     let Told::Kept { kept } = alma.librarian(ask).await? else {
-        return Err(unexpected());
+        return Err(unexpected("keep it"));
     };
     match kept.into_iter().next() {
         Some(Kept::New { memory, ended }) => {
@@ -102,13 +102,6 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             Ok(Response { memory, known: true, text, ended: Vec::new() })
         }
         Some(Kept::Refused { reason }) => Err(Error::Usage(format!("this is not kept: {reason}"))),
-        None => Err(unexpected()),
-    }
-}
-
-fn unexpected() -> Error {
-    Error::Machine {
-        operation: "keep it".to_owned(),
-        cause: "the Librarian answered another question".to_owned(),
+        None => Err(unexpected("keep it")),
     }
 }

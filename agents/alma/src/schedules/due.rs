@@ -14,10 +14,10 @@ use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{LeaseChange, Query, Rows};
+use charter::ports::{Query, Rows};
 use charter::record::Record;
 use charter::schedule::{Outcome, ScheduleRow, Scheduled, runs_of};
-use sons_of_helaman::{Draft, commit};
+use sons_of_helaman::Draft;
 use std::path::PathBuf;
 
 /// Schedules taken at a time; the rest is taken next.
@@ -86,7 +86,6 @@ async fn take_one(alma: &Alma, row: ScheduleRow) -> Result<bool, Error> {
             Some(Outcome::Failed { error })
         }
     };
-    let mut transition = draft.transition(None, LeaseChange::Keep);
     for one in taken {
         let Taken { due_at, runs, more, next_at } = one;
         let outcome = match &outcome {
@@ -94,9 +93,9 @@ async fn take_one(alma: &Alma, row: ScheduleRow) -> Result<bool, Error> {
             _ => Outcome::Missed { more },
         };
         let event = Scheduled::Due { schedule: row.id.clone(), due_at, outcome, next_at };
-        transition.events.push((StreamId::admin(), Event::Scheduled(event)));
+        draft.also(StreamId::admin(), Event::Scheduled(event));
     }
-    match commit(&alma.ports, transition).await.map_err(Error::from) {
+    match draft.commit().await.map_err(Error::from) {
         Ok(_) => Ok(true),
         // Taken by another process, paused or deleted meanwhile.
         Err(Error::Conflict(_)) => Ok(false),

@@ -6,19 +6,17 @@ use super::zone::{self, Zone};
 use crate::operations::plan_dry_run::{Effect, foresee_plan};
 use crate::operations::plan_new;
 use crate::{Alma, Error};
-use charter::content::{Content, ContentRef};
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::event::Event;
-use charter::ids::{Millis, Principal, ScheduleId, StreamId, TransitionId};
+use charter::ids::{Millis, Principal, ScheduleId, StreamId};
 use charter::label::Label;
 use charter::plan::Plan;
-use charter::ports::{LeaseChange, Query, Rows, Transition};
+use charter::ports::{Query, Rows};
 use charter::schedule::{Missed, ScheduleRow, ScheduleState, Scheduled};
 use jiff::civil::Date;
 use policy::{Place, Verdict};
 use serde::{Deserialize, Serialize};
-use sons_of_helaman::commit;
 use std::path::PathBuf;
 
 /// Schedules that a person may have at a time.
@@ -125,20 +123,21 @@ pub(crate) async fn make(
     let arrangement = Arrangement { plan: planned.plan, day: day.to_string(), covers };
     let digest = arrangement.digest()?;
     let waits = !arrangement.covers.is_empty();
-    let mut entry = Entry::new(alma, principal);
+    let mut draft = alma.draft(principal, StreamId::admin());
     let event = Scheduled::Created {
         schedule: schedule.clone(),
         subject: principal.subject.clone(),
-        wish: entry.text(&wanted.wish)?,
-        workspace: entry.text(&workspace)?,
-        plan: entry.json(&arrangement)?,
+        wish: draft.text(&wanted.wish, Label::TRUSTED)?,
+        workspace: draft.text(&workspace, Label::TRUSTED)?,
+        plan: draft.json(&arrangement, Label::TRUSTED)?,
         digest,
         cron: wanted.cron.clone(),
         zone: zone.name.clone(),
         missed: wanted.missed,
         next_at: (!waits).then_some(next),
     };
-    entry.commit(event).await?;
+    draft.event(Event::Scheduled(event));
+    draft.commit().await?;
     let row = row(alma, principal, &schedule).await?;
     Ok(Made {
         shown: shown(alma, principal, &row).await?,
@@ -307,7 +306,7 @@ pub(crate) async fn approve(
     let next_at = next_of(alma, &found)?;
     let by = principal.subject.clone();
     let event = Scheduled::Approved { schedule: id.clone(), by, seen, next_at };
-    Entry::new(alma, principal).commit(event).await?;
+    record(alma, principal, event).await?;
     row(alma, principal, id).await
 }
 
@@ -318,7 +317,7 @@ pub(crate) async fn pause(
     id: &ScheduleId,
 ) -> Result<ScheduleRow, Error> {
     row(alma, principal, id).await?;
-    Entry::new(alma, principal).commit(Scheduled::Paused { schedule: id.clone() }).await?;
+    record(alma, principal, Scheduled::Paused { schedule: id.clone() }).await?;
     row(alma, principal, id).await
 }
 
@@ -337,7 +336,7 @@ pub(crate) async fn resume(
     }
     let next_at = next_of(alma, &found)?;
     let event = Scheduled::Resumed { schedule: id.clone(), next_at };
-    Entry::new(alma, principal).commit(event).await?;
+    record(alma, principal, event).await?;
     row(alma, principal, id).await
 }
 
@@ -348,8 +347,16 @@ pub(crate) async fn delete(
     id: &ScheduleId,
 ) -> Result<ScheduleRow, Error> {
     row(alma, principal, id).await?;
-    Entry::new(alma, principal).commit(Scheduled::Deleted { schedule: id.clone() }).await?;
+    record(alma, principal, Scheduled::Deleted { schedule: id.clone() }).await?;
     row(alma, principal, id).await
+}
+
+/// Puts what happened to a schedule on record.
+async fn record(alma: &Alma, principal: &Principal, event: Scheduled) -> Result<(), Error> {
+    let mut draft = alma.draft(principal, StreamId::admin());
+    draft.event(Event::Scheduled(event));
+    draft.commit().await?;
+    Ok(())
 }
 
 fn next_of(alma: &Alma, row: &ScheduleRow) -> Result<Millis, Error> {
@@ -357,49 +364,4 @@ fn next_of(alma: &Alma, row: &ScheduleRow) -> Result<Millis, Error> {
     cron.next(alma.now(), &zone.rules).ok_or_else(|| {
         Error::Conflict(format!("{} has no next time: {:?} never comes", row.id, row.cron))
     })
-}
-
-/// One event about a schedule with its texts.
-struct Entry<'a> {
-    alma: &'a Alma,
-    principal: &'a Principal,
-    contents: Vec<Content>,
-}
-
-impl<'a> Entry<'a> {
-    fn new(alma: &'a Alma, principal: &'a Principal) -> Self {
-        Self { alma, principal, contents: Vec::new() }
-    }
-
-    fn text(&mut self, text: &str) -> Result<ContentRef, Error> {
-        let (tenant, entropy) = (&self.principal.tenant, self.alma.ports.entropy.as_ref());
-        let bytes = text.as_bytes().to_vec();
-        let (content, reference) =
-            Content::new(tenant, bytes, Label::TRUSTED, self.alma.now(), entropy)?;
-        self.contents.push(content);
-        Ok(reference)
-    }
-
-    fn json<T: Serialize>(&mut self, value: &T) -> Result<ContentRef, Error> {
-        let (tenant, entropy) = (&self.principal.tenant, self.alma.ports.entropy.as_ref());
-        let (content, reference) =
-            Content::of_json(tenant, value, Label::TRUSTED, self.alma.now(), entropy)?;
-        self.contents.push(content);
-        Ok(reference)
-    }
-
-    async fn commit(self, event: Scheduled) -> Result<(), Error> {
-        let at = self.alma.now();
-        let transition = Transition {
-            id: TransitionId::new(at, self.alma.ports.entropy.as_ref()),
-            tenant: self.principal.tenant.clone(),
-            at,
-            fence: None,
-            lease: LeaseChange::Keep,
-            events: vec![(StreamId::admin(), Event::Scheduled(event))],
-            contents: self.contents,
-        };
-        commit(&self.alma.ports, transition).await?;
-        Ok(())
-    }
 }
