@@ -7,13 +7,12 @@
 
 use crate::rank::{CANDIDATES, Context, Found, REACH, Ranked, evidence, is_relevant, rank, shown};
 use crate::terms;
-use charter::digest::Digest;
 use charter::embed::Embed;
 use charter::ids::{MemoryId, Millis, TenantId};
 use charter::memory::{MemoryKind, Remembered, Source};
 use std::path::Path;
 use std::sync::Arc;
-use vectors::{Facts, Filter, Memory, Opened, Place, Settings, Store, VectorError};
+use vectors::{Facts, Filter, Memory, Opened, Place, Settings, Store, VectorError, hash};
 
 /// Memories that are given to the store at once.
 const BATCH: usize = 256;
@@ -48,12 +47,6 @@ pub struct Index {
     store: Store,
     embedder: Arc<dyn Embed>,
     pending: Vec<Memory>,
-}
-
-fn hash(parts: &[&str]) -> u64 {
-    let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
-    let digest = Digest::of_parts(&parts);
-    u64::from_le_bytes(std::array::from_fn(|n| digest.0[n]))
 }
 
 /// What a memory stands among: its session, its document.
@@ -116,9 +109,10 @@ impl Index {
                 if let Some(text) = text {
                     let order = i64::try_from(seq).unwrap_or(i64::MAX);
                     let facts = Facts {
+                        tenant: hash(&[&tenant.0]),
+                        scope: hash(&[scope]),
                         kind: *is,
                         place: Place { group: group(tenant, source), order },
-                        scope: hash(&[scope]),
                         who: terms::speaker(text),
                         at,
                         valid_from: *valid_from,
@@ -126,8 +120,6 @@ impl Index {
                     };
                     self.pending.push(Memory {
                         id: memory.clone(),
-                        tenant: tenant.clone(),
-                        scope: scope.clone(),
                         facts,
                         dense: self.embedder.embed(text),
                         terms: terms::document(text),
@@ -175,10 +167,10 @@ impl Index {
         let words = question.words;
         let words = words.get(..words.floor_char_boundary(QUESTION_BYTES)).unwrap_or(words);
         let filter = Filter {
-            tenant: question.tenant.clone(),
-            scopes: question.scopes.clone(),
+            scopes: question.scopes.iter().map(|scope| hash(&[scope])).collect(),
             kinds: question.kinds.clone(),
             true_at: Some(question.as_of.unwrap_or(question.now)),
+            ..Filter::all(question.tenant)
         };
         let terms = terms::query(words);
         let found = Found {
@@ -190,22 +182,13 @@ impl Index {
         }
         let scope = question.from.map_or(0, |scope| hash(&[scope]));
         let context = Context { terms, now: question.now, scope };
-        // A neighbour that the filter would not let through stays out.
-        let time = question.as_of.unwrap_or(question.now);
-        let scopes: Vec<u64> = question.scopes.iter().map(|scope| hash(&[scope])).collect();
-        let passes = |facts: &Facts| {
-            facts.valid_from <= time
-                && facts.valid_to.is_none_or(|to| to > time)
-                && (scopes.is_empty() || scopes.contains(&facts.scope))
-                && (question.kinds.is_empty() || question.kinds.contains(&facts.kind))
-        };
         let ranked = rank(
             &found,
             &context,
             |id| self.store.facts(id),
             |of| {
                 let mut beside = self.store.neighbours(of, REACH);
-                beside.retain(|(_, _, facts)| passes(facts));
+                beside.retain(|(_, _, facts)| filter.passes(facts));
                 beside
             },
         );
@@ -223,7 +206,7 @@ impl Index {
         limit: usize,
     ) -> Result<Vec<(MemoryId, f32)>, VectorError> {
         let filter =
-            Filter { scopes: vec![scope.to_owned()], true_at: Some(now), ..Filter::all(tenant) };
+            Filter { scopes: vec![hash(&[scope])], true_at: Some(now), ..Filter::all(tenant) };
         self.store.dense(&self.embedder.embed(text), limit, &filter)
     }
 
@@ -270,7 +253,7 @@ mod tests {
             span: None,
             text: charter::content::ContentRef {
                 id: content,
-                sha256: Digest::of(text.as_bytes()),
+                sha256: charter::digest::Digest::of(text.as_bytes()),
                 label: charter::label::Label::TRUSTED,
             },
             scope: "user".into(),

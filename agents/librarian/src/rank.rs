@@ -220,9 +220,10 @@ mod tests {
 
     fn facts(n: u32) -> Facts {
         Facts {
+            tenant: 1,
+            scope: u64::from(n % 3),
             kind: MemoryKind::Turn,
             place: Place { group: 1, order: i64::from(n) },
-            scope: u64::from(n % 3),
             who: n % 2 + 100,
             at: 0,
             valid_from: 0,

@@ -152,7 +152,7 @@ impl Engine {
         &self,
         vector: &[f32],
         limit: usize,
-        filter: &Filter,
+        filter: Option<&Filter>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
         self.search(VectorInternal::Dense(vector.to_vec()), DENSE, limit, filter)
     }
@@ -161,7 +161,7 @@ impl Engine {
         &self,
         terms: &[(u32, f32)],
         limit: usize,
-        filter: &Filter,
+        filter: Option<&Filter>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
         let terms = guarded("read the terms", || Vector::try_from(terms))?;
         self.search(terms.0, TERMS, limit, filter)
@@ -172,11 +172,11 @@ impl Engine {
         query: VectorInternal,
         using: &str,
         limit: usize,
-        filter: &Filter,
+        filter: Option<&Filter>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
         let request = SearchRequest {
             query: QueryEnum::Nearest(NamedQuery { query, using: Some(using.into()) }),
-            filter: Some(conditions(filter)),
+            filter: filter.map(conditions),
             params: None,
             limit,
             offset: 0,
@@ -235,11 +235,6 @@ impl Engine {
             Ok(())
         })
     }
-
-    /// Builds the graph that makes large stores fast. Takes long.
-    pub(crate) fn optimize(&self) -> Result<bool, VectorError> {
-        guarded("optimize", || self.shard.optimize())
-    }
 }
 
 impl Raw {
@@ -275,36 +270,41 @@ fn made(key: u128, memory: &Memory) -> OperationResult<PointStruct> {
         (TERMS, Vector::try_from(memory.terms.as_slice())?),
     ];
     let payload = json!({
-        "tenant": memory.tenant.0,
-        "scope": memory.scope,
+        "tenant": written(facts.tenant),
+        "scope": written(facts.scope),
         "kind": facts.kind.as_str(),
         "at": facts.at,
         "from": facts.valid_from,
         "to": facts.valid_to.unwrap_or(NEVER),
-        "group": facts.place.group.to_string(),
+        "group": written(facts.place.group),
         "order": facts.place.order,
     });
     Ok(PointStruct::new(point(key), Vectors::new_named(vectors), payload))
 }
 
+/// A hash as the engine takes it: its numbers have a sign.
+fn written(hash: u64) -> String {
+    format!("{hash:016x}")
+}
+
 fn conditions(filter: &Filter) -> EdgeFilter {
-    let is = |field: &str, value: &str| {
-        let value = Match::new_value(ValueVariants::String(value.to_owned()));
+    let is = |field: &str, value: String| {
+        let value = Match::new_value(ValueVariants::String(value));
         Condition::Field(FieldCondition::new_match(path(field), value))
     };
-    let any = |field: &str, values: Vec<&str>| {
+    let any = |field: &str, values: Vec<String>| {
         let should = values.into_iter().map(|value| is(field, value)).collect();
         Condition::Filter(EdgeFilter { should: Some(should), ..EdgeFilter::default() })
     };
     let bound = |field: &str, range: Range<OrderedFloat<f64>>| {
         Condition::Field(FieldCondition::new_range(path(field), range))
     };
-    let mut must = vec![is("tenant", &filter.tenant.0)];
+    let mut must = vec![is("tenant", written(filter.tenant))];
     if !filter.scopes.is_empty() {
-        must.push(any("scope", filter.scopes.iter().map(String::as_str).collect()));
+        must.push(any("scope", filter.scopes.iter().copied().map(written).collect()));
     }
     if !filter.kinds.is_empty() {
-        must.push(any("kind", filter.kinds.iter().map(|kind| kind.as_str()).collect()));
+        must.push(any("kind", filter.kinds.iter().map(|kind| kind.as_str().to_owned()).collect()));
     }
     if let Some(at) = filter.true_at {
         let at = Some(OrderedFloat(at as f64));

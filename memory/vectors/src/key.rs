@@ -1,8 +1,18 @@
-//! Memory ids as numbers: the engine names points by 128 bits, and an id has 80.
+//! Names as numbers: the engine names points by 128 bits, and an id has 80; of
+//! other names the store keeps a hash only.
 
+use charter::digest::Digest;
 use charter::ids::MemoryId;
 
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// What the store keeps of a name: the first 64 bits of the SHA-256 of its parts,
+/// each with its length.
+pub fn hash(parts: &[&str]) -> u64 {
+    let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
+    let digest = Digest::of_parts(&parts);
+    u64::from_le_bytes(std::array::from_fn(|n| digest.0[n]))
+}
 
 /// The number of a memory.
 pub(crate) fn key(id: &MemoryId) -> u128 {

@@ -13,8 +13,9 @@
 //! after a kill, is written again with the same content: every change is
 //! idempotent.
 //!
-//! The engine never works in the background. [`Store::flush`], [`Store::compact`]
-//! and [`Store::optimize`] block; the caller says when.
+//! Every vector is compared: exact, and 10 ms for fifty thousand. The engine never
+//! works in the background; [`Store::flush`] and [`Store::compact`] block, and the
+//! caller says when.
 
 mod engine;
 mod error;
@@ -23,5 +24,6 @@ mod state;
 mod store;
 
 pub use error::VectorError;
+pub use key::hash;
 pub use state::{Facts, Place};
 pub use store::{Filter, Memory, Opened, Settings, Store};

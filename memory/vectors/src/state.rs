@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// A new number here throws older stores away.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 /// Length of the digest at the end.
 const DIGEST: usize = 32;
 
@@ -30,12 +30,14 @@ pub struct Place {
 /// What ranking needs to know of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
+    /// Hash of whose it is.
+    pub tenant: u64,
+    /// Hash of whom it concerns.
+    pub scope: u64,
     /// What it is.
     pub kind: MemoryKind,
     /// Where it stands.
     pub place: Place,
-    /// Hash of its scope.
-    pub scope: u64,
     /// Term of who said it; 0: nobody in particular.
     pub who: u32,
     /// When it was made.
@@ -174,9 +176,10 @@ mod tests {
 
     fn facts(group: u64, order: i64) -> Facts {
         Facts {
+            tenant: 3,
+            scope: 7,
             kind: MemoryKind::Turn,
             place: Place { group, order },
-            scope: 7,
             who: 0,
             at: 1,
             valid_from: 1,

@@ -2,7 +2,7 @@
 
 use crate::engine::{BATCH, Engine};
 use crate::error::VectorError;
-use crate::key::{key, memory};
+use crate::key::{hash, key, memory};
 use crate::state::{Facts, State};
 use charter::ids::{MemoryId, Millis, TenantId};
 use charter::memory::MemoryKind;
@@ -31,11 +31,7 @@ pub struct Settings {
 pub struct Memory {
     /// Its name.
     pub id: MemoryId,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Whom it concerns.
-    pub scope: String,
-    /// What ranking needs.
+    /// What ranking and filters need.
     pub facts: Facts,
     /// Its dense vector, of unit length or all zero.
     pub dense: Vec<f32>,
@@ -47,10 +43,10 @@ pub struct Memory {
 /// Which memories are asked for.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Only of these scopes; empty: of all.
-    pub scopes: Vec<String>,
+    /// Hash of whose.
+    pub tenant: u64,
+    /// Only of these scopes, as hashes; empty: of all.
+    pub scopes: Vec<u64>,
     /// Only of these kinds; empty: of all.
     pub kinds: Vec<MemoryKind>,
     /// Only what was true at this time; `None`: all that is there.
@@ -60,7 +56,17 @@ pub struct Filter {
 impl Filter {
     /// Everything of a tenant.
     pub fn all(tenant: &TenantId) -> Self {
-        Self { tenant: tenant.clone(), scopes: Vec::new(), kinds: Vec::new(), true_at: None }
+        let tenant = hash(&[&tenant.0]);
+        Self { tenant, scopes: Vec::new(), kinds: Vec::new(), true_at: None }
+    }
+
+    /// Whether it lets a memory through.
+    pub fn passes(&self, facts: &Facts) -> bool {
+        let then = |at| facts.valid_from <= at && facts.valid_to.is_none_or(|to| to > at);
+        self.tenant == facts.tenant
+            && (self.scopes.is_empty() || self.scopes.contains(&facts.scope))
+            && (self.kinds.is_empty() || self.kinds.contains(&facts.kind))
+            && self.true_at.is_none_or(then)
     }
 }
 
@@ -262,7 +268,7 @@ impl Store {
         if vector.iter().all(|x| *x == 0.0) {
             return Ok(Vec::new());
         }
-        Ok(self.named(self.engine.dense(vector, limit, filter)?))
+        self.filtered(limit, filter, |limit, filter| self.engine.dense(vector, limit, filter))
     }
 
     /// The best by BM25 over these terms, best first.
@@ -275,14 +281,35 @@ impl Store {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.named(self.engine.sparse(terms, limit, filter)?))
+        self.filtered(limit, filter, |limit, filter| self.engine.sparse(terms, limit, filter))
     }
 
-    /// What the engine found, without what the state does not know: points that a
-    /// killed process wrote and that will be written again.
-    fn named(&self, found: Vec<(u128, f32)>) -> Vec<(MemoryId, f32)> {
-        let known = found.into_iter().filter(|(key, _)| self.state.get(*key).is_some());
-        known.filter_map(|(key, score)| Some((memory(key)?, score))).collect()
+    /// The first `limit` that pass a filter. Most memories pass most filters, and
+    /// to look at the fields of each costs the engine more than to compare it: so it
+    /// is first asked for some more without a filter.
+    fn filtered(
+        &self,
+        limit: usize,
+        filter: &Filter,
+        search: impl Fn(usize, Option<&Filter>) -> Result<Vec<(u128, f32)>, VectorError>,
+    ) -> Result<Vec<(MemoryId, f32)>, VectorError> {
+        // The state does not know points that a killed process wrote and that will
+        // be written again.
+        let passed = |found: Vec<(u128, f32)>| -> Vec<(MemoryId, f32)> {
+            let passing = found
+                .into_iter()
+                .filter(|(key, _)| self.state.get(*key).is_some_and(|facts| filter.passes(facts)));
+            let named = passing.filter_map(|(key, score)| Some((memory(key)?, score)));
+            named.take(limit).collect()
+        };
+        let asked = limit.saturating_mul(2);
+        let found = search(asked, None)?;
+        let all = found.len() < asked;
+        let first = passed(found);
+        if all || first.len() >= limit {
+            return Ok(first);
+        }
+        Ok(passed(search(limit, Some(filter))?))
     }
 
     /// Dense vectors of memories, in the order asked for; those not here are left out.
@@ -340,15 +367,6 @@ impl Store {
         self.dirty = true;
         self.flush()?;
         remove(&half(&self.settings, !self.state.second))
-    }
-
-    /// Builds the graph that makes searching large stores fast. Blocks for a
-    /// minute with a hundred thousand memories.
-    pub fn optimize(&mut self) -> Result<bool, VectorError> {
-        let changed = self.engine.optimize()?;
-        self.dirty |= changed;
-        self.flush()?;
-        Ok(changed)
     }
 
     /// Whether the engine itself holds a memory, deleted or not yet compacted away.

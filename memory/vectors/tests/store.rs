@@ -5,7 +5,7 @@
 use charter::ids::{MemoryId, TenantId};
 use charter::memory::MemoryKind;
 use std::path::Path;
-use vectors::{Facts, Filter, Memory, Opened, Place, Settings, Store};
+use vectors::{Facts, Filter, Memory, Opened, Place, Settings, Store, hash};
 
 const WIDTH: usize = 4;
 
@@ -33,12 +33,11 @@ fn memory(n: u32, terms: &[u32]) -> Memory {
     dense.iter_mut().for_each(|x| *x /= length);
     Memory {
         id: id(n),
-        tenant: local(),
-        scope: "user".into(),
         facts: Facts {
+            tenant: hash(&[&local().0]),
+            scope: hash(&["user"]),
             kind: MemoryKind::Turn,
             place: Place { group: 1, order: i64::from(n) },
-            scope: 1,
             who: 0,
             at: 10,
             valid_from: 10,
@@ -78,10 +77,10 @@ fn a_filter_lets_through_what_it_names() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
     let mut other = memory(2, &[7]);
-    other.tenant = TenantId("other".into());
+    other.facts.tenant = hash(&["other"]);
     let mut ended = memory(3, &[7]);
     ended.facts.valid_to = Some(20);
-    ended.scope = "workspace:x".into();
+    ended.facts.scope = hash(&["workspace:x"]);
     let mut fact = memory(4, &[7]);
     fact.facts.kind = MemoryKind::Fact;
     fact.facts.valid_from = 30;
@@ -104,8 +103,30 @@ fn a_filter_lets_through_what_it_names() {
     assert_eq!(find(&|f| f.true_at = Some(20)), [id(1)]);
     assert_eq!(find(&|f| f.true_at = Some(30)), [id(1), id(4)]);
     assert_eq!(find(&|f| f.kinds = vec![MemoryKind::Fact, MemoryKind::Lesson]), [id(4)]);
-    assert_eq!(find(&|f| f.scopes = vec!["workspace:x".into()]), [id(3)]);
-    assert_eq!(find(&|f| f.tenant = TenantId("nobody".into())), []);
+    assert_eq!(find(&|f| f.scopes = vec![hash(&["workspace:x"])]), [id(3)]);
+    assert_eq!(find(&|f| f.tenant = hash(&["nobody"])), []);
+}
+
+#[test]
+fn a_filter_that_few_pass_still_fills_its_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    // The best forty belong to somebody else.
+    let all = (1..=60).map(|n| {
+        let mut memory = memory(4 * n + 1, &[7]);
+        memory.terms[0].1 = 1.0 / n as f32;
+        if n <= 40 {
+            memory.facts.tenant = hash(&["other"]);
+        }
+        memory
+    });
+    store.upsert(&all.collect::<Vec<_>>()).unwrap();
+    let filter = Filter::all(&local());
+    let expected: Vec<_> = (41..=45).map(|n| id(4 * n + 1)).collect();
+    assert_eq!(ids(&store.sparse(&[(7, 1.0)], 5, &filter).unwrap()), expected);
+    let near = store.dense(&axis(1), 5, &filter).unwrap();
+    assert_eq!(near.len(), 5);
+    assert!(near.iter().all(|(id, _)| filter.passes(&store.facts(id).unwrap())));
 }
 
 #[test]
