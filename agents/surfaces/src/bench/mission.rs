@@ -87,7 +87,8 @@ pub(super) fn run(
     Ok((figures, durability))
 }
 
-fn chain(steps: u32) -> Value {
+/// A mission whose steps wait for each other.
+pub(super) fn chain(steps: u32) -> Value {
     let steps: Vec<Value> = (1..=steps)
         .map(|n| {
             let text = if n == 1 { "begin".to_owned() } else { format!("${{{}.text}}", n - 1) };

@@ -12,6 +12,7 @@
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
 //! | what is found in memory, and how fast | [`recall`] |
+//! | how soon an event reaches who follows | [`stream`] |
 //! | topics over points whose groups are known | [`cluster`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
@@ -28,6 +29,7 @@ mod recall;
 pub mod record;
 mod route;
 mod startup;
+mod stream;
 
 use crate::cli::Screen;
 use crate::cli::args::BenchCommand;
@@ -94,6 +96,9 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
         }
         BenchCommand::Mission { steps, runs } => {
             ("mission", mission::run(&stage, (steps, runs), &mut progress)?)
+        }
+        BenchCommand::Stream { steps, runs } => {
+            ("stream", stream::run(&stage, (steps, runs), &mut progress)?)
         }
         BenchCommand::Queue { jobs, workers, protocol } => {
             ("queue", queue::run(&stage, (jobs, workers, protocol), &mut progress)?)

@@ -744,6 +744,15 @@ pub enum BenchCommand {
         #[arg(long, value_name = "DIR")]
         points: PathBuf,
     },
+    /// How soon an event reaches a client that follows a mission.
+    Stream {
+        /// Steps of a mission, one after the other.
+        #[arg(long, default_value_t = 10)]
+        steps: u32,
+        /// Missions.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+    },
     /// Kill workers and count what is lost or doubled.
     Kill {
         /// Kills.
