@@ -153,22 +153,16 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether the request carries the key. Browsers can only be asked for a
-    /// password: `basic` takes that too.
-    pub(super) fn known(&self, headers: &HeaderMap, basic: bool) -> Result<(), Problem> {
+    /// Whether the request carries the key.
+    pub(super) fn known(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let text =
             |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-        let given =
-            text(header::HeaderName::from_static("x-api-key")).map(str::to_owned).or_else(|| {
-                let (scheme, rest) = text(header::AUTHORIZATION)?.split_once(' ')?;
-                match scheme.to_ascii_lowercase().as_str() {
-                    "bearer" => Some(rest.trim().to_owned()),
-                    "basic" if basic => password(rest.trim()),
-                    _ => None,
-                }
-            });
+        let given = text(header::HeaderName::from_static("x-api-key")).or_else(|| {
+            let (scheme, rest) = text(header::AUTHORIZATION)?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
+        });
         match given {
-            Some(given) if self.key.is(&given) => Ok(()),
+            Some(given) if self.key.is(given) => Ok(()),
             Some(_) => {
                 Err(Problem::unauthorized("the key is wrong; it stands in $ALMA_HOME/api.key"))
             }
@@ -190,23 +184,6 @@ fn name(authority: &str) -> Option<String> {
         None => port.is_empty(),
     };
     port_is_one.then(|| name.to_ascii_lowercase())
-}
-
-/// The password in the credentials of HTTP's basic scheme.
-fn password(credentials: &str) -> Option<String> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
-    for digit in credentials.trim_end_matches('=').bytes() {
-        let value = DIGITS.iter().position(|known| *known == digit)?;
-        held = (held << 6 | value as u32) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits) as u8);
-        }
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    text.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
@@ -256,18 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn the_key_comes_in_three_ways() {
-        let check = |name: &'static str, value: &str, basic| {
+    fn the_key_comes_in_two_ways() {
+        let check = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            guard().known(&headers, basic).is_ok()
+            guard().known(&headers).is_ok()
         };
-        assert!(check("x-api-key", "sesame", false));
-        assert!(check("authorization", "Bearer sesame", false));
-        assert!(check("authorization", "Basic YWxtYTpzZXNhbWU=", true));
-        assert!(!check("authorization", "Basic YWxtYTpzZXNhbWU=", false));
-        assert!(!check("x-api-key", "sesam", false));
-        assert!(!check("authorization", "sesame", false));
+        assert!(check("x-api-key", "sesame"));
+        assert!(check("authorization", "Bearer sesame"));
+        assert!(!check("x-api-key", "sesam"));
+        assert!(!check("authorization", "Basic YWxtYTpzZXNhbWU="));
+        assert!(!check("authorization", "sesame"));
     }
 
     #[test]

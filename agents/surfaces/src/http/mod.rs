@@ -220,11 +220,10 @@ async fn guarded(app: Arc<App>, request: Request, next: Next) -> Response<Body> 
     let began = Instant::now();
     let place = request.uri().path().to_owned();
     let open = ROUTES.iter().any(|route| !route.guarded() && route.path == place);
-    let page = ROUTES.iter().any(|route| route.does == table::Does::Docs && route.path == place);
     let allowed = app
         .guard
         .place(request.headers())
-        .and_then(|()| if open { Ok(()) } else { app.guard.known(request.headers(), page) });
+        .and_then(|()| if open { Ok(()) } else { app.guard.known(request.headers()) });
     let response = match allowed {
         Err(problem) => problem.response(&place),
         Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {

@@ -105,7 +105,7 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
             }
             StatusCode::UNAUTHORIZED => {
-                let ask = HeaderValue::from_static("Bearer realm=\"alma\", Basic realm=\"alma\"");
+                let ask = HeaderValue::from_static("Bearer realm=\"alma\"");
                 headers.insert(header::WWW_AUTHENTICATE, ask);
             }
             _ => {}

@@ -239,9 +239,10 @@ impl Route {
         if own.is_empty() { asked.unwrap_or_default() } else { own }
     }
 
-    /// Whether it needs the key.
+    /// Whether it needs the key. A browser that opens the description cannot send
+    /// one, and what it describes is no secret.
     pub(super) fn guarded(&self) -> bool {
-        !matches!(self.does, Health | Ready)
+        !matches!(self.does, Health | Ready | Document | Docs)
     }
 
     /// Whether its body may be left out.
