@@ -8,7 +8,7 @@ mod checkpoint;
 use candle_core::quantized::gguf_file::{Value as Meta, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
-use checkpoint::{HEADS, HIDDEN, INNER, KV_HEADS, LAYERS, MERGES};
+use checkpoint::Entry;
 pub(crate) use checkpoint::{Tiny, tokenizer_json};
 
 /// Logits by chance: a taste of its own for every seed, and noise at each step,
@@ -39,6 +39,16 @@ impl crate::engine::Network for Random {
     }
 }
 
+fn meta(entry: Entry) -> Meta {
+    match entry {
+        Entry::Number(number) => Meta::U32(number),
+        Entry::Real(number) => Meta::F32(number),
+        Entry::Text(text) => Meta::String(text),
+        Entry::Texts(texts) => Meta::Array(texts.into_iter().map(Meta::String).collect()),
+        Entry::Kinds(kinds) => Meta::Array(kinds.into_iter().map(Meta::I32).collect()),
+    }
+}
+
 impl Tiny {
     /// Writes a GGUF file with its matrices in this type; its tokenizer is in its
     /// metadata.
@@ -48,40 +58,8 @@ impl Tiny {
         kind: GgmlDType,
         edit: impl FnOnce(&mut Vec<(String, Meta)>),
     ) {
-        let own = |key: &str| format!("{}.{key}", self.arch);
-        let tokenizer = tokenizer_json();
-        let mut tokens: Vec<(u64, String)> = tokenizer["model"]["vocab"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(text, id)| (id.as_u64().unwrap(), text.clone()))
-            .collect();
-        let plain = tokens.len();
-        for added in tokenizer["added_tokens"].as_array().unwrap() {
-            tokens.push((added["id"].as_u64().unwrap(), added["content"].as_str().unwrap().into()));
-        }
-        tokens.sort();
-        let kinds = (0..tokens.len()).map(|i| Meta::I32(if i < plain { 1 } else { 3 })).collect();
-        let merges = MERGES.iter().map(|(a, b)| Meta::String(format!("{a} {b}"))).collect();
-        let texts = tokens.into_iter().map(|(_, text)| Meta::String(text)).collect();
-        let mut metadata = vec![
-            ("general.architecture".to_owned(), Meta::String(self.arch.into())),
-            (own("embedding_length"), Meta::U32(HIDDEN as u32)),
-            (own("feed_forward_length"), Meta::U32(INNER as u32)),
-            (own("block_count"), Meta::U32(LAYERS as u32)),
-            (own("attention.head_count"), Meta::U32(HEADS as u32)),
-            (own("attention.head_count_kv"), Meta::U32(KV_HEADS as u32)),
-            (own("attention.key_length"), Meta::U32(self.head() as u32)),
-            (own("attention.layer_norm_rms_epsilon"), Meta::F32(1e-6)),
-            (own("context_length"), Meta::U32(self.context as u32)),
-            (own("rope.freq_base"), Meta::F32(1e6)),
-            ("tokenizer.ggml.model".into(), Meta::String("gpt2".into())),
-            ("tokenizer.ggml.pre".into(), Meta::String("qwen2".into())),
-            ("tokenizer.ggml.tokens".into(), Meta::Array(texts)),
-            ("tokenizer.ggml.token_type".into(), Meta::Array(kinds)),
-            ("tokenizer.ggml.merges".into(), Meta::Array(merges)),
-            ("tokenizer.ggml.eos_token_id".into(), Meta::U32(plain as u32 + 2)),
-        ];
+        let mut metadata: Vec<(String, Meta)> =
+            self.gguf_header().into_iter().map(|(key, entry)| (key, meta(entry))).collect();
         edit(&mut metadata);
         let tensors: Vec<(String, QTensor)> = self
             .weights()

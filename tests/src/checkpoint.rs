@@ -121,6 +121,58 @@ pub struct Weight {
     pub values: Vec<f32>,
 }
 
+/// A value in the header of a GGUF file.
+pub enum Entry {
+    /// A whole number.
+    Number(u32),
+    /// A number.
+    Real(f32),
+    /// A text.
+    Text(String),
+    /// Texts.
+    Texts(Vec<String>),
+    /// Kinds of tokens.
+    Kinds(Vec<i32>),
+}
+
+impl Entry {
+    /// Its kind, as the format numbers them, and itself.
+    fn put(&self, bytes: &mut Vec<u8>) {
+        let list = |bytes: &mut Vec<u8>, kind: u32, length: usize| {
+            bytes.extend(9_u32.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend((length as u64).to_le_bytes());
+        };
+        match self {
+            Self::Number(number) => {
+                bytes.extend(4_u32.to_le_bytes());
+                bytes.extend(number.to_le_bytes());
+            }
+            Self::Real(number) => {
+                bytes.extend(6_u32.to_le_bytes());
+                bytes.extend(number.to_le_bytes());
+            }
+            Self::Text(text) => {
+                bytes.extend(8_u32.to_le_bytes());
+                put_text(bytes, text);
+            }
+            Self::Texts(texts) => {
+                list(bytes, 8, texts.len());
+                texts.iter().for_each(|text| put_text(bytes, text));
+            }
+            Self::Kinds(kinds) => {
+                list(bytes, 5, kinds.len());
+                bytes.extend(kinds.iter().flat_map(|kind| kind.to_le_bytes()));
+            }
+        }
+    }
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend((text.len() as u64).to_le_bytes());
+    bytes.extend(text.as_bytes());
+}
+
 /// A model by chance.
 #[derive(Debug, Clone, Copy)]
 pub struct Tiny {
@@ -215,6 +267,74 @@ impl Tiny {
             "max_position_embeddings": self.context, "rope_theta": 1e6, "rms_norm_eps": 1e-6,
             "tie_word_embeddings": self.tied, "hidden_act": "silu",
         })
+    }
+
+    /// The header of its GGUF file, the tokenizer included.
+    pub fn gguf_header(self) -> Vec<(String, Entry)> {
+        let own = |key: &str| format!("{}.{key}", self.arch);
+        let number = |number: usize| Entry::Number(u32::try_from(number).expect("small"));
+        let tokenizer = tokenizer_json();
+        let mut tokens: Vec<(u64, String)> = Vec::new();
+        for (text, id) in tokenizer["model"]["vocab"].as_object().expect("a map") {
+            tokens.push((id.as_u64().expect("a number"), text.clone()));
+        }
+        let plain = tokens.len();
+        for added in tokenizer["added_tokens"].as_array().expect("a list") {
+            let text = added["content"].as_str().expect("a text");
+            tokens.push((added["id"].as_u64().expect("a number"), text.to_owned()));
+        }
+        tokens.sort();
+        let kinds = (0..tokens.len()).map(|i| if i < plain { 1 } else { 3 }).collect();
+        let merges = MERGES.iter().map(|(left, right)| format!("{left} {right}")).collect();
+        let texts = tokens.into_iter().map(|(_, text)| text).collect();
+        vec![
+            ("general.architecture".to_owned(), Entry::Text(self.arch.to_owned())),
+            (own("embedding_length"), number(HIDDEN)),
+            (own("feed_forward_length"), number(INNER)),
+            (own("block_count"), number(LAYERS)),
+            (own("attention.head_count"), number(HEADS)),
+            (own("attention.head_count_kv"), number(KV_HEADS)),
+            (own("attention.key_length"), number(self.head())),
+            (own("attention.layer_norm_rms_epsilon"), Entry::Real(1e-6)),
+            (own("context_length"), number(self.context)),
+            (own("rope.freq_base"), Entry::Real(1e6)),
+            ("tokenizer.ggml.model".to_owned(), Entry::Text("gpt2".to_owned())),
+            ("tokenizer.ggml.pre".to_owned(), Entry::Text("qwen2".to_owned())),
+            ("tokenizer.ggml.tokens".to_owned(), Entry::Texts(texts)),
+            ("tokenizer.ggml.token_type".to_owned(), Entry::Kinds(kinds)),
+            ("tokenizer.ggml.merges".to_owned(), Entry::Texts(merges)),
+            ("tokenizer.ggml.eos_token_id".to_owned(), number(plain + 2)),
+        ]
+    }
+
+    /// Writes one GGUF file, everything in F32.
+    pub fn write_gguf_file(self, path: &Path) {
+        /// Where a tensor may begin.
+        const ALIGNMENT: usize = 32;
+        let (header, weights) = (self.gguf_header(), self.weights());
+        let mut bytes = b"GGUF".to_vec();
+        bytes.extend(3_u32.to_le_bytes());
+        bytes.extend((weights.len() as u64).to_le_bytes());
+        bytes.extend((header.len() as u64).to_le_bytes());
+        for (key, entry) in &header {
+            put_text(&mut bytes, key);
+            entry.put(&mut bytes);
+        }
+        let mut data: Vec<u8> = Vec::new();
+        for weight in &weights {
+            put_text(&mut bytes, &weight.gguf);
+            bytes.extend((weight.shape.len() as u32).to_le_bytes());
+            for size in weight.shape.iter().rev() {
+                bytes.extend((*size as u64).to_le_bytes());
+            }
+            bytes.extend(0_u32.to_le_bytes());
+            bytes.extend((data.len() as u64).to_le_bytes());
+            data.extend(weight.values.iter().flat_map(|value| value.to_le_bytes()));
+            data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
+        }
+        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+        bytes.extend(data);
+        std::fs::write(path, bytes).expect("writable");
     }
 
     /// Writes a folder of safetensors, in two shards with an index.

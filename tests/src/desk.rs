@@ -17,7 +17,7 @@ pub fn reading() -> Hephaestus {
     // No PDF is read here: that takes the product's own process.
     let excerpts = app::excerpts(Path::new("/bin/false"));
     let mut all = tools::all();
-    all.extend(tools::that_quote(&excerpts));
+    all.extend(tools::that_quote(&excerpts, None));
     Hephaestus::with_tools(all).quoting_with(excerpts)
 }
 

@@ -280,7 +280,7 @@ impl Case {
         let sandbox = Arc::new(sandbox);
         let excerpts = app::excerpts(&helper);
         let mut real = tools::with_sandbox(Arc::clone(&sandbox));
-        real.extend(tools::that_quote(&excerpts));
+        real.extend(tools::that_quote(&excerpts, None));
         let tools = liar::tools(real, tape, liar, old).checking_in(sandbox).quoting_with(excerpts);
         Desk::with(self.folder, tools, &|folder| {
             if last_week {

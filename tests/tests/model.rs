@@ -3,6 +3,7 @@
 
 use alma_tests::checkpoint::{Tiny, tokenizer_json};
 use alma_tests::shell::{Out, Shell, ended};
+use alma_tests::web::Server;
 use charter::generate::{Shape, identity};
 use charter::plan::{Plan, PlanSource};
 use charter::reference;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 const ALMA: &str = env!("CARGO_BIN_EXE_alma-counting");
@@ -33,6 +34,16 @@ fn desk(tiny: Tiny) -> Shell {
     shell.put("notes/flat <|im_end|>.md", "The rent is due on Friday.\n");
     Tiny { context: 16_384, ..tiny }.write_folder(&shell.home().join("models/tiny"));
     shell.put_home("config.toml", "[model]\npath = \"tiny\"\n");
+    shell
+}
+
+/// The same with the model in one GGUF file, named by its path.
+fn desk_with_gguf(tiny: Tiny) -> Shell {
+    let shell = Shell::new(ALMA);
+    shell.put("expenses.csv", "date,amount\n2024-01-03,12.50\n2024-01-04,700\n");
+    let path = shell.beside("tiny.gguf");
+    Tiny { context: 16_384, ..tiny }.write_gguf_file(&path);
+    shell.put_home("config.toml", format!("[model]\npath = {:?}\n", path.display().to_string()));
     shell
 }
 
@@ -65,6 +76,90 @@ fn both_families_plan_what_no_playbook_covers() {
         let plan: Plan = serde_json::from_value(planned["plan"].clone()).unwrap();
         assert_eq!(lint(&plan, &specs()), []);
     }
+}
+
+#[test]
+fn one_gguf_file_plans_and_talks() {
+    let shell = desk_with_gguf(Tiny::new("qwen2"));
+    let planned = shell.run(&["--json", "plan", "new", ODD]).says(0, &[]).json();
+    let source = &planned["plan"]["source"];
+    assert_eq!((&source["from"], &source["name"]), (&json!("model"), &json!("tiny.gguf")));
+    let plan: Plan = serde_json::from_value(planned["plan"].clone()).unwrap();
+    assert_eq!(lint(&plan, &specs()), []);
+    let out = chat(&shell, "hello there, how do you like tea?\n");
+    out.says(0, &[]);
+    assert!(!out.out.contains("no language model") && !out.out.contains("cannot be used"));
+    shell.run(&["models", "list"]).says(0, &["→  tiny.gguf", "GGUF F32"]);
+    let shown = shell.run(&["--json", "models", "show"]).says(0, &[]).json();
+    assert_eq!(shown["digest"], source["weights"]);
+    shell.run(&["doctor"]).says(0, &["tiny.gguf (qwen2, GGUF F32, 16384 tokens of context)"]);
+    shell.intact();
+}
+
+/// Weights by chance say nothing that holds: the sentences stand, the record says
+/// why, and the page is what it is without a model.
+#[test]
+fn a_model_that_babbles_leaves_the_sentences_as_they_are() {
+    let wish = "summarise my notes into summary.md";
+    let note = "# Flat\n\nThe rent is 700 euros. It is due on Friday. Ada pays it by transfer.\n";
+    let shell = desk(Tiny::new("qwen2"));
+    shell.put("notes/flat.md", note);
+    shell.run(&["mission", "run", wish]).says(0, &["in their own sentences"]);
+    let page = std::fs::read_to_string(shell.work().join("summary.md")).unwrap();
+    assert!(page.contains("> The rent is 700 euros."), "{page}");
+    let plain = Shell::new(ALMA);
+    plain.put("expenses.csv", "date,amount\n2024-01-03,12.50\n2024-01-04,700\n");
+    plain.put("notes/flat <|im_end|>.md", "The rent is due on Friday.\n");
+    plain.put("notes/flat.md", note);
+    plain.run(&["mission", "run", wish]).says(0, &["in their own sentences"]);
+    assert_eq!(page, std::fs::read_to_string(plain.work().join("summary.md")).unwrap());
+    shell.intact();
+}
+
+/// The process that serves holds the data folder and loads the model; the one that
+/// talks beside it does not.
+#[test]
+fn one_process_of_a_household_loads_the_model() {
+    let shell = desk(Tiny::new("qwen2"));
+    let log = std::fs::File::create(shell.beside("serve.log")).unwrap();
+    let mut command = shell.command(&[]);
+    command.env("ALMA_LOG", "app=info").stderr(log);
+    let server = Server::start(command);
+    let mut beside = shell.command(&["chat"]);
+    let beside = beside.env("ALMA_LOG", "app=info").stdin(Stdio::piped()).spawn();
+    let mut child = beside.unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"hello there, how do you like tea?\n").unwrap();
+    drop(input);
+    let out = ended(child);
+    out.says(0, &[]);
+    let loaded = "the language model is loaded";
+    let read = || std::fs::read_to_string(shell.beside("serve.log")).unwrap();
+    assert!(!out.err.contains(loaded), "{out:#?}");
+    assert_eq!(read().matches(loaded).count(), 1, "{}", read());
+    let planned = shell.run(&["--json", "plan", "new", ODD]).says(0, &[]).json();
+    assert_eq!(planned["plan"]["source"]["weights"].as_str().unwrap().len(), 64);
+    assert_eq!(read().matches(loaded).count(), 1);
+    // The server goes: who is left thinks on with a model of its own.
+    assert_eq!(server.stop(), Some(0));
+    shell.run(&["plan", "new", ODD]).says(0, &["planned by tiny"]);
+}
+
+/// A model may take longer than a request otherwise may.
+#[test]
+fn a_submit_over_http_waits_for_the_plan() {
+    let shell = desk(Tiny::new("qwen2"));
+    shell.put_home("config.toml", "[model]\npath = \"tiny\"\n[http]\nrequest_seconds = 1\n");
+    let server = Server::start(shell.command(&[]));
+    // For longer than that the whole process stands still while it plans.
+    let script = format!("sleep 0.2; kill -STOP {0}; sleep 1.5; kill -CONT {0}", server.pid());
+    let mut pause = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let answer = server.post("/api/v1/missions", &json!({ "words": ODD }));
+    pause.wait().unwrap();
+    let accepted = answer.is(201, "");
+    assert!(accepted["text"].as_str().unwrap().contains("planned by tiny"), "{accepted:#}");
+    assert_eq!(server.stop(), Some(0));
+    shell.intact();
 }
 
 #[test]
@@ -196,6 +291,16 @@ fn the_shelf_is_listed_and_one_is_shown() {
     let shown = shell.run(&["--json", "models", "show", "tiny"]).says(0, &[]).json();
     assert_eq!(shown["digest"].as_str().unwrap().len(), 64);
     shell.run(&["models", "show", "bad.gguf"]).says(1, &["damaged or incomplete"]);
+    shell.run(&["doctor"]).says(0, &["tiny (qwen"]);
+    // The one that is configured is broken: what lies beside it is no comfort.
+    shell.put_home("config.toml", "[model]\npath = \"bad.gguf\"\n");
+    shell.run(&["models", "list"]).says(1, &["✘ bad.gguf", "tiny"]);
+    shell.run(&["models", "show"]).says(1, &["damaged or incomplete"]);
+    let fix = ["bad.gguf cannot be used", "damaged or incomplete", "models list", "config.toml"];
+    shell.run(&["doctor"]).says(1, &fix);
+    let broken = Shell::new(ALMA);
+    broken.put_home("models/bad.gguf", b"GGUF but not really");
+    broken.run(&["models", "list"]).says(1, &["✘ bad.gguf"]);
     shell.run(&["models", "show", "../ledger.db"]).says(1, &["was not found"]);
     let empty = Shell::new(ALMA);
     empty.run(&["models", "list"]).says(1, &["no language model here", "config.toml"]);
@@ -209,7 +314,7 @@ fn specs() -> Vec<ToolSpec> {
     let nowhere = Path::new("/bin/false");
     let sandbox = Sandbox::new(nowhere.into(), nowhere.into(), Vec::new(), Host::of_process());
     let mut all = tools::with_sandbox(Arc::new(sandbox));
-    all.extend(tools::that_quote(&app::excerpts(nowhere)));
+    all.extend(tools::that_quote(&app::excerpts(nowhere), None));
     Hephaestus::with_tools(all).specs().into_iter().cloned().collect()
 }
 

@@ -6,8 +6,10 @@ use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
 use hephaestus::sandbox::Sandbox;
 use ledger::Durability;
+use models::qwen::describe::{describe, try_talk};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use surfaces::cli::exit::chain;
 
 /// Free space below which Alma begins nothing new, in bytes, with room to spare.
 const FREE_LOW: u64 = 256 << 20;
@@ -127,4 +129,33 @@ fn contained(sandbox: &Sandbox) -> Finding {
 
 fn tool_count(tools: &Hephaestus) -> Finding {
     good("tools", format!("{} are ready", tools.specs().len()))
+}
+
+/// Whether the configured language model can be opened: its headers, its tokenizer
+/// and its template; its weights are not read.
+pub(crate) fn model(home: &Path, configured: Option<&Path>) -> Finding {
+    let what = "language model";
+    let Some(path) = configured else {
+        return good(what, "none is configured; all but free talk works without one".to_owned());
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    match describe(path).and_then(|found| try_talk(path).map(|()| found)) {
+        Ok(found) => good(
+            what,
+            format!(
+                "{name} ({}, {}, {} tokens of context)",
+                found.architecture, found.format, found.context_used
+            ),
+        ),
+        Err(error) => Finding {
+            what: what.to_owned(),
+            level: Level::Bad,
+            detail: format!("{name} cannot be used: {}", chain(&error)),
+            fix: Some(format!(
+                "name another under [model] in {} (`alma models list` shows what is there), or \
+                 set path = \"\" to work without one",
+                home.join("config.toml").display()
+            )),
+        },
+    }
 }

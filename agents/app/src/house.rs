@@ -3,6 +3,7 @@
 use crate::model::{self, LazyModel};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
+use crate::thinker::{self, Way};
 use crate::{diagnose, memory, night, schedules};
 use alma::config::Config;
 use alma::memory::Memory;
@@ -71,18 +72,25 @@ impl House {
             vec![home.to_owned()],
             Host::of_process(),
         ));
-        let excerpts = excerpts(Path::new("/proc/self/exe"));
-        let mut all = tools::with_sandbox(Arc::clone(&sandbox));
-        all.extend(tools::that_quote(&excerpts));
-        all.extend(more);
-        let tools = Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox));
-        let tools = Arc::new(tools.quoting_with(excerpts));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
-        let household = Household::open(home, opener(home, &clock, &entropy, &durability))
-            .await
-            .with_context(|| format!("could not open the data folder {}", home.display()))?;
+        let placed = config.model.place(home);
+        let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path))));
+        let household =
+            Household::open(home, opener(home, &clock, &entropy, &durability, own.clone()))
+                .await
+                .with_context(|| format!("could not open the data folder {}", home.display()))?;
+        let model = own.map(|(path, own)| {
+            let way = Way::new(Arc::clone(&household), &path, own);
+            (path, Arc::new(way) as Arc<dyn Generate>)
+        });
+        let excerpts = excerpts(Path::new("/proc/self/exe"));
+        let mut all = tools::with_sandbox(Arc::clone(&sandbox));
+        all.extend(tools::that_quote(&excerpts, model.as_ref().map(|(_, way)| Arc::clone(way))));
+        all.extend(more);
+        let tools = Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox));
+        let tools = Arc::new(tools.quoting_with(excerpts));
         let ports = Ports {
             ledger: Arc::clone(&household) as Arc<dyn Ledger>,
             tools: Arc::clone(&tools) as Arc<dyn Tools>,
@@ -105,10 +113,7 @@ impl House {
             tools,
             playbooks: Shelf::new(home),
             memory: Arc::new(memory::Way(Arc::clone(&household))),
-            model: config
-                .model
-                .place(home)
-                .map(|path| (path.clone(), Arc::new(LazyModel::new(path)))),
+            model,
         };
         let alma = Alma {
             ports: ports.clone(),
@@ -268,12 +273,14 @@ fn opener(
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
     durability: &Arc<OnceLock<Durability>>,
+    model: Option<(PathBuf, Arc<LazyModel>)>,
 ) -> ledger::household::OpenLedger {
     let (home, clock) = (home.to_owned(), Arc::clone(clock));
     let (entropy, durability) = (Arc::clone(entropy), Arc::clone(durability));
     Box::new(move || {
         let (home, clock) = (home.clone(), Arc::clone(&clock));
         let (entropy, durability) = (Arc::clone(&entropy), Arc::clone(&durability));
+        let model = model.clone();
         Box::pin(async move {
             let ledger = Arc::new(open_ledger(&home, Arc::clone(&clock)).await?);
             durability.get_or_init(|| ledger.durability().clone());
@@ -283,7 +290,11 @@ fn opener(
             let librarian =
                 Arc::new(Librarian::new(of, clock, entropy, Box::new(embedder), folder));
             let desk = Arc::new(memory::Desk(Arc::clone(&librarian)));
-            let opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
+            let mut opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
+            if let Some((path, model)) = model {
+                let desk = thinker::Desk::new(&path, model);
+                opened = opened.with_service(thinker::SERVICE, Arc::new(desk));
+            }
             Ok(opened.on_close(async move {
                 librarian.close().await;
                 if let Err(error) = closing.close().await {
@@ -442,8 +453,8 @@ struct Here {
     tools: Arc<Hephaestus>,
     playbooks: Shelf,
     memory: Memory,
-    /// Where the language model lies, and itself.
-    model: Option<(PathBuf, Arc<LazyModel>)>,
+    /// Where the language model lies, and the way to it.
+    model: Option<(PathBuf, Arc<dyn Generate>)>,
 }
 
 #[async_trait::async_trait]
@@ -464,7 +475,7 @@ impl Installation for Here {
     }
 
     fn generate(&self) -> Option<Arc<dyn Generate>> {
-        self.model.as_ref().map(|(_, model)| Arc::clone(model) as Arc<dyn Generate>)
+        self.model.as_ref().map(|(_, model)| Arc::clone(model))
     }
 
     fn models(&self) -> models_list::Response {
@@ -486,6 +497,10 @@ impl Installation for Here {
     }
 
     fn diagnose(&self) -> Vec<Finding> {
-        diagnose::all(&self.home, self.durability.get(), &self.sandbox, &self.tools)
+        let mut found =
+            diagnose::all(&self.home, self.durability.get(), &self.sandbox, &self.tools);
+        let path = self.model.as_ref().map(|(path, _)| path.as_path());
+        found.push(diagnose::model(&self.home, path));
+        found
     }
 }

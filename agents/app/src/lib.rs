@@ -9,6 +9,7 @@ mod night;
 mod schedules;
 mod shelf;
 mod system;
+mod thinker;
 
 pub use house::excerpts;
 

@@ -1,5 +1,6 @@
-//! The language model of this installation: found at once, loaded when it is
-//! first asked, on a thread of its own; and the models that lie beside it.
+//! The language model of this process: found at once, loaded when it is first
+//! asked, on a thread of its own; and the models that lie beside it. Which process
+//! of a household loads it, [`crate::thinker`] says.
 
 use alma::Error;
 use alma::config::model::FOLDER;
@@ -84,7 +85,10 @@ impl LazyModel {
             // Whatever a file makes the loader do, somebody waits for the end.
             let loaded = catch_unwind(AssertUnwindSafe(|| Qwen::load(&path)));
             shared.set(match loaded {
-                Ok(Ok(model)) => State::Ready(Arc::new(model)),
+                Ok(Ok(model)) => {
+                    tracing::info!(model = model.name(), "the language model is loaded");
+                    State::Ready(Arc::new(model))
+                }
                 Ok(Err(error)) => State::Broken(chain(&error)),
                 Err(_) => State::Broken(format!("{} could not be read", path.display())),
             });

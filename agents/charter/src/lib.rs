@@ -21,6 +21,7 @@
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
 //! | what is asked of a language model, and its port | [`generate`] |
+//! | summaries in a model's words, and what of them must hold | [`gist`] |
 //! | the ports | [`ports`], [`embed`], [`excerpt`] |
 
 pub mod approval;
@@ -34,6 +35,7 @@ pub mod embed;
 pub mod event;
 pub mod excerpt;
 pub mod generate;
+pub mod gist;
 pub mod ids;
 pub mod label;
 pub mod memory;

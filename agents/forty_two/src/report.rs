@@ -5,6 +5,7 @@ use crate::attack::Attacked;
 use crate::lessons::Lesson;
 use crate::playbook::Proposal;
 use crate::scores::Score;
+use charter::gist::Gist;
 use charter::ids::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,12 @@ pub struct Theme {
     /// The memory that holds the summary, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
+    /// The same in the words of a language model; its facts stand in `summary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gist: Option<Gist>,
+    /// Why a language model was asked and its words were not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The topics of a day.

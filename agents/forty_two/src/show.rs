@@ -165,7 +165,23 @@ fn themes(report: &Report, pen: &Pen, out: &mut String) {
                 pen.width,
             )),
         }
-        for line in theme.summary.iter().take(SUMMARY_MAX) {
+        let own = if theme.gist.is_some() { &[][..] } else { theme.summary.as_slice() };
+        if let Some(gist) = &theme.gist {
+            let mut links: Vec<String> = Vec::new();
+            for link in theme.summary.iter().flat_map(|line| &line.links) {
+                if !links.contains(link) {
+                    links.push(link.clone());
+                }
+            }
+            let told = format!("{} (in the words of {})", gist.text, gist.model);
+            if pen.markdown {
+                pen.point(out, &told, &links);
+            } else {
+                let whole = format!("{} [{}]", visible(&told), links.join(", "));
+                out.push_str(&wrap(&whole, "    ", "    ", pen.width));
+            }
+        }
+        for line in own.iter().take(SUMMARY_MAX) {
             let quoted =
                 format!("“{}”", line.text.split_whitespace().collect::<Vec<_>>().join(" "));
             if pen.markdown {
@@ -309,6 +325,7 @@ mod tests {
     use super::*;
     use crate::lessons::{Cited, Lesson};
     use crate::report::{Offer, Offers, Theme, Themes};
+    use charter::gist::Gist;
     use expect_test::{Expect, expect};
 
     fn clock(at: i64) -> String {
@@ -335,6 +352,8 @@ mod tests {
                     medoid: "y1".to_owned(),
                     summary: vec![Line::about("The fence costs 900 euros.".to_owned(), "y1")],
                     kept: None,
+                    gist: None,
+                    why: None,
                 }],
                 memories: 5,
                 noise: 2,
@@ -399,6 +418,16 @@ mod tests {
                     alma proposals show p1
             "#]],
         );
+    }
+
+    #[test]
+    fn a_topic_in_other_words_says_whose_and_from_where() {
+        let mut report = full();
+        let topic = &mut report.themes.topics[0];
+        topic.gist = Some(Gist::by("The fence is 900 euros.".to_owned(), "tiny.gguf"));
+        let wanted = "The fence is 900 euros. (in the words of tiny.gguf) [y1]";
+        let text = terminal(&report, 100, &clock);
+        assert!(text.contains(wanted) && !text.contains("“The fence"), "{text}");
     }
 
     #[test]

@@ -23,5 +23,6 @@ pub(crate) mod testing;
 pub mod tool;
 pub mod tools;
 pub mod workspace;
+mod writer;
 
 pub use registry::Hephaestus;

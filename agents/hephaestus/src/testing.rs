@@ -8,6 +8,7 @@ use crate::tools;
 use crate::workspace::Workspace;
 use charter::check::{Outcome, Subject, Verdict};
 use charter::excerpt::{Excerpt, Excerpts, Form, Unexcerpted, Unreadable, Words};
+use charter::generate::Generate;
 use charter::label::Label;
 use charter::memory::Span;
 use charter::tool::{Call, Cancel, Limits, Prepared, Proposed, ToolError};
@@ -18,16 +19,22 @@ use std::sync::Arc;
 /// A workspace on disk that goes away with the test.
 pub(crate) struct Desk {
     dir: tempfile::TempDir,
+    model: Option<Arc<dyn Generate>>,
 }
 
 impl Desk {
     /// With these files.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
-        let desk = Self { dir: tempfile::tempdir().unwrap() };
+        let desk = Self { dir: tempfile::tempdir().unwrap(), model: None };
         for (path, text) in files {
             desk.put(path, text.as_bytes());
         }
         desk
+    }
+
+    /// With a language model.
+    pub(crate) fn thinking(self, model: Arc<dyn Generate>) -> Self {
+        Self { model: Some(model), ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -67,15 +74,16 @@ impl Desk {
         }
     }
 
-    fn tool(name: &str) -> Box<dyn Tool> {
+    fn tool(&self, name: &str) -> Box<dyn Tool> {
         let excerpts: Arc<dyn Excerpts> = Arc::new(Plain);
-        let mut all = tools::all().into_iter().chain(tools::that_quote(&excerpts));
+        let quoting = tools::that_quote(&excerpts, self.model.clone());
+        let mut all = tools::all().into_iter().chain(quoting);
         all.find(|tool| tool.spec().name == name).unwrap()
     }
 
     /// What a call finds and proposes.
     pub(crate) fn prepare(&self, tool: &str, args: Value) -> Result<Prepared, ToolError> {
-        Self::tool(tool).prepare(&self.call(tool, args), &self.workspace())
+        self.tool(tool).prepare(&self.call(tool, args), &self.workspace())
     }
 
     /// What the check of a result will look at.

@@ -93,7 +93,23 @@ pub fn describe(path: &Path) -> Result<Description, LoadError> {
 
 /// Looks closer: tries tokenizer and template, and reads every byte.
 pub fn details(path: &Path) -> Result<Details, LoadError> {
-    let (talk, vocabulary, digested): (Talk, usize, Vec<PathBuf>) = match Files::find(path)? {
+    let (talk, vocabulary, digested) = found(path)?;
+    let template = talk.template.clone();
+    let (tokens, _) = talk.checked(path, vocabulary)?;
+    let name = files::name(path, &digested)?;
+    Ok(Details { tokens: tokens.size(), template, digest: identity(&name).1 })
+}
+
+/// Tries tokenizer and template.
+pub fn try_talk(path: &Path) -> Result<(), LoadError> {
+    let (talk, vocabulary, _) = found(path)?;
+    talk.checked(path, vocabulary).map(|_| ())
+}
+
+/// Tokenizer and template of a model, rows of its embedding, and the files that
+/// its digest covers.
+fn found(path: &Path) -> Result<(Talk, usize, Vec<PathBuf>), LoadError> {
+    Ok(match Files::find(path)? {
         Files::Gguf(file) => {
             let header = gguf::header(&file)?;
             (gguf::talk(&header.content, &file)?, header.dimensions.vocabulary, vec![file])
@@ -104,11 +120,7 @@ pub fn details(path: &Path) -> Result<Details, LoadError> {
             let all = safetensors::digested(&folder, &header.shards);
             (talk, header.dimensions.vocabulary, all)
         }
-    };
-    let template = talk.template.clone();
-    let (tokens, _) = talk.checked(path, vocabulary)?;
-    let name = files::name(path, &digested)?;
-    Ok(Details { tokens: tokens.size(), template, digest: identity(&name).1 })
+    })
 }
 
 fn size(files: &[PathBuf]) -> Result<u64, LoadError> {

@@ -254,6 +254,17 @@ fn a_tokenizer_beside_a_gguf_file_stands_in() {
 }
 
 #[test]
+fn a_file_written_by_hand_is_the_one_that_the_engine_writes() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("m.gguf");
+    Tiny::new("qwen2").write_gguf_file(&path);
+    let (by_hand, model) = (Qwen::load(&path), gguf(Tiny::new("qwen2"), GgmlDType::F32));
+    let ask = ask(Shape::Text, 30, 0.0, 1);
+    let by_engine = say(&Qwen::load(&model.path).unwrap(), &ask);
+    assert_eq!(say(&by_hand.unwrap(), &ask).text, by_engine.text);
+}
+
+#[test]
 fn weights_that_are_no_numbers_are_an_error_and_no_panic() {
     for arch in ["qwen2", "qwen3"] {
         let model = folder(Tiny::new(arch));

@@ -6,11 +6,12 @@
 //! |---|---|
 //! | from the ledger to the day | [`gather`] |
 //! | the planner behind a port | [`planner`] |
-//! | topics and their summaries | [`themes`] |
+//! | topics and their summaries | [`themes`], in a model's words [`gists`] |
 //! | when it is time | [`timer`] |
 //! | proposals and what became of them | [`proposals`] |
 
 mod gather;
+mod gists;
 mod planner;
 pub mod proposals;
 mod themes;
@@ -203,9 +204,14 @@ impl Night<'_> {
         }
     }
 
+    /// How long a night may take.
+    fn bound(&self) -> Duration {
+        Duration::from_secs(self.alma.config.night.seconds.into())
+    }
+
     /// Whether there is time for another part; if not, it is said to be left out.
     fn has_time(&mut self, what: &str) -> bool {
-        let bound = Duration::from_secs(self.alma.config.night.seconds.into());
+        let bound = self.bound();
         let there = self.began.elapsed() < bound;
         if !there {
             self.left_out.push(format!(
@@ -255,6 +261,9 @@ impl Night<'_> {
         let memories = Arc::clone(&gathered);
         let mut themes =
             apart(move || themes::themes(&memories.memories, embedder.as_ref())).await??;
+        if let Some(model) = self.alma.installation.generate() {
+            gists::write(model, &mut themes, self.began + self.bound()).await;
+        }
         let mut draft = self.alma.draft(self.principal, StreamId::admin());
         for theme in &mut themes.topics {
             themes::summarised(

@@ -1,4 +1,4 @@
-//! Topics of the day's memories, each with a summary in their own words; and what
+//! Topics of the day's memories, each with a summary in their own sentences; and what
 //! of a night becomes memory itself.
 
 use super::gather::Kept;
@@ -61,6 +61,8 @@ pub(super) fn themes(memories: &[Kept], embedder: &dyn Embed) -> Result<Themes, 
             medoid: memories.get(topic.medoid).map_or_else(String::new, |kept| kept.id.to_string()),
             summary: chosen.iter().filter_map(line).collect(),
             kept: None,
+            gist: None,
+            why: None,
         }
     });
     Ok(Themes {
@@ -84,9 +86,9 @@ pub(super) fn summarised(
         // One memory in its own words again would be the same memory twice.
         return Ok(());
     }
-    let text: Vec<&str> = theme.summary.iter().map(|line| line.text.as_str()).collect();
-    let memory =
-        remember(MemoryKind::Summary, &text.join(" "), &sources, night, embedder, alma, draft)?;
+    let own: Vec<&str> = theme.summary.iter().map(|line| line.text.as_str()).collect();
+    let text = theme.gist.as_ref().map_or_else(|| own.join(" "), |gist| gist.text.clone());
+    let memory = remember(MemoryKind::Summary, &text, &sources, night, embedder, alma, draft)?;
     theme.kept = Some(memory.to_string());
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) mod write;
 use crate::sandbox::Sandbox;
 use crate::tool::Tool;
 use charter::excerpt::Excerpts;
+use charter::generate::Generate;
 use std::sync::Arc;
 
 /// All tools that need nothing but a workspace.
@@ -60,14 +61,17 @@ pub fn with_sandbox(sandbox: Arc<Sandbox>) -> Vec<Box<dyn Tool>> {
     tools
 }
 
-/// The tools that read and quote.
-pub fn that_quote(excerpts: &Arc<dyn Excerpts>) -> Vec<Box<dyn Tool>> {
+/// The tools that read and quote; with a model, summaries may be in its words.
+pub fn that_quote(
+    excerpts: &Arc<dyn Excerpts>,
+    model: Option<Arc<dyn Generate>>,
+) -> Vec<Box<dyn Tool>> {
     let with = || Arc::clone(excerpts);
     vec![
         Box::new(brief::Brief(with())),
         Box::new(decisions::Decisions(with())),
         Box::new(mailbox::Mailbox(with())),
         Box::new(novelties::Novelties(with())),
-        Box::new(summarise::Summarise(with())),
+        Box::new(summarise::Summarise { excerpts: with(), model }),
     ]
 }

@@ -355,13 +355,24 @@ pub async fn call(
     (operation.call)(alma, principal, request).await
 }
 
+/// Models are found if one of them can be used; a configured one that cannot is a
+/// failure, whatever lies beside it.
+fn models_listed(response: &Value) -> Exit {
+    let models = response["models"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_good = |one: &Value| one["problem"].is_null();
+    if models.iter().any(|one| one["used"] == json!(true) && !is_good(one)) {
+        return Exit::Failed;
+    }
+    if models.iter().any(is_good) { Exit::Done } else { Exit::Empty }
+}
+
 fn outcome(name: &str, response: &Value) -> Exit {
     let only_list = response.as_object().and_then(|fields| match fields.len() {
         1 => fields.values().next()?.as_array(),
         _ => None,
     });
     match name {
-        "models.list" if response["models"] == json!([]) => Exit::Empty,
+        "models.list" => models_listed(response),
         "audit.verify" if response["intact"] == json!(false) => Exit::Failed,
         "doctor" if response["healthy"] == json!(false) => Exit::Failed,
         "plan.diff" if response["same"] == json!(false) => Exit::Failed,

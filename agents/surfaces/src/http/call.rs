@@ -67,12 +67,33 @@ pub(super) async fn answer(
     }
 }
 
+/// Operations that may wait for a language model to think.
+const THINKING: &[&str] = &[
+    "chat.say",
+    "mission.steer",
+    "mission.submit",
+    "nightly.run",
+    "plan.dry_run",
+    "plan.new",
+    "schedules.new",
+];
+/// How long they may take with one: its plans and answers have bounds of their own,
+/// and a submit that is cut off in the middle would come to nothing.
+const THINKING_TIME: Duration = Duration::from_secs(3_600);
+
+/// How long the answer of an operation may take.
+fn time_of(app: &App, name: &str) -> Duration {
+    let time = Duration::from_secs(app.alma.config.http.request_seconds.into());
+    let thinks = THINKING.contains(&name) && app.alma.installation.generate().is_some();
+    if thinks { time.max(THINKING_TIME) } else { time }
+}
+
 /// Asks an operation, within the time that an answer may take.
 async fn ask(app: &App, name: &'static str, fields: Map<String, Value>) -> Result<Value, Problem> {
     let operation = operations::find(name)
         .ok_or_else(|| Problem::internal(format!("the operation {name} is not there")))?;
     let asking = (operation.call)(&app.alma, &app.principal, Value::Object(fields));
-    let time = Duration::from_secs(app.alma.config.http.request_seconds.into());
+    let time = time_of(app, name);
     match tokio::time::timeout(time, asking).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Problem::timeout(format!("there was no answer within {time:?}"))),
