@@ -1,6 +1,7 @@
 //! From a prompt to an answer, one token after the other, whatever computes the
 //! logits.
 
+use crate::error::said;
 use crate::grammar::{Grammars, Guide};
 use crate::sampling::{Chance, Sampling, choose};
 use crate::tokens::{Characters, Tokens};
@@ -147,8 +148,8 @@ fn nothing() -> GenerateError {
     }
 }
 
-fn failed(source: candle_core::Error) -> GenerateError {
-    GenerateError::Engine { operation: "compute the next token", source: Box::new(source) }
+fn failed(error: candle_core::Error) -> GenerateError {
+    GenerateError::Engine { operation: "compute the next token", source: said(&error).into() }
 }
 
 struct Answer<'t> {

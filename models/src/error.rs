@@ -62,6 +62,12 @@ pub enum LoadError {
         path: PathBuf,
         /// What it says.
         #[source]
-        source: candle_core::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What candle says: its errors carry the stack along where a backtrace is asked
+/// for, which is nothing for the person who reads the message.
+pub(crate) fn said(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim().to_owned()
 }

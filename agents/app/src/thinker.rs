@@ -122,7 +122,9 @@ impl From<GenerateError> for Failed {
 impl From<Failed> for GenerateError {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::TooLong { prompt, answer, context } => Self::TooLong { prompt, answer, context },
+            Failed::TooLong { prompt, answer, context } => {
+                Self::TooLong { prompt, answer, context }
+            }
             Failed::NoRoom { max_tokens } => Self::NoRoom { max_tokens },
             Failed::Busy { waiting } => Self::Busy { waiting },
             Failed::NotANumber { model } => Self::NotANumber { model },
@@ -371,7 +373,8 @@ impl Way {
         }
         Err(GenerateError::Engine {
             operation: "end an answer",
-            source: format!("it was begun {BEGIN_MAX} times, and each time its process ended").into(),
+            source: format!("it was begun {BEGIN_MAX} times, and each time its process ended")
+                .into(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Checkpoints as one GGUF file.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, said};
 use crate::qwen::config::{Dimensions, Family, GGUF};
 use crate::qwen::files;
 use crate::qwen::network::Weights;
@@ -35,7 +35,7 @@ pub(crate) fn header(path: &Path) -> Result<Header, LoadError> {
     let header = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
     let content =
         header.map_err(|_| damaged("its header makes no sense".to_owned()))?.map_err(|error| {
-            match error.to_string() {
+            match said(&error) {
                 why if why.contains("unknown dtype") => unsupported(format!("{why}; {TYPES}")),
                 why => damaged(why),
             }
@@ -72,7 +72,10 @@ pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError>
         Family::Qwen3 => quantized_qwen3::ModelWeights::from_gguf(content, &mut reader, &device)
             .map(Weights::Qwen3Gguf),
     };
-    let weights = weights.map_err(|source| LoadError::Weights { path: path.to_owned(), source })?;
+    let weights = weights.map_err(|error| LoadError::Weights {
+        path: path.to_owned(),
+        source: said(&error).into(),
+    })?;
     Ok(Loaded {
         name,
         vocabulary: dimensions.vocabulary,
@@ -198,7 +201,7 @@ pub(crate) fn talk(content: &Content, path: &Path) -> Result<Talk, LoadError> {
         let built = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_gguf(content)));
         let built = built
             .map_err(|_| tokenizer_error("its description makes no sense".to_owned()))?
-            .map_err(|error| tokenizer_error(error.to_string()))?;
+            .map_err(|error| tokenizer_error(said(&error)))?;
         serde_json::to_value(&built).map_err(|error| tokenizer_error(error.to_string()))?
     } else {
         let beside = path.with_file_name("tokenizer.json");

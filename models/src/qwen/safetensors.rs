@@ -1,6 +1,6 @@
 //! Checkpoints as folders: config.json, tokenizer.json, *.safetensors.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, said};
 use crate::qwen::config::{self, Dimensions, Family, SAFETENSORS, Wrong};
 use crate::qwen::files;
 use crate::qwen::network::Weights;
@@ -53,8 +53,10 @@ pub(crate) fn load(folder: &Path, context_max: usize) -> Result<Loaded, LoadErro
     dimensions.context = dimensions.context.min(context_max);
     let talk = talk(folder, &config)?;
     let name = files::name(folder, &digested(folder, &shards))?;
-    let weights = weights(&dimensions, &shards)
-        .map_err(|source| LoadError::Weights { path: folder.to_owned(), source })?;
+    let weights = weights(&dimensions, &shards).map_err(|error| LoadError::Weights {
+        path: folder.to_owned(),
+        source: said(&error).into(),
+    })?;
     Ok(Loaded {
         name,
         vocabulary: dimensions.vocabulary,
