@@ -10,6 +10,7 @@
 //! | the words that tell a topic from the others | [`keywords`] |
 
 pub mod keywords;
+pub mod others;
 
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams, NnAlgorithm};
 
