@@ -1,34 +1,31 @@
-//! The clusterings of linfa on the same points, to be compared with HDBSCAN. What
-//! each must be told is found without labels: the number of groups by silhouette
-//! or by the Bayesian information criterion, a radius by the knee of the distances
-//! to the neighbours.
+//! Other clusterings on the same points, to be measured against [`crate::cluster`].
+//! What each must be told is found without labels: a number of groups by the Bayesian
+//! information criterion, a radius by the knee of the distances to the neighbours.
 
-use crate::Settings;
+use crate::{Settings, labels, middles};
 use linfa::DatasetBase;
 use linfa::traits::{Fit, Predict, Transformer};
-use linfa_clustering::{Dbscan, GaussianMixtureModel, KMeans, KMeansInit, Optics};
+use linfa_clustering::{Dbscan, GaussianMixtureModel, Optics};
 use ndarray::{Array1, Array2, ArrayView1};
-use std::collections::BTreeSet;
 
-/// Numbers of groups that are tried.
-const COUNTS: [usize; 20] =
-    [2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200];
-/// Points by which the number of groups is chosen.
+/// Numbers of Gaussians that are tried.
+const COUNTS: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50];
+/// Points whose neighbours tell a radius.
 const CHOSEN_BY: usize = 2_000;
 /// Rounds of a fit.
 const ROUNDS: u64 = 60;
-/// Fits from other beginnings.
-const RUNS: usize = 3;
-/// Movement of the middles that ends a fit.
-const STILL: f64 = 1e-4;
 /// Widest points of which a mixture is made: its matrices grow with the square.
 const MIXTURE_WIDTH: usize = 16;
 /// Points that OPTICS orders; the time grows with their square, and more.
 const OPTICS_MAX: usize = 3_000;
+/// Radii that OPTICS looks around.
+const FAR: f64 = 1e6;
 
-/// A clustering of linfa.
+/// A clustering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
+    /// HDBSCAN alone, of at most so many points as it is given at a time.
+    Hdbscan,
     /// Nearest of so many middles.
     KMeans,
     /// A mixture of so many Gaussians.
@@ -41,11 +38,13 @@ pub enum Way {
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::KMeans, Self::Mixture, Self::Dbscan, Self::Optics];
+    pub const ALL: [Self; 5] =
+        [Self::Hdbscan, Self::KMeans, Self::Mixture, Self::Dbscan, Self::Optics];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Hdbscan => "hdbscan",
             Self::KMeans => "k_means",
             Self::Mixture => "mixture",
             Self::Dbscan => "dbscan",
@@ -58,17 +57,18 @@ impl Way {
 /// wide for this way, or if it finds no end.
 pub fn grouped(way: Way, points: &[Vec<f32>], settings: Settings) -> Option<Vec<Option<usize>>> {
     let (all, least) = (matrix(points)?, settings.least.max(2));
-    match way {
-        Way::KMeans => {
-            let sample = matrix(&even(points, CHOSEN_BY))?;
-            let counts = counts(&sample, least * sample.nrows() / points.len().max(1));
-            let best = counts.into_iter().filter_map(|k| {
-                let model = middles(&sample, k)?;
-                Some((silhouette(&sample, &model), k))
-            });
-            let (_, k) = best.max_by(|a, b| a.0.total_cmp(&b.0))?;
-            Some(nearest(&all, &middles(&all, k)?))
+    let every: Vec<usize> = (0..points.len()).collect();
+    let named = |groups: Vec<Vec<usize>>| {
+        let mut found = vec![None; points.len()];
+        for (group, members) in groups.iter().enumerate() {
+            members.iter().for_each(|member| found[*member] = Some(group));
         }
+        found
+    };
+    match way {
+        Way::Hdbscan if points.len() > crate::POINTS_MAX => None,
+        Way::Hdbscan => Some(named(labels(points, &every, settings).ok()?)),
+        Way::KMeans => Some(named(middles::groups(points, &every, least))),
         Way::Mixture => mixture(&all, least),
         Way::Dbscan => {
             let found = Dbscan::params(least).tolerance(knee(&all, least)?);
@@ -85,62 +85,8 @@ fn matrix(points: &[Vec<f32>]) -> Option<Array2<f64>> {
     Array2::from_shape_vec((points.len(), width), flat).ok()
 }
 
-/// At most so many points, evenly.
-fn even(points: &[Vec<f32>], most: usize) -> Vec<Vec<f32>> {
-    match points.len() > most {
-        true => (0..most).map(|i| points[i * points.len() / most].clone()).collect(),
-        false => points.to_vec(),
-    }
-}
-
-/// The numbers of groups that so many points can have.
-fn counts(points: &Array2<f64>, least: usize) -> Vec<usize> {
-    let key = |row: ArrayView1<'_, f64>| row.iter().map(|x| x.to_bits()).collect::<Vec<u64>>();
-    let distinct = points.rows().into_iter().map(key).collect::<BTreeSet<_>>().len();
-    let most = (points.nrows() / least.max(2)).min(distinct);
-    COUNTS.into_iter().take_while(|k| *k <= most).collect()
-}
-
-fn middles(points: &Array2<f64>, k: usize) -> Option<Array2<f64>> {
-    let dataset = DatasetBase::from(points.view());
-    let model = KMeans::params(k)
-        .init_method(KMeansInit::KMeansPlusPlus)
-        .n_runs(RUNS)
-        .max_n_iterations(ROUNDS)
-        .tolerance(STILL)
-        .fit(&dataset)
-        .ok()?;
-    Some(model.centroids().clone())
-}
-
 fn square(a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
-}
-
-fn nearest(points: &Array2<f64>, middles: &Array2<f64>) -> Vec<Option<usize>> {
-    let far = |row: ArrayView1<'_, f64>, k: usize| square(row, middles.row(k));
-    let one = |row: ArrayView1<'_, f64>| {
-        (0..middles.nrows()).min_by(|a, b| far(row, *a).total_cmp(&far(row, *b)))
-    };
-    points.rows().into_iter().map(one).collect()
-}
-
-/// How much nearer points are to their own middle than to the next.
-fn silhouette(points: &Array2<f64>, middles: &Array2<f64>) -> f64 {
-    let mut sum = 0.0;
-    for row in points.rows() {
-        let (mut own, mut next) = (f64::INFINITY, f64::INFINITY);
-        for middle in middles.rows() {
-            let far = square(row, middle).sqrt();
-            if far < own {
-                (own, next) = (far, own);
-            } else if far < next {
-                next = far;
-            }
-        }
-        sum += if next > 0.0 { (next - own) / next } else { 0.0 };
-    }
-    sum / points.nrows().max(1) as f64
 }
 
 fn mixture(points: &Array2<f64>, least: usize) -> Option<Vec<Option<usize>>> {
@@ -149,7 +95,8 @@ fn mixture(points: &Array2<f64>, least: usize) -> Option<Vec<Option<usize>>> {
         return None;
     }
     let dataset = DatasetBase::from(points.view());
-    let fits = counts(points, least).into_iter().filter_map(|k| {
+    let counts = COUNTS.into_iter().take_while(|k| *k <= (n / least).max(1));
+    let fits = counts.filter_map(|k| {
         let model = GaussianMixtureModel::params(k).max_n_iterations(ROUNDS).fit(&dataset).ok()?;
         let found: Array1<usize> = model.predict(points);
         // The fit itself tells no likelihood, so it is summed again.
@@ -235,13 +182,14 @@ fn optics(points: &Array2<f64>, least: usize) -> Option<Vec<Option<usize>>> {
         return None;
     }
     let radius = knee(points, least)?;
-    let found = Optics::params(least).tolerance(radius * 2.0).transform(points.view()).ok()?;
+    // Far enough that a gap is seen as a long reach, not as another beginning.
+    let found = Optics::params(least).tolerance(radius * FAR).transform(points.view()).ok()?;
     let mut labels = vec![None; points.nrows()];
     let mut group: Option<usize> = None;
     for sample in found.iter() {
         let reached = sample.reachability_distance().is_some_and(|far| far <= radius);
         let dense = sample.core_distance().is_some_and(|far| far <= radius);
-        if !reached && dense {
+        if dense && (!reached || group.is_none()) {
             group = Some(group.map_or(0, |group| group + 1));
         }
         if let Some(label) = labels.get_mut(sample.index()) {
@@ -249,4 +197,32 @@ fn optics(points: &Array2<f64>, least: usize) -> Option<Vec<Option<usize>>> {
         }
     }
     Some(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_finds_two_clumps() {
+        let place = |i: usize| (i as f32 * 2.4, 0.1 * (i as f32).sqrt());
+        let point = |i: usize| {
+            let (turn, far) = place(i / 2);
+            vec![(i % 2) as f32 * 50.0 + far * turn.cos(), far * turn.sin()]
+        };
+        let points: Vec<Vec<f32>> = (0..200).map(point).collect();
+        for way in Way::ALL {
+            let found = grouped(way, &points, Settings { least: 5, neighbours: 5 });
+            let found = found.unwrap_or_else(|| panic!("{way:?} finds nothing"));
+            let mixed = (0..200).any(|i| found[i].is_some() && found[i] == found[(i + 1) % 200]);
+            let placed = found.iter().flatten().count();
+            assert!(!mixed && placed > 100, "{way:?}: {placed} placed");
+        }
+    }
+
+    #[test]
+    fn a_curve_bends_where_it_is_farthest_below_its_ends() {
+        assert_eq!(bend(&[1.0, 1.1, 1.2, 1.3, 9.0]), Some(1.3));
+        assert_eq!(bend(&[]), None);
+    }
 }

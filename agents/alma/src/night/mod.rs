@@ -319,8 +319,7 @@ impl Night<'_> {
         let (gathered, drawing) = (self.gathered().await?, self.drawing().await?);
         let known = self.known().await?;
         let specs = self.alma.specs();
-        let found =
-            apart(move || propose(&gathered.window, &known, &specs, &drawing)).await?;
+        let found = apart(move || propose(&gathered.window, &known, &specs, &drawing)).await?;
         let mut draft = self.alma.draft(self.principal, StreamId::admin());
         let Found { made, not_made, needless } = found;
         let mut offers = Offers { made: Vec::new(), not_made, needless };

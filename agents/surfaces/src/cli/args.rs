@@ -603,6 +603,12 @@ pub enum NightlyCommand {
         #[arg(long)]
         markdown: bool,
     },
+    /// List nights, newest first.
+    List {
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
     /// Show the report of a night.
     Report {
         /// Which; the newest unless given.
