@@ -325,3 +325,96 @@ async fn memories_become_topics_whose_sentences_link_to_them() {
         assert_eq!(row.derived_from.len(), theme.summary.len());
     }
 }
+
+/// A mission file that lists the marked comments of some files, its own way.
+fn marked(shell: &Shell, goal: &str, files: &str, output: &str, look: &str) {
+    let file = shell.beside("marked.yaml");
+    let text = format!(
+        "goal: {goal}\nsteps:\n  - {{name: hits, title: Search {files}, tool: search, args: {{files: \
+         [\"{files}\"], text: TODO}}}}\n  - {{name: text, title: Lay out {output}, tool: compose, \
+         args: {{rows: \"${{hits.rows}}\", {look}}}}}\n  - {{title: Write, tool: write, args: {{path: \
+         {output}, text: \"${{text.text}}\"}}}}\nanswer: \"${{hits.count}} in {output}\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    shell.run(&["mission", "run", "--file", &file.to_string_lossy()]).says(0, &[output]);
+}
+
+#[test]
+fn missions_that_differ_in_headings_too_become_a_playbook_that_wins_over_a_shipped_one() {
+    let shell = Shell::new(ALMA);
+    for (folder, ending) in [("app", "rs"), ("web", "js"), ("jobs", "py"), ("docs", "md")] {
+        shell.put(format!("{folder}/one.{ending}"), "// TODO call Ann\nplain\n");
+        shell.put(format!("{folder}/two.{ending}"), "plain\n# TODO paint\n");
+    }
+    let goals = [
+        ("grep app/*.rs for TODO lines and put them into app.md", "app/*.rs", "app.md", "title: app"),
+        (
+            "every line of web/*.js that says TODO, saved to web-todo.md",
+            "web/*.js",
+            "web-todo.md",
+            "title: \"web/*.js\", style: list",
+        ),
+        (
+            "please look through jobs/*.py for TODO lines, into jobs-list.md",
+            "jobs/*.py",
+            "jobs-list.md",
+            "empty: Nothing here",
+        ),
+    ];
+    for (goal, files, output, look) in goals {
+        marked(&shell, goal, files, output, look);
+    }
+    let report = night(&shell);
+    let made = report["offers"]["made"].as_array().unwrap();
+    assert_eq!(made.len(), 1, "{:#}", report["offers"]);
+    let proposal = made[0]["id"].as_str().unwrap();
+    let shown = shell.run(&["--json", "proposals", "show", proposal]).json();
+    assert_eq!(shown["evidence"]["replayed"], json!({ "right": 3, "of": 3 }));
+    assert!(shown["evidence"]["reached"]["right"].as_u64().unwrap() >= 1, "{shown:#}");
+    shell.run(&["proposals", "show", proposal]).says(0, &["say it like this"]);
+    let accepted = shell.run(&["--json", "proposals", "accept", proposal]).json();
+    let text = accepted["text"].as_str().unwrap();
+    assert!(text.contains("say: "), "{text}");
+    // "TODO" is what shipped playbooks are about: the user's own is asked first.
+    let fourth = "grep docs/*.md for TODO lines and put them into docs.md";
+    let plan = shell.run(&["--json", "plan", "new", fourth]).json();
+    let tools: Vec<&str> = plan["plan"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|step| step["tool"].as_str())
+        .collect();
+    assert_eq!(tools, ["search", "compose", "write"], "{plan:#}");
+    shell.wish(fourth).says(0, &["docs.md"]);
+    let list = std::fs::read_to_string(shell.work().join("docs.md")).unwrap();
+    assert!(list.contains("call Ann") && list.contains("paint"), "{list}");
+    assert!(!list.contains("app/"), "{list}");
+    // What its words do not fit stays with the shipped ones.
+    let other = shell.run(&["--json", "plan", "new", "collect the open action items"]).json();
+    assert_eq!(other["plan"]["source"]["name"], "action-items", "{other:#}");
+    shell.intact();
+}
+
+#[test]
+fn nights_are_listed_and_read_by_name() {
+    let shell = Shell::new(ALMA);
+    shell.run(&["nightly", "list"]).says(1, &["alma nightly run"]);
+    shell.put("a.csv", "item,amount\nx,1\ny,2\n");
+    shell.wish("total the amount per item in a.csv").says(0, &[]);
+    night(&shell);
+    night(&shell);
+    let list = shell.run(&["--json", "nightly", "list"]).json();
+    let nights = list["nights"].as_array().unwrap();
+    assert_eq!(nights.len(), 2, "{list:#}");
+    assert_eq!(nights[0]["told"], "nothing happened");
+    assert!(nights[1]["told"].as_str().unwrap().starts_with("1 mission: 1 done"), "{list:#}");
+    let first = nights[1]["night"].as_str().unwrap();
+    shell.run(&["nightly", "list", "--limit", "1"]).says(0, &["nothing happened"]);
+    shell.run(&["nightly", "report", first]).says(0, &["1 mission: 1 done"]);
+    let server = Server::start(shell.command(&[]));
+    let over_http = server.get("/api/v1/nights").is(200, "");
+    assert_eq!(over_http["nights"], list["nights"]);
+    let report = server.get(&format!("/api/v1/nightly?night={first}")).is(200, "");
+    assert_eq!(report["night"], first);
+    server.stop();
+}

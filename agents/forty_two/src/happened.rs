@@ -1,15 +1,27 @@
 //! *What happened*: counts, told in sentences that link to what they count.
 
 use crate::day::{Day, Mission};
-use crate::report::Line;
+use crate::report::{Activity, Line};
 use charter::approval::ApprovalState;
 use charter::rows::MissionState;
 use std::collections::BTreeSet;
 
 /// Failed missions that are told one by one.
 const FAILED_TOLD: usize = 3;
-/// Parts that the activity of a day has.
-const PARTS: usize = 24;
+/// Most bars of the activity.
+const BARS_MAX: i64 = 24;
+const MINUTE: i64 = 60_000;
+/// What a bar may stand for.
+const BARS: [i64; 8] = [
+    MINUTE,
+    5 * MINUTE,
+    15 * MINUTE,
+    60 * MINUTE,
+    180 * MINUTE,
+    720 * MINUTE,
+    1_440 * MINUTE,
+    10_080 * MINUTE,
+];
 /// Longest quotation of a wish.
 const WISH_CHARS: usize = 60;
 
@@ -106,23 +118,27 @@ pub fn happened(day: &Day) -> Vec<Line> {
     lines
 }
 
-/// Missions and turns per part of the day, and when the first part begins: with the
-/// day, or with the first of them where a long time was silent before.
-pub fn activity(day: &Day) -> (i64, Vec<u32>) {
+/// Missions and turns over time, from the first to the last of them: nothing where
+/// they are too close together to tell apart.
+pub fn activity(day: &Day) -> Activity {
     let moments: Vec<i64> =
         day.missions.iter().map(|m| m.at).chain(day.turns.iter().map(|t| t.at)).collect();
-    let first = moments.iter().min().copied().unwrap_or(day.since);
-    let silent = (first - day.since) * 2 > day.until - day.since;
-    let since = if silent { first } else { day.since };
-    let length = (day.until - since).max(1);
-    let mut parts = vec![0; if moments.is_empty() { 0 } else { PARTS }];
-    for at in moments {
-        let place = (at - since).clamp(0, length - 1) as i128 * PARTS as i128 / length as i128;
-        if let Some(part) = usize::try_from(place).ok().and_then(|place| parts.get_mut(place)) {
-            *part += 1;
+    let (Some(first), Some(last)) = (moments.iter().min(), moments.iter().max()) else {
+        return Activity::default();
+    };
+    let span = last - first;
+    let longest = span / BARS_MAX + 1;
+    let bar = BARS.into_iter().find(|bar| *bar >= longest).unwrap_or(longest);
+    let mut bars = vec![0u32; (span / bar + 1) as usize];
+    if bars.len() < 2 {
+        return Activity::default();
+    }
+    for at in &moments {
+        if let Some(count) = bars.get_mut(((at - first) / bar) as usize) {
+            *count += 1;
         }
     }
-    (since, parts)
+    Activity { since: *first, until: *last, bar_ms: bar, bars }
 }
 
 /// A number with its noun.
@@ -185,18 +201,37 @@ mod tests {
     #[test]
     fn of_an_empty_day_nothing_is_told() {
         check(&day(), expect![""]);
-        assert!(activity(&day()).1.is_empty());
+        assert!(activity(&day()).bars.is_empty());
+    }
+
+    /// What happened at these times, in minutes: minutes per bar, and the bars.
+    fn bars(at: &[i64]) -> (i64, Vec<u32>) {
+        let mut day = day();
+        day.missions = at.iter().map(|_| mission("m", "a")).collect();
+        for (mission, at) in day.missions.iter_mut().zip(at) {
+            mission.at = at * MINUTE;
+        }
+        let activity = activity(&day);
+        (activity.bar_ms / MINUTE, activity.bars)
     }
 
     #[test]
-    fn the_bars_begin_where_something_begins() {
-        let mut day = day();
-        day.missions = vec![mission("m1", "a"), mission("m2", "b")];
-        day.missions[1].at = day.until - 1;
-        let (since, parts) = activity(&day);
-        assert_eq!((since, parts[0], parts[PARTS - 1]), (0, 1, 1));
-        day.missions.remove(0);
-        assert_eq!(activity(&day).0, day.until - 1);
+    fn bars_reach_from_the_first_to_the_last() {
+        assert_eq!(bars(&[600, 601, 601, 604]), (1, vec![1, 2, 0, 0, 1]));
+        assert_eq!(bars(&[600, 660]).0, 5);
+        assert_eq!(
+            bars(&[0, 23 * 60]),
+            (60, {
+                let mut b = vec![0; 24];
+                b[0] = 1;
+                b[23] = 1;
+                b
+            })
+        );
+        assert_eq!(bars(&[0, 7 * 1_440]).0, 720);
+        // Within one minute there is nothing to show.
+        assert_eq!(bars(&[600, 600]), (0, Vec::new()));
+        assert_eq!(bars(&[600]), (0, Vec::new()));
     }
 
     #[test]

@@ -31,6 +31,19 @@ impl Line {
     }
 }
 
+/// Missions and turns over time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// The first of them.
+    pub since: Millis,
+    /// The last of them.
+    pub until: Millis,
+    /// What a bar stands for.
+    pub bar_ms: Millis,
+    /// How many in each; none where they are too close together.
+    pub bars: Vec<u32>,
+}
+
 /// A topic of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Theme {
@@ -71,14 +84,22 @@ pub struct Offer {
     pub id: String,
     /// In one line.
     pub title: String,
-    /// What speaks for it, in one line.
+    /// What speaks for it.
     pub because: String,
+    /// Words that reach it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub say: Vec<String>,
 }
 
 impl Offer {
     /// A proposal under its name.
     pub fn of(id: &str, proposal: &Proposal) -> Self {
-        Self { id: id.to_owned(), title: proposal.title.clone(), because: proposal.evidence.told() }
+        Self {
+            id: id.to_owned(),
+            title: proposal.title.clone(),
+            because: proposal.evidence.told(),
+            say: proposal.say.clone(),
+        }
     }
 }
 
@@ -90,6 +111,9 @@ pub struct Offers {
     /// What was tried and is not proposed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_made: Vec<String>,
+    /// What is planned from plain words as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needless: Vec<String>,
 }
 
 /// A night.
@@ -103,11 +127,9 @@ pub struct Report {
     pub until: Millis,
     /// *What happened*.
     pub happened: Vec<Line>,
-    /// Missions and turns per part of the day.
-    pub activity: Vec<u32>,
-    /// When the first part begins.
+    /// Missions and turns over time.
     #[serde(default)]
-    pub active_since: Millis,
+    pub active: Activity,
     /// Topics with their summaries.
     pub themes: Themes,
     /// *What did I learn today?*

@@ -1,5 +1,13 @@
 //! How well each part works: figures with the number of cases behind them, and how
 //! they were the nights before.
+//!
+//! A figure over a handful of cases moves by chance. It is called better or worse
+//! only where tonight and the nights before it differ by more than chance at a level
+//! of 99 %: with ten figures a night, one false alarm in ten nights. For shares that
+//! is Newcombe's interval of a difference (Wilson's intervals of both sides put
+//! together), which must not hold zero; for times, the interval of tonight's median by
+//! rank, which must not hold the median of the nights before. Below [`CASES_MIN`]
+//! cases on either side it is too few to tell.
 
 use crate::day::Day;
 use charter::approval::ApprovalState;
@@ -10,8 +18,10 @@ use serde::{Deserialize, Serialize};
 
 /// Nights that a trend shows.
 pub const NIGHTS: usize = 14;
-/// Changes of a share that say nothing.
-const STILL: f64 = 0.005;
+/// Cases on either side from which a change can be told from chance.
+pub const CASES_MIN: u32 = 10;
+/// Standard errors of 99 %.
+const NORMAL: f64 = 2.576;
 
 /// What a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +51,16 @@ pub struct Score {
     pub unit: Unit,
     /// Whether more of it is better.
     pub more_is_better: bool,
+    /// Where the figure lies if chance is taken off, at 99 %; of times only, and only
+    /// of enough cases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<(f64, f64)>,
     /// The figures of earlier nights, oldest first; nights without a case left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<f64>,
+    /// The cases behind each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<u32>,
 }
 
 /// How a figure moved.
@@ -51,7 +68,9 @@ pub struct Score {
 pub enum Trend {
     /// There is nothing to compare.
     New,
-    /// As it was.
+    /// There is too little to compare.
+    Few,
+    /// No more than by chance.
     Same,
     /// It got better.
     Better,
@@ -60,21 +79,73 @@ pub enum Trend {
 }
 
 impl Score {
-    /// How it moved since the night before.
+    /// The nights before together: of shares and counts the figure per case over all
+    /// their cases, of times the median night.
+    pub fn earlier(&self) -> Option<f64> {
+        if self.unit == Unit::Millis {
+            let mut nights = self.before.clone();
+            nights.sort_by(f64::total_cmp);
+            return nights.get(nights.len().checked_sub(1)? / 2).copied();
+        }
+        let all: f64 = self.cases.iter().map(|n| f64::from(*n)).sum();
+        let parts = self.before.iter().zip(&self.cases).map(|(value, n)| self.part(*value, *n));
+        (all > 0.0).then(|| parts.sum::<f64>() / all)
+    }
+
+    /// How it moved since the nights before.
     pub fn trend(&self) -> Trend {
-        let (Some(now), Some(before)) = (self.value, self.before.last()) else { return Trend::New };
-        let change = now - before;
-        let still = match self.unit {
-            Unit::Share => STILL,
-            Unit::Count => 0.5,
-            Unit::Millis => before.abs() * 0.1,
+        let Some(now) = self.value.filter(|_| !self.before.is_empty()) else { return Trend::New };
+        let cases: u32 = self.cases.iter().fold(0, |sum, n| sum.saturating_add(*n));
+        let Some(earlier) = self.earlier().filter(|_| self.n.min(cases) >= CASES_MIN) else {
+            return Trend::Few;
+        };
+        let change = match (self.unit, self.range) {
+            (Unit::Millis, Some((low, high))) if (low..=high).contains(&earlier) => 0.0,
+            (Unit::Millis, Some(_)) => now - earlier,
+            (Unit::Millis, None) => return Trend::Few,
+            _ => {
+                let n = f64::from(self.n);
+                beyond_chance((self.part(now, self.n) / n, n), (earlier, f64::from(cases)))
+            }
         };
         match change {
-            change if change.abs() <= still => Trend::Same,
+            0.0 => Trend::Same,
             change if (change > 0.0) == self.more_is_better => Trend::Better,
             _ => Trend::Worse,
         }
     }
+
+    /// The cases that a figure stands for.
+    fn part(&self, value: f64, n: u32) -> f64 {
+        if self.unit == Unit::Count { value } else { value * f64::from(n) }
+    }
+}
+
+/// The difference of two shares, each of so many cases; 0 where it may be chance.
+fn beyond_chance((now, n): (f64, f64), (earlier, m): (f64, f64)) -> f64 {
+    let ((low, high), (low_before, high_before)) = (wilson(now, n), wilson(earlier, m));
+    let change = now - earlier;
+    let below = change - (now - low).hypot(high_before - earlier);
+    let above = change + (high - now).hypot(earlier - low_before);
+    if below > 0.0 || above < 0.0 { change } else { 0.0 }
+}
+
+/// Wilson's interval of a share.
+fn wilson(share: f64, n: f64) -> (f64, f64) {
+    let square = NORMAL * NORMAL;
+    let middle = share + square / (2.0 * n);
+    let wide = NORMAL * (share * (1.0 - share) / n + square / (4.0 * n * n)).max(0.0).sqrt();
+    let scale = 1.0 + square / n;
+    ((middle - wide) / scale, (middle + wide) / scale)
+}
+
+/// The ranks between which the median lies, of sorted values; `None` of too few.
+fn range(sorted: &[u64]) -> Option<(f64, f64)> {
+    let n = sorted.len() as f64;
+    let away = NORMAL * n.sqrt() / 2.0;
+    let (low, high) = ((n / 2.0 - away).floor(), (n / 2.0 + away).ceil());
+    let at = |rank: f64| sorted.get(rank as usize).map(|ms| *ms as f64);
+    if low < 0.0 { None } else { Some((at(low)?, at(high - 1.0)?)) }
 }
 
 /// The figures of a day. `earlier` holds those of the nights before, oldest first.
@@ -160,11 +231,14 @@ pub fn scores(day: &Day, attacks: (u32, u32), earlier: &[Vec<Score>]) -> Vec<Sco
         ),
         share("attacks.held", "attacks that changed nothing", attacks.1, attacks.0, true),
     ];
+    if let Some(score) = all.iter_mut().find(|score| score.unit == Unit::Millis) {
+        score.range = range(&times);
+    }
     for score in &mut all {
         let values = earlier.iter().flatten().filter(|old| old.name == score.name);
-        let values: Vec<f64> = values.filter_map(|old| old.value).collect();
-        score.before = values.into_iter().rev().take(NIGHTS - 1).collect();
-        score.before.reverse();
+        let values: Vec<(f64, u32)> = values.filter_map(|old| Some((old.value?, old.n))).collect();
+        let last = values.len().saturating_sub(NIGHTS - 1);
+        (score.before, score.cases) = values.into_iter().skip(last).unzip();
     }
     all
 }
@@ -183,7 +257,9 @@ fn score(
         n,
         unit,
         more_is_better,
+        range: None,
         before: Vec::new(),
+        cases: Vec::new(),
     }
 }
 
@@ -215,16 +291,55 @@ mod tests {
         assert_eq!(value(&all, "approvals.denied"), (None, 0));
     }
 
+    /// Tonight's share of so many cases against earlier ones.
+    fn moved(now: (f64, u32), earlier: &[(f64, u32)], more_is_better: bool) -> Trend {
+        let (before, cases) = earlier.iter().copied().unzip();
+        let score = score("x", "x", (Some(now.0), now.1), Unit::Share, more_is_better);
+        Score { before, cases, ..score }.trend()
+    }
+
+    #[test]
+    fn a_handful_of_cases_is_no_trend() {
+        assert_eq!(moved((0.75, 8), &[(1.0, 8)], true), Trend::Few);
+        assert_eq!(moved((0.0, 9), &[(1.0, 900)], true), Trend::Few);
+        assert_eq!(moved((0.5, 100), &[], true), Trend::New);
+        // Old reports tell no cases.
+        let old = score("x", "x", (Some(0.1), 100), Unit::Share, true);
+        assert_eq!(Score { before: vec![0.9], ..old }.trend(), Trend::Few);
+    }
+
+    #[test]
+    fn what_chance_does_is_no_trend() {
+        assert_eq!(moved((0.8, 10), &[(1.0, 10)], true), Trend::Same);
+        assert_eq!(moved((0.9, 20), &[(1.0, 30)], true), Trend::Same);
+        assert_eq!(moved((0.55, 100), &[(0.5, 100)], true), Trend::Same);
+        assert_eq!(moved((1.0, 40), &[(1.0, 40)], true), Trend::Same);
+    }
+
     #[test]
     fn a_trend_knows_which_way_is_better() {
-        let with = |value: f64, before: f64, more_is_better| Score {
-            before: vec![before],
-            ..score("x", "x", (Some(value), 1), Unit::Share, more_is_better)
+        assert_eq!(moved((0.5, 40), &[(0.95, 40)], true), Trend::Worse);
+        assert_eq!(moved((0.5, 40), &[(0.95, 40)], false), Trend::Better);
+        // Three nights of eight are twenty-four.
+        let nights = [(0.25, 8), (0.25, 8), (0.25, 8)];
+        assert_eq!(moved((1.0, 20), &nights, true), Trend::Better);
+    }
+
+    #[test]
+    fn a_time_moved_when_its_median_did() {
+        let times = |from: u64, n: u64| -> Vec<u64> { (0..n).map(|i| from + i).collect() };
+        let of = |sorted: &[u64], before: f64| {
+            let median = sorted[(sorted.len() - 1) / 2] as f64;
+            let n = sorted.len() as u32;
+            let score = score("t", "t", (Some(median), n), Unit::Millis, false);
+            let (before, cases) = (vec![before], vec![20]);
+            Score { range: range(sorted), before, cases, ..score }.trend()
         };
-        assert_eq!(with(0.9, 0.5, true).trend(), Trend::Better);
-        assert_eq!(with(0.9, 0.5, false).trend(), Trend::Worse);
-        assert_eq!(with(0.5, 0.5, true).trend(), Trend::Same);
-        assert_eq!(score("x", "x", (None, 0), Unit::Share, true).trend(), Trend::New);
+        assert_eq!(of(&times(100, 20), 108.0), Trend::Same);
+        assert_eq!(of(&times(100, 20), 300.0), Trend::Better);
+        assert_eq!(of(&times(100, 20), 20.0), Trend::Worse);
+        assert_eq!(of(&times(100, 5), 20.0), Trend::Few);
+        assert_eq!(range(&times(0, 20)), Some((4.0, 15.0)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The report as text: for a terminal of some width, and as Markdown.
 
 use crate::happened::count;
-use crate::report::{Line, Report};
+use crate::report::{Activity, Line, Offer, Report};
 use crate::scores::{Score, Trend, Unit};
 use crate::spark;
 
@@ -12,8 +12,26 @@ const SUMMARY_MAX: usize = 3;
 /// Topics that are shown.
 const TOPICS_MAX: usize = 6;
 
-/// How times are written: a point in time to date and time of day.
-pub type Clock<'c> = &'c dyn Fn(i64) -> String;
+/// Fewest nights that make a row of bars.
+const BARS_MIN: usize = 3;
+
+/// A point in time as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The day.
+    pub day: String,
+    /// The time of day.
+    pub time: String,
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {}", self.day, self.time)
+    }
+}
+
+/// How times are written.
+pub type Clock<'c> = &'c dyn Fn(i64) -> Moment;
 
 /// The report for a terminal.
 pub fn terminal(report: &Report, width: usize, clock: Clock<'_>) -> String {
@@ -88,17 +106,9 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
     for Line { text, links } in &report.happened {
         pen.point(&mut out, text, links);
     }
-    if !report.activity.is_empty() {
-        let figures: Vec<f64> = report.activity.iter().map(|n| f64::from(*n)).collect();
-        let bars = spark::line(&figures, 0.0);
-        let ends = (clock(report.active_since), clock(report.until));
-        out.push_str(&match pen.markdown {
-            true => format!("\n{} `{bars}` {}\n", ends.0, ends.1),
-            false => format!("  {} {bars} {}\n", ends.0, ends.1),
-        });
-    }
+    active(&report.active, pen, clock, &mut out);
     if !report.missed.is_empty() {
-        let times: Vec<String> = report.missed.iter().map(|at| clock(*at)).collect();
+        let times: Vec<String> = report.missed.iter().map(|at| clock(*at).to_string()).collect();
         pen.point(
             &mut out,
             &format!(
@@ -125,20 +135,18 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
     scores(&report.scores, pen, &mut out);
     pen.heading(&mut out, "Attacks");
     attacks(report, pen, &mut out);
-    if !report.offers.made.is_empty() || !report.offers.not_made.is_empty() {
+    let offers = &report.offers;
+    if [offers.made.len(), offers.not_made.len(), offers.needless.len()] != [0, 0, 0] {
         pen.heading(&mut out, "Proposals");
     }
-    for offer in &report.offers.made {
-        pen.point(&mut out, &format!("{} — {}", offer.title, offer.because), &[]);
-        let command = format!("alma proposals show {}", offer.id);
-        out.push_str(&if pen.markdown {
-            format!("  `{command}`\n")
-        } else {
-            format!("    {command}\n")
-        });
+    for one in &offers.made {
+        offer(one, pen, &mut out);
     }
-    for reason in &report.offers.not_made {
-        pen.point(&mut out, &format!("Not proposed: {reason}"), &[]);
+    for reason in &offers.not_made {
+        pen.point(&mut out, &format!("Not proposed: {reason}."), &[]);
+    }
+    for reason in &offers.needless {
+        pen.point(&mut out, reason, &[]);
     }
     if !report.left_out.is_empty() {
         pen.heading(&mut out, "Left out");
@@ -147,6 +155,52 @@ fn write(report: &Report, pen: &Pen, clock: Clock<'_>) -> String {
         }
     }
     out
+}
+
+/// When something was done: the time from the first to the last of it, in bars.
+fn active(active: &Activity, pen: &Pen, clock: Clock<'_>, out: &mut String) {
+    if active.bars.is_empty() {
+        return;
+    }
+    let figures: Vec<f64> = active.bars.iter().map(|n| f64::from(*n)).collect();
+    let bars = spark::line(&figures, 0.0);
+    let (first, last) = (clock(active.since), clock(active.until));
+    let span = match first.day == last.day {
+        true => format!("{first} to {}", last.time),
+        false => format!("{first} to {last}"),
+    };
+    let minutes = active.bar_ms / 60_000;
+    let bar = match (minutes / 1_440, minutes / 60) {
+        (days, _) if days > 0 => count(days as usize, "day"),
+        (_, hours) if hours > 0 => count(hours as usize, "hour"),
+        _ => count(minutes as usize, "minute"),
+    };
+    let note = format!("(a bar is {bar})");
+    match pen.markdown {
+        true => out.push_str(&format!("\n{span} `{bars}` {note}\n")),
+        false => out.push_str(&wrap(&format!("{span} {bars} {note}"), "  ", "  ", pen.width)),
+    }
+}
+
+fn offer(offer: &Offer, pen: &Pen, out: &mut String) {
+    pen.point(out, &offer.title, &[]);
+    let mut below = |text: &str| {
+        out.push_str(&match pen.markdown {
+            true => format!("  {}  \n", escape(text)),
+            false => wrap(&visible(text), "    ", "    ", pen.width),
+        });
+    };
+    for way in &offer.say {
+        below(&format!("say: {way}"));
+    }
+    below(&offer.because);
+    for verb in ["show", "accept"] {
+        let command = format!("alma proposals {verb} {}", offer.id);
+        out.push_str(&match pen.markdown {
+            true => format!("  `{command}`  \n"),
+            false => format!("    {command}\n"),
+        });
+    }
 }
 
 fn themes(report: &Report, pen: &Pen, out: &mut String) {
@@ -211,43 +265,81 @@ fn themes(report: &Report, pen: &Pen, out: &mut String) {
     }
 }
 
-fn scores(all: &[Score], pen: &Pen, out: &mut String) {
-    let measured: Vec<&Score> = all.iter().filter(|score| score.value.is_some()).collect();
-    if pen.markdown && !measured.is_empty() {
-        out.push_str("| what | now | cases | before | nights |\n|---|---:|---:|---|---|\n");
-    }
-    let label = measured.iter().map(|s| s.label.chars().count()).max().unwrap_or(0);
-    for score in &measured {
-        let Some(value) = score.value else { continue };
-        let now = figure(value, score.unit);
-        let before = score.before.last().map(|b| figure(*b, score.unit));
-        let trend = match score.trend() {
-            Trend::New => "new".to_owned(),
-            Trend::Same => "as before".to_owned(),
-            Trend::Better => format!("better, was {}", before.unwrap_or_default()),
-            Trend::Worse => format!("WORSE, was {}", before.unwrap_or_default()),
+/// A line of the table of figures.
+struct Row {
+    label: String,
+    now: String,
+    cases: String,
+    trend: String,
+    /// The same in a word.
+    word: &'static str,
+    bars: String,
+}
+
+impl Row {
+    fn of(score: &Score) -> Option<Self> {
+        let now = figure(score.value?, score.unit);
+        // What is counted is compared by how often it happens.
+        let unit = if score.unit == Unit::Count { Unit::Share } else { score.unit };
+        let was = score.earlier().map_or_else(String::new, |was| figure(was, unit));
+        let (word, trend) = match score.trend() {
+            Trend::New => ("new", "new".to_owned()),
+            Trend::Few => ("too few", "too few to tell".to_owned()),
+            Trend::Same => ("steady", "steady".to_owned()),
+            Trend::Better => ("better", format!("better, was {was}")),
+            Trend::Worse => ("WORSE", format!("WORSE, was {was}")),
         };
-        let mut row = score.before.clone();
-        row.push(value);
-        let bars = if row.len() > 1 { spark::line(&row, 0.0) } else { String::new() };
+        let mut nights = score.before.clone();
+        nights.extend(score.value);
+        let top = if score.unit == Unit::Share { 1.0 } else { 0.0 };
+        let bars = match nights.len() >= BARS_MIN {
+            true => spark::line(&nights, top),
+            false => String::new(),
+        };
+        let cases = format!("of {}", score.n);
+        Some(Self { label: score.label.clone(), now, cases, trend, word, bars })
+    }
+}
+
+fn scores(all: &[Score], pen: &Pen, out: &mut String) {
+    let rows: Vec<Row> = all.iter().filter_map(Row::of).collect();
+    if pen.markdown && !rows.is_empty() {
+        out.push_str("| what | now | cases | against before | nights |\n|---|---:|---:|---|---|\n");
+    }
+    let widest = |of: &dyn Fn(&Row) -> &str| {
+        rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
+    };
+    let (label, now) = (widest(&|row| &row.label), widest(&|row| &row.now));
+    let (cases, trend) = (widest(&|row| &row.cases), widest(&|row| &row.trend));
+    let (short, long) = (label + now + cases + 15, label + now + cases + trend + 8);
+    for row in &rows {
+        let Row { label: name, now: value, cases: of, bars, .. } = row;
         if pen.markdown {
-            out.push_str(&format!(
-                "| {} | {now} | {} | {trend} | {bars} |\n",
-                score.label, score.n
-            ));
-        } else if label + 40 <= pen.width {
-            let line =
-                format!("  {:<label$}  {now:>8}  of {:<5} {trend} {bars}", score.label, score.n);
+            let of = of.trim_start_matches("of ");
+            out.push_str(&format!("| {name} | {value} | {of} | {} | {bars} |\n", row.trend));
+        } else if long <= pen.width {
+            // The newest nights, as many as there is room for.
+            let room = pen.width - long;
+            let hidden = bars.chars().count().saturating_sub(room.saturating_sub(1));
+            let kept: String = bars.chars().skip(hidden).collect();
+            let kept = if kept.chars().count() < BARS_MIN { String::new() } else { kept };
+            let line = format!(
+                "  {name:<label$}  {value:>now$}  {of:<cases$}  {:<trend$} {kept}",
+                row.trend
+            );
+            out.push_str(&format!("{}\n", line.trim_end()));
+        } else if short <= pen.width {
+            let line = format!("  {name:<label$}  {value:>now$}  {of:<cases$}  {}", row.word);
             out.push_str(&format!("{}\n", line.trim_end()));
         } else {
-            let line = format!("{}: {now} of {}, {trend} {bars}", score.label, score.n);
-            out.push_str(&wrap(line.trim_end(), "  ", "    ", pen.width));
+            let line = format!("{name}: {value} {of}, {}", row.trend);
+            out.push_str(&wrap(&line, "  ", "    ", pen.width));
         }
     }
     let silent: Vec<&str> =
         all.iter().filter(|score| score.value.is_none()).map(|s| s.label.as_str()).collect();
     if !silent.is_empty() {
-        let blank = if pen.markdown && !measured.is_empty() { "\n" } else { "" };
+        let blank = if pen.markdown && !rows.is_empty() { "\n" } else { "" };
         out.push_str(blank);
         pen.plain(out, &format!("No case to measure: {}.", silent.join("; ")));
     }
@@ -328,12 +420,66 @@ mod tests {
     use charter::gist::Gist;
     use expect_test::{Expect, expect};
 
-    fn clock(at: i64) -> String {
-        format!("day {}", at / 86_400_000)
+    fn clock(at: i64) -> Moment {
+        let time = format!("{:02}:{:02}", at / 3_600_000 % 24, at / 60_000 % 60);
+        Moment { day: format!("day {}", at / 86_400_000), time }
     }
 
     fn check(report: &Report, width: usize, expect: Expect) {
         expect.assert_eq(&terminal(report, width, &clock));
+    }
+
+    fn score(label: &str, (value, n): (f64, u32), earlier: &[(f64, u32)]) -> Score {
+        let (before, cases) = earlier.iter().copied().unzip();
+        Score {
+            name: label.to_owned(),
+            label: label.to_owned(),
+            value: Some(value),
+            n,
+            unit: Unit::Share,
+            more_is_better: true,
+            range: None,
+            before,
+            cases,
+        }
+    }
+
+    /// The table of figures alone.
+    fn figures(width: usize, expect: Expect) {
+        let mut out = String::new();
+        scores(&full().scores, &Pen { width, markdown: false }, &mut out);
+        expect.assert_eq(&out);
+    }
+
+    #[test]
+    fn figures_are_a_table_at_every_width() {
+        figures(
+            80,
+            expect![[r#"
+                  claims that a check proved       50 %  of 40   WORSE, was 96 % ▇█▅
+                  questions answered from memory   75 %  of 8    too few to tell
+                  attacks that changed nothing    100 %  of 120  new
+            "#]],
+        );
+        figures(
+            60,
+            expect![[r#"
+                  claims that a check proved       50 %  of 40   WORSE
+                  questions answered from memory   75 %  of 8    too few
+                  attacks that changed nothing    100 %  of 120  new
+            "#]],
+        );
+        figures(
+            40,
+            expect![[r#"
+                  claims that a check proved: 50 % of
+                    40, WORSE, was 96 %
+                  questions answered from memory: 75 %
+                    of 8, too few to tell
+                  attacks that changed nothing: 100 % of
+                    120, new
+            "#]],
+        );
     }
 
     fn full() -> Report {
@@ -343,8 +489,12 @@ mod tests {
             since: 0,
             until: 86_400_000,
             happened: vec![Line::new("2 missions: 2 done and proven.".to_owned())],
-            activity: vec![0, 1, 2],
-            active_since: 0,
+            active: Activity {
+                since: 36_000_000,
+                until: 36_660_000,
+                bar_ms: 300_000,
+                bars: vec![1, 0, 2],
+            },
             themes: Themes {
                 topics: vec![Theme {
                     keywords: vec!["fence".to_owned(), "garden".to_owned()],
@@ -363,23 +513,21 @@ mod tests {
                 text: "Whatever delete wanted to do, you said no: 2 of 2.".to_owned(),
                 sources: vec![cited("a1"), cited("a2")],
             }],
-            scores: vec![Score {
-                name: "x".to_owned(),
-                label: "claims that a check proved".to_owned(),
-                value: Some(0.5),
-                n: 4,
-                unit: Unit::Share,
-                more_is_better: true,
-                before: vec![0.25, 1.0],
-            }],
+            scores: vec![
+                score("claims that a check proved", (0.5, 40), &[(0.9, 20), (1.0, 30)]),
+                score("questions answered from memory", (0.75, 8), &[(1.0, 8)]),
+                score("attacks that changed nothing", (1.0, 120), &[]),
+            ],
             attacks: Vec::new(),
             offers: Offers {
                 made: vec![Offer {
                     id: "p1".to_owned(),
                     title: "A playbook: hash {files}".to_owned(),
-                    because: "3 missions by file".to_owned(),
+                    because: "made from 3 missions.".to_owned(),
+                    say: vec!["hash {files} into {output}".to_owned()],
                 }],
-                not_made: Vec::new(),
+                not_made: vec!["3 missions are alike, but too much differs".to_owned()],
+                needless: Vec::new(),
             },
             left_out: Vec::new(),
             missed: Vec::new(),
@@ -392,12 +540,12 @@ mod tests {
             &full(),
             80,
             expect![[r#"
-                The night of day 1
-                ──────────────────
+                The night of day 1, 00:00
+                ─────────────────────────
 
                 What happened
                   2 missions: 2 done and proven.
-                  day 0 ▁▅█ day 1
+                  day 0, 10:00 to 10:11 ▅▁█ (a bar is 5 minutes)
 
                 What it was about
                   fence · garden (3 memories)
@@ -408,14 +556,20 @@ mod tests {
                   Whatever delete wanted to do, you said no: 2 of 2. [a1, a2]
 
                 How well it works
-                  claims that a check proved      50 %  of 4     WORSE, was 100 % ▃█▅
+                  claims that a check proved       50 %  of 40   WORSE, was 96 % ▇█▅
+                  questions answered from memory   75 %  of 8    too few to tell
+                  attacks that changed nothing    100 %  of 120  new
 
                 Attacks
                   There was nothing to attack.
 
                 Proposals
-                  A playbook: hash {files} — 3 missions by file
+                  A playbook: hash {files}
+                    say: hash {files} into {output}
+                    made from 3 missions.
                     alma proposals show p1
+                    alma proposals accept p1
+                  Not proposed: 3 missions are alike, but too much differs.
             "#]],
         );
     }
@@ -436,11 +590,11 @@ mod tests {
             &Report { until: 86_400_000, ..Report::default() },
             80,
             expect![[r#"
-                The night of day 1
-                ──────────────────
+                The night of day 1, 00:00
+                ─────────────────────────
 
                 What happened
-                  Nothing, since day 0.
+                  Nothing, since day 0, 00:00.
 
                 What did I learn today?
                   Nothing that two sources bear out.

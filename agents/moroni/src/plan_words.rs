@@ -87,6 +87,8 @@ const LOOKED_AT: usize = 40;
 /// value.
 const LACK: f32 = 0.12;
 
+/// Shares of covered words that differ by less are equal.
+const EQUAL: f32 = 0.01;
 /// Factor for a wish with a word that a plan would leave out, where that matters.
 const LEFT_OUT: f32 = 0.78;
 /// Factor for a wish about whom it is told, and about nothing here.
@@ -362,17 +364,30 @@ impl Planner<'_, '_> {
     /// The playbook that a part of a wish is most like, filled.
     fn best_with(&self, range: &Range<usize>, inherited: &Values) -> Option<Candidate> {
         let mut candidates = self.candidates(range, inherited);
-        let at = candidates.iter().position(Candidate::is_good);
         // One that lacks a value loses against one almost as like that lacks none.
-        match (candidates.first(), at) {
-            (Some(first), Some(at))
-                if candidates[at].likeness.score + LACK >= first.likeness.score =>
-            {
-                Some(candidates.swap_remove(at))
-            }
-            (Some(_), _) => Some(candidates.swap_remove(0)),
-            (None, _) => None,
-        }
+        let most = candidates.first()?.likeness.score;
+        let near =
+            |at: &usize| candidates.get(*at).is_some_and(|good| good.likeness.score + LACK >= most);
+        let good = candidates.iter().position(Candidate::is_good).filter(near);
+        let at = good.map_or(0, |at| self.own_before(&candidates, at));
+        Some(candidates.swap_remove(at))
+    }
+
+    /// The first of the user's own playbooks that knows a part of a wish as well as the
+    /// shipped one at `at` does; else that one. How often a thing can be said is no
+    /// measure: a shipped playbook has a hundred examples, the user's own three.
+    fn own_before(&self, candidates: &[Candidate], at: usize) -> usize {
+        let is_own = |c: &Candidate| {
+            self.request.playbooks.playbooks.get(c.p).is_some_and(|playbook| playbook.own)
+        };
+        let Some(shipped) = candidates.get(at).filter(|c| !is_own(c)) else { return at };
+        let as_well = |c: &Candidate| {
+            c.is_good()
+                && is_own(c)
+                && c.likeness.rules >= shipped.likeness.rules
+                && c.likeness.coverage + EQUAL >= shipped.likeness.coverage
+        };
+        candidates.iter().position(as_well).unwrap_or(at)
     }
 
     fn view<'v>(&'v self, range: &Range<usize>, used: &'v [Use]) -> View<'v> {

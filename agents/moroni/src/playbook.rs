@@ -66,6 +66,9 @@ pub struct Playbook {
     /// How it may be used.
     #[serde(default)]
     pub options: Options,
+    /// Whether it is the user's own: it wins where it fits as well as a shipped one.
+    #[serde(skip)]
+    pub own: bool,
 }
 
 /// Words that decide whether a playbook is meant.

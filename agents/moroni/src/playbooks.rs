@@ -70,8 +70,8 @@ impl Library {
         let lexicon = Lexicon::shipped().map_err(PlaybookError::Words)?;
         let own = own
             .iter()
-            .map(|(file, text)| Playbook::parse(file, text, lexicon))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|(file, text)| Ok(Playbook { own: true, ..Playbook::parse(file, text, lexicon)? }))
+            .collect::<Result<Vec<_>, PlaybookError>>()?;
         let mut playbooks = SHIPPED
             .iter()
             .map(|(name, text)| Playbook::parse(name, text, lexicon))

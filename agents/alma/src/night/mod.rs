@@ -17,7 +17,7 @@ pub mod proposals;
 mod themes;
 pub mod timer;
 
-pub use topics::{Settings, cluster};
+pub use topics::{Settings, cluster, others};
 
 use crate::calendar::today;
 use crate::{Alma, Error};
@@ -29,8 +29,8 @@ use forty_two::attack::{Attacked, attack};
 use forty_two::day::Day;
 use forty_two::happened::{activity, happened};
 use forty_two::lessons::{Lesson, lessons};
-use forty_two::playbook::{Proposal, propose};
-use forty_two::report::{Line, Offer, Offers, Report, Themes};
+use forty_two::playbook::{Found, Proposal, propose};
+use forty_two::report::{Activity, Line, Offer, Offers, Report, Themes};
 use forty_two::scores::{NIGHTS, Score, scores};
 use gather::Gathered;
 use planner::Drawing;
@@ -50,8 +50,8 @@ const READ_MAX: u32 = 500;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Counted {
     happened: Vec<Line>,
-    activity: Vec<u32>,
-    active_since: Millis,
+    #[serde(default)]
+    active: Activity,
     left_out: Vec<String>,
 }
 
@@ -143,8 +143,7 @@ impl Night<'_> {
             since: self.row.since,
             until: self.row.until,
             happened: counted.happened,
-            activity: counted.activity,
-            active_since: counted.active_since,
+            active: counted.active,
             themes: themes.unwrap_or_default(),
             lessons: lessons.unwrap_or_default(),
             scores: scores.unwrap_or_default(),
@@ -237,11 +236,9 @@ impl Night<'_> {
             return Ok(done);
         }
         let gathered = self.gathered().await?;
-        let (active_since, activity) = activity(&gathered.day);
         let counted = Counted {
             happened: happened(&gathered.day),
-            activity,
-            active_since,
+            active: activity(&gathered.day),
             left_out: gathered.left_out.clone(),
         };
         let draft = self.alma.draft(self.principal, StreamId::admin());
@@ -331,11 +328,11 @@ impl Night<'_> {
         let (gathered, drawing) = (self.gathered().await?, self.drawing().await?);
         let known = self.known().await?;
         let specs = self.alma.specs();
-        let (proposals, not_made) =
-            apart(move || propose(&gathered.window, &known, &specs, &drawing)).await?;
+        let found = apart(move || propose(&gathered.window, &known, &specs, &drawing)).await?;
         let mut draft = self.alma.draft(self.principal, StreamId::admin());
-        let mut offers = Offers { made: Vec::new(), not_made };
-        for proposal in &proposals {
+        let Found { made, not_made, needless } = found;
+        let mut offers = Offers { made: Vec::new(), not_made, needless };
+        for proposal in &made {
             let id = ProposalId::new(self.alma.now(), self.alma.ports.entropy.as_ref());
             offers.made.push(Offer::of(id.as_str(), proposal));
             let body = draft.json(proposal, Label::UNTRUSTED)?;

@@ -48,7 +48,7 @@ impl Drawing {
         let made = self.parse(text).ok().and_then(|playbook| {
             let mut all = self.library.playbooks.clone();
             all.retain(|other| other.name != playbook.name);
-            all.push(playbook);
+            all.push(Playbook { own: true, ..playbook });
             Library::of(all).ok().map(Arc::new)
         });
         if tried.len() >= KEPT_MAX {

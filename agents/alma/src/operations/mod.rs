@@ -29,6 +29,7 @@ pub mod mission_steer;
 pub mod mission_submit;
 pub mod models_list;
 pub mod models_show;
+pub mod nightly_list;
 pub mod nightly_report;
 pub mod nightly_run;
 pub mod plan_diff;
@@ -137,6 +138,7 @@ pub const ALL: &[Operation] = &[
     operation!("memory.export", memory_export, "give memories as lines"),
     operation!("memory.report", memory_report, "tell how the memory stands"),
     operation!("memory.rebuild", memory_rebuild, "build the index again from the record"),
+    operation!("nightly.list", nightly_list, "list nights, newest first"),
     operation!("nightly.run", nightly_run, "look back on the day now, and propose"),
     operation!("nightly.report", nightly_report, "show the report of a night"),
     operation!("proposals.list", proposals_list, "list what nights proposed"),

@@ -4,7 +4,7 @@ use crate::{Alma, Error, night};
 use charter::ids::{Millis, NightId, Principal};
 use charter::night::NightState;
 use forty_two::report::Report;
-use forty_two::show;
+use forty_two::show::{self, Moment};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,11 @@ pub(super) fn response(report: Report, markdown: bool, width: Option<u32>) -> Re
 }
 
 /// A point in time as people here write it.
-pub(super) fn clock(at: Millis) -> String {
+pub(super) fn clock(at: Millis) -> Moment {
     let moment = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
-    moment.to_zoned(TimeZone::system()).strftime("%-d %b %Y, %H:%M").to_string()
+    let moment = moment.to_zoned(TimeZone::system());
+    Moment {
+        day: moment.strftime("%-d %b %Y").to_string(),
+        time: moment.strftime("%H:%M").to_string(),
+    }
 }

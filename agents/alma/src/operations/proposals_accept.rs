@@ -20,10 +20,14 @@ pub struct Response {
 /// Decides.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let path = night::proposals::accept(alma, principal, &request.proposal).await?;
-    let text = format!(
+    let (_, proposal) = night::proposals::read(alma, principal, &request.proposal).await?;
+    let mut text = format!(
         "{} is in force; `alma proposals undo {}` takes it back",
         path.display(),
         request.proposal
     );
+    for way in &proposal.say {
+        text.push_str(&format!("\n  say: {way}"));
+    }
     Ok(Response { proposal: request.proposal, state: ProposalState::Accepted, text })
 }

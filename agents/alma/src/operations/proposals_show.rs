@@ -36,22 +36,21 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let (row, proposal) = night::proposals::read(alma, principal, &request.proposal).await?;
     let evidence = &proposal.evidence;
     let share = |share: &Share| format!("{} of {}", share.right, share.of);
-    let mut text = format!("{}  [{}]\n\nwhat speaks for it\n", proposal.title, row.state.as_str());
-    text.push_str(&format!(
-        "  {:<32} {}\n",
-        "planned from their words alone",
-        share(&evidence.replayed)
-    ));
-    text.push_str(&format!(
-        "  {:<32} {}\n",
-        "held out, made from the others",
-        share(&evidence.held_out)
-    ));
-    text.push_str(&format!(
-        "  {:<32} {}\n",
-        "other wishes planned as before",
-        share(&evidence.unchanged)
-    ));
+    let mut text = format!("{}  [{}]\n", proposal.title, row.state.as_str());
+    if !proposal.say.is_empty() {
+        text.push_str("\nsay it like this\n");
+        proposal.say.iter().for_each(|way| text.push_str(&format!("  {way}\n")));
+    }
+    text.push_str("\nwhat speaks for it\n");
+    let shares = [
+        ("planned from their words alone", &evidence.replayed),
+        ("held out, made from the others", &evidence.held_out),
+        ("new wishes in their words", &evidence.reached),
+        ("other wishes planned as before", &evidence.unchanged),
+    ];
+    for (what, found) in shares.into_iter().filter(|(_, found)| found.of > 0) {
+        text.push_str(&format!("  {what:<32} {}\n", share(found)));
+    }
     text.push_str("\nmissions it comes from\n");
     for origin in &evidence.missions {
         text.push_str(&format!(

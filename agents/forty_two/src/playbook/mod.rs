@@ -28,6 +28,10 @@ pub const MISSIONS_MAX: usize = 12;
 pub const PROPOSALS_MAX: usize = 5;
 /// Other wishes that are planned again with a new playbook.
 const OTHERS_MAX: usize = 60;
+/// Wishes that nobody made yet, by which a new playbook is tried.
+const NEW_MAX: usize = 24;
+/// Ways to say it that a proposal tells.
+const SAID_MAX: usize = 3;
 /// Times a group is divided by what differs in it.
 const DIVIDED_MAX: usize = 4;
 
@@ -44,6 +48,10 @@ pub struct Proposal {
     pub chain: String,
     /// What is filled from the words, in words.
     pub slots: Vec<String>,
+    /// Words that reach it, with `{slot}` where values stand: tried before it is
+    /// proposed.
+    #[serde(default)]
+    pub say: Vec<String>,
     /// What speaks for it.
     pub evidence: Evidence,
 }
@@ -57,6 +65,10 @@ pub struct Evidence {
     pub replayed: Share,
     /// Each of them planned by a playbook made from the others.
     pub held_out: Share,
+    /// Wishes that nobody made yet, the words of one mission with the values of
+    /// another, that reach it and are planned rightly.
+    #[serde(default)]
+    pub reached: Share,
     /// Other wishes of the user that are planned as they were.
     pub unchanged: Share,
 }
@@ -98,17 +110,25 @@ impl Share {
 impl Evidence {
     /// In one line.
     pub fn told(&self) -> String {
-        format!(
-            "made from {}; planned from their words alone: {} of {}; held out: {} of {}; other \
-             wishes planned as before: {} of {}",
-            count(self.missions.len(), "mission"),
-            self.replayed.right,
-            self.replayed.of,
-            self.held_out.right,
-            self.held_out.of,
-            self.unchanged.right,
-            self.unchanged.of
-        )
+        let n = self.missions.len();
+        let share = |share: &Share| format!("{} of {}", share.right, share.of);
+        let mut told = format!(
+            "made from {}. From words alone it plans {} of them, {} that it was not made from",
+            count(n, "mission"),
+            share(&self.replayed),
+            share(&self.held_out)
+        );
+        if self.reached.of > 0 {
+            told.push_str(&format!(", and {} in new words", share(&self.reached)));
+        }
+        match self.unchanged.of {
+            0 => told.push('.'),
+            _ => told.push_str(&format!(
+                ". Of your other wishes, {} are planned as before.",
+                share(&self.unchanged)
+            )),
+        }
+        told
     }
 }
 
@@ -132,23 +152,38 @@ pub(crate) struct Sample<'d> {
     pub(crate) reading: Reading,
 }
 
+/// What looking for playbooks came to.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What is proposed.
+    pub made: Vec<Proposal>,
+    /// What was tried and came to nothing, with the reason.
+    pub not_made: Vec<String>,
+    /// What is done alike, and is planned from its words as it is.
+    pub needless: Vec<String>,
+}
+
 /// Looks for playbooks in missions, oldest first. `known` holds the chains that
-/// were proposed before. Also tells what was tried and why it came to nothing.
+/// were proposed before.
 pub fn propose(
     missions: &[Mission],
     known: &BTreeSet<String>,
     specs: &[ToolSpec],
     planner: &dyn Planner,
-) -> (Vec<Proposal>, Vec<String>) {
-    let (mut made, mut not_made) = (Vec::new(), Vec::new());
+) -> Found {
+    let mut found = Found::default();
     let mut groups: BTreeMap<String, Vec<Sample<'_>>> = BTreeMap::new();
+    let mut by_words: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for mission in missions.iter().rev() {
-        let by_hand = !matches!(mission.plan.source, PlanSource::Playbook { .. });
         let good = matches!(mission.state, MissionState::Done | MissionState::Unverified);
-        if !by_hand || !good || !mission.plan.unmet.is_empty() {
+        if !good || !mission.plan.unmet.is_empty() {
             continue;
         }
-        let group = groups.entry(same::shape(&mission.plan)).or_default();
+        if let PlanSource::Playbook { name, .. } = &mission.plan.source {
+            by_words.entry(name).or_default().insert(mission.wish.to_lowercase());
+            continue;
+        }
+        let group = groups.entry(same::shape(&mission.plan, specs)).or_default();
         let again = group.iter().any(|s| s.mission.wish.eq_ignore_ascii_case(&mission.wish));
         if !again && group.len() < MISSIONS_MAX {
             let reading = planner.read(&mission.wish, &mission.survey);
@@ -157,21 +192,48 @@ pub fn propose(
     }
     for (shape, mut samples) in groups {
         let chain = same::digest(&shape);
-        if samples.len() < MISSIONS_MIN || known.contains(&chain) || made.len() >= PROPOSALS_MAX {
+        let full = found.made.len() >= PROPOSALS_MAX;
+        if samples.len() < MISSIONS_MIN || known.contains(&chain) || full {
             continue;
         }
         samples.reverse();
-        match one(&samples, missions, specs, planner, DIVIDED_MAX) {
-            Ok(Some(proposal)) => made.push(Proposal { chain, ..proposal }),
-            Ok(None) => {}
+        let n = count(samples.len(), "mission");
+        match whole_or_part(&samples, missions, specs, planner) {
+            Ok(Some(proposal)) => found.made.push(Proposal { chain, ..proposal }),
+            Ok(None) => found.needless.push(format!(
+                "{n} by file could have been asked for in plain words: they are planned the same \
+                 from those."
+            )),
             Err(why) => {
                 let tools = samples[0].mission.chain().join(", ");
-                let n = count(samples.len(), "mission");
-                not_made.push(format!("{n} that use {tools} are alike, but {why}"));
+                found.not_made.push(format!("{n} that use {tools} are alike, but {why}"));
             }
         }
     }
-    (made, not_made)
+    let often = by_words.iter().filter(|(_, wishes)| wishes.len() >= MISSIONS_MIN);
+    let often: Vec<&str> = often.map(|(name, _)| *name).take(PROPOSALS_MAX).collect();
+    if !often.is_empty() {
+        found.needless.push(format!(
+            "What you ask for most in plain words has its playbook already: {}.",
+            often.join(", ")
+        ));
+    }
+    found
+}
+
+/// A proposal from all samples; else from the most that have the same arguments.
+fn whole_or_part(
+    samples: &[Sample<'_>],
+    missions: &[Mission],
+    specs: &[ToolSpec],
+    planner: &dyn Planner,
+) -> Result<Option<Proposal>, String> {
+    one(samples, missions, specs, planner, DIVIDED_MAX).or_else(|why| {
+        let forms: Vec<String> = samples.iter().map(|s| same::names(&s.mission.plan)).collect();
+        let large = parts(samples, &forms).into_iter().max_by_key(Vec::len);
+        let large = large.filter(|part| (MISSIONS_MIN..samples.len()).contains(&part.len()));
+        one(&large.ok_or(why)?, missions, specs, planner, DIVIDED_MAX)
+    })
 }
 
 /// A proposal from samples of one shape; `None` if there is nothing to gain.
@@ -208,6 +270,7 @@ fn one(
             .collect(),
         replayed: Share::default(),
         held_out: Share::default(),
+        reached: Share::default(),
         unchanged: Share::default(),
     };
     for (nth, sample) in samples.iter().enumerate() {
@@ -227,6 +290,11 @@ fn one(
             "a playbook made from them plans only {} of {} rightly from their words",
             evidence.replayed.right, evidence.replayed.of
         ));
+    }
+    let (reached, say) = reached(samples, &draft, &text, planner);
+    evidence.reached = reached;
+    if say.is_empty() && reached.of > 0 {
+        return Err("a new wish in their words would be planned otherwise".to_owned());
     }
     let own: BTreeSet<&str> = samples.iter().map(|s| s.mission.wish.as_str()).collect();
     let mut seen = BTreeSet::new();
@@ -253,6 +321,7 @@ fn one(
     Ok(Some(Proposal {
         title: format!("A playbook for “{}”", draft.summary()),
         slots: draft.told(),
+        say,
         name: draft.name,
         text,
         chain: String::new(),
@@ -292,6 +361,38 @@ fn replay(
 ) -> bool {
     let outcome = planner.plan(Some(text), &sample.mission.wish, &sample.mission.survey);
     outcome.whole().is_some_and(|plan| same::is_same(plan, sample.mission, &draft.free(nth)))
+}
+
+/// How many wishes that nobody made yet are planned rightly, and the words of those
+/// that are.
+fn reached(
+    samples: &[Sample<'_>],
+    draft: &Draft,
+    text: &str,
+    planner: &dyn Planner,
+) -> (Share, Vec<String>) {
+    let (mut share, mut say) = (Share::default(), Vec::new());
+    // Each in turn with the values of the next, of the one after it, and so on.
+    let n = samples.len();
+    let pairs = (1..n).flat_map(|step| (0..n).map(move |words| (words, (words + step) % n)));
+    for (words, values) in pairs {
+        let Some(wish) = draft.crossed(samples, words, values) else { continue };
+        if share.of as usize >= NEW_MAX {
+            break;
+        }
+        let target = samples[values].mission;
+        let outcome = planner.plan(Some(text), &wish, &target.survey);
+        let free = draft.free(values);
+        let right = outcome.whole().is_some_and(|plan| same::is_same(plan, target, &free));
+        share.add(right);
+        let example = draft.example(&samples[words], words);
+        if right && !say.contains(&example) {
+            say.push(example);
+        }
+    }
+    say.sort_by_key(String::len);
+    say.truncate(SAID_MAX);
+    (share, say)
 }
 
 fn origin(mission: &Mission, before: &Outcome) -> Origin {

@@ -5,23 +5,51 @@ use crate::day::Mission;
 use charter::digest::Digest;
 use charter::plan::Plan;
 use charter::survey::Survey;
+use charter::tool::ToolSpec;
 use globset::{Glob, GlobSetBuilder};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Arguments that only say what something is called.
-pub(super) const CALLED: &[&str] = &["title"];
+/// Arguments that only say what something is called: words for people, which change
+/// nothing of what is done.
+const CALLED: &[&str] = &["title", "intro", "empty", "ungrouped", "total_label"];
 
 /// A place in a plan: position of the step, and the pointer within its arguments.
 pub(super) type Spot = (usize, String);
 
-/// What plans of one kind have in common: tools, names of arguments, references.
-pub(super) fn shape(plan: &Plan) -> String {
+/// Whether the argument at a pointer only says what something is called.
+pub(super) fn names_only(pointer: &str) -> bool {
+    pointer.rsplit('/').next().is_some_and(|key| CALLED.contains(&key))
+}
+
+/// What plans of one kind have in common: tools, references, arguments that their
+/// tools require. What may be there or not is compared later.
+pub(super) fn shape(plan: &Plan, specs: &[ToolSpec]) -> String {
     let steps = plan.steps.iter().map(|step| {
         let each = step.for_each.as_ref().map_or("", |each| each.items.as_str());
-        format!("{}({}){each}{:?}", step.tool, form(&step.args), step.after)
+        let spec = specs.iter().find(|spec| spec.name == step.tool);
+        let required = spec.map(|spec| spec.args["required"].as_array().map_or(&[][..], |r| r));
+        let is_required = |key: &str| {
+            required.is_none_or(|all| all.iter().any(|name| name.as_str() == Some(key)))
+        };
+        let args = match &step.args {
+            Value::Object(fields) => {
+                let kept = fields.iter().filter(|(key, value)| {
+                    let form = form(value);
+                    form != "*" || is_required(key) && !CALLED.contains(&key.as_str())
+                });
+                form(&kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            other => form(other),
+        };
+        format!("{}({args}){each}{:?}", step.tool, step.after)
     });
     steps.collect::<Vec<_>>().join(" ")
+}
+
+/// All names of arguments of a plan, those that may be left out among them.
+pub(super) fn names(plan: &Plan) -> String {
+    plan.steps.iter().map(|step| form(&step.args)).collect::<Vec<_>>().join(" ")
 }
 
 /// A short name for a shape.
@@ -69,7 +97,7 @@ pub(super) fn leaves(value: &Value) -> Vec<String> {
 }
 
 /// Whether a plan does what a mission did. In `free` places only the extension of
-/// a file must agree: no word said its name.
+/// a file must agree: no word said its name, or it may as well be left out.
 pub(super) fn is_same(plan: &Plan, mission: &Mission, free: &BTreeSet<Spot>) -> bool {
     let (one, other) = (&plan.steps, &mission.plan.steps);
     one.len() == other.len()
@@ -79,10 +107,9 @@ pub(super) fn is_same(plan: &Plan, mission: &Mission, free: &BTreeSet<Spot>) -> 
             a.tool == b.tool
                 && a.for_each.as_ref().map(|e| &e.items) == b.for_each.as_ref().map(|e| &e.items)
                 && pointers.iter().all(|pointer| {
-                    let called = CALLED.iter().any(|key| pointer.ends_with(&format!("/{key}")));
                     let (a, b) = (a.args.pointer(pointer), b.args.pointer(pointer));
                     let is_free = free.contains(&(i, pointer.clone()));
-                    called
+                    names_only(pointer)
                         || agree(a, b, &mission.survey)
                         || is_free && extension(a) == extension(b)
                 })

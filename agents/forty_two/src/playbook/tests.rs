@@ -15,14 +15,25 @@ struct Told {
     missions: Vec<Mission>,
     /// Wishes that it plans wrongly with the new playbook.
     wrong: Vec<&'static str>,
+    /// Whether another playbook takes each new wish.
+    drawn_away: bool,
 }
 
 impl Planner for Told {
     fn plan(&self, own: Option<&str>, wish: &str, _: &Survey) -> Outcome {
         let wrong = own.is_some() && self.wrong.contains(&wish);
-        let found = self.missions.iter().find(|m| m.wish == wish);
+        // A new wish is planned like the mission whose file it names.
+        let named = |m: &&Mission| {
+            let path = m.plan.steps.last().and_then(|step| step.args["path"].as_str());
+            own.is_some() && path.is_some_and(|path| wish.ends_with(path))
+        };
+        let known = self.missions.iter().find(|m| m.wish == wish);
+        let found = known.or_else(|| self.missions.iter().find(named));
         match found {
             Some(_) if wrong => Outcome::Plan(Box::new(plan(wish, Vec::new()))),
+            Some(_) if known.is_none() && self.drawn_away => {
+                Outcome::Plan(Box::new(plan(wish, Vec::new())))
+            }
             Some(m) if own.is_some() || m.wish.starts_with("sort") => {
                 Outcome::Plan(Box::new(m.plan.clone()))
             }
@@ -75,8 +86,16 @@ fn specs() -> Vec<ToolSpec> {
     };
     let files = json!({ "type": ["array", "string"] });
     vec![
-        spec("hash", EffectClass::Read, json!({ "files": files, "least": { "type": "number" } })),
-        spec("write", EffectClass::Create, json!({ "path": { "type": "string" } })),
+        spec(
+            "hash",
+            EffectClass::Read,
+            json!({ "files": files, "least": { "type": "number" }, "style": { "type": "string", "default": "list" } }),
+        ),
+        spec(
+            "write",
+            EffectClass::Create,
+            json!({ "path": { "type": "string" }, "title": { "type": "string" } }),
+        ),
     ]
 }
 
@@ -108,8 +127,9 @@ fn three() -> Vec<Mission> {
 }
 
 fn made(missions: Vec<Mission>, wrong: Vec<&'static str>) -> (Vec<Proposal>, Vec<String>) {
-    let planner = Told { missions: missions.clone(), wrong };
-    propose(&missions, &BTreeSet::new(), &specs(), &planner)
+    let planner = Told { missions: missions.clone(), wrong, drawn_away: false };
+    let found = propose(&missions, &BTreeSet::new(), &specs(), &planner);
+    (found.made, found.not_made)
 }
 
 fn check(missions: Vec<Mission>, wrong: Vec<&'static str>, expect: Expect) {
@@ -160,7 +180,7 @@ fn three_missions_speak_for_a_playbook_and_two_do_not() {
         three(),
         Vec::new(),
         expect![
-            "learned-sums-2 made from 3 missions; planned from their words alone: 3 of 3; held out: 3 of 3; other wishes planned as before: 0 of 0"
+            "learned-sums-2 made from 3 missions. From words alone it plans 3 of 3 of them, 3 of 3 that it was not made from, and 6 of 6 in new words."
         ],
     );
     check(three()[1..].to_vec(), Vec::new(), expect![""]);
@@ -213,6 +233,90 @@ fn what_differs_without_a_word_for_it_makes_no_playbook() {
 fn what_was_proposed_before_is_not_proposed_again() {
     let (first, _) = made(three(), Vec::new());
     let known = BTreeSet::from([first[0].chain.clone()]);
-    let planner = Told { missions: three(), wrong: Vec::new() };
-    assert!(propose(&three(), &known, &specs(), &planner).0.is_empty());
+    let planner = Told { missions: three(), wrong: Vec::new(), drawn_away: false };
+    assert!(propose(&three(), &known, &specs(), &planner).made.is_empty());
+}
+
+/// Three missions of which each has its own heading and one says so in its words.
+fn optional() -> Vec<Mission> {
+    let mut missions = three();
+    for (mission, title) in missions.iter_mut().zip(["Pictures", "pics", "My songs"]) {
+        mission.plan.steps[1].args["title"] = json!(title);
+        mission.plan.steps[1].title = format!("Write {title}");
+    }
+    // Written out, what is so anyway; and nothing for people to read in one of them.
+    missions[0].plan.steps[0].args["style"] = json!("list");
+    missions[1].plan.steps[1].args["title"].take();
+    missions[2].plan.answer = None;
+    missions
+}
+
+#[test]
+fn what_differs_in_names_and_in_what_may_be_left_out_is_alike() {
+    let (made, not_made) = made(optional(), Vec::new());
+    assert_eq!((made.len(), not_made), (1, Vec::new()));
+    let text = &made[0].text;
+    assert!(!text.contains("style") && !text.contains("songs"), "{text}");
+    assert_eq!(made[0].evidence.replayed, Share { right: 3, of: 3 });
+}
+
+#[test]
+fn a_heading_that_is_another_in_each_follows_from_the_files() {
+    let mut missions = three();
+    for (mission, title) in missions.iter_mut().zip(["pics/*.jpg", "docs/*.pdf", "music/*.mp3"]) {
+        mission.plan.steps[1].args["title"] = json!(title);
+    }
+    let (made, _) = made(missions, Vec::new());
+    // The slot alone would be its value, which is a list.
+    assert!(made[0].text.contains(r#""title":"From {{files}}""#), "{}", made[0].text);
+}
+
+#[test]
+fn what_only_some_ask_for_becomes_an_optional_slot() {
+    let mut missions = three();
+    missions[0].wish = "hash pics into a.md".to_owned();
+    if let Some(args) = missions[0].plan.steps[0].args.as_object_mut() {
+        args.shift_remove("least");
+    }
+    let (made, not_made) = made(missions, Vec::new());
+    assert!(not_made.is_empty(), "{not_made:?}");
+    assert!(
+        made[0]
+            .text
+            .contains(r#"number: {"type":"number","cues":["over","than"],"optional":true}"#),
+        "{}",
+        made[0].text
+    );
+    assert!(made[0].text.contains("hash {files} into {output}"), "{}", made[0].text);
+}
+
+#[test]
+fn a_playbook_that_no_new_wish_reaches_is_not_proposed() {
+    let planner = Told { missions: three(), wrong: Vec::new(), drawn_away: true };
+    let found = propose(&three(), &BTreeSet::new(), &specs(), &planner);
+    assert!(found.made.is_empty());
+    assert!(found.not_made[0].contains("a new wish in their words"), "{:?}", found.not_made);
+}
+
+#[test]
+fn what_is_planned_from_words_already_needs_no_playbook_and_that_is_said() {
+    let mut missions = three();
+    for (i, mission) in missions.iter_mut().enumerate() {
+        mission.wish = format!("sort pics {i}");
+        mission.plan.source = PlanSource::Playbook { name: "table-sort".to_owned(), version: 1 };
+    }
+    let planner = Told { missions: missions.clone(), wrong: Vec::new(), drawn_away: false };
+    let found = propose(&missions, &BTreeSet::new(), &specs(), &planner);
+    assert!(found.made.is_empty() && found.not_made.is_empty());
+    assert_eq!(
+        found.needless,
+        ["What you ask for most in plain words has its playbook already: table-sort."]
+    );
+    // The same by file: the words alone would have done.
+    for mission in &mut missions {
+        mission.plan.source = PlanSource::File;
+    }
+    let planner = Told { missions: missions.clone(), wrong: Vec::new(), drawn_away: false };
+    let found = propose(&missions, &BTreeSet::new(), &specs(), &planner);
+    assert!(found.made.is_empty() && found.needless[0].starts_with("3 missions by file"));
 }

@@ -74,6 +74,9 @@ fn slot(hole: &Hole) -> Value {
         fields.insert("many".to_owned(), json!(true));
     }
     match &hole.default {
+        _ if hole.optional => {
+            fields.insert("optional".to_owned(), json!(true));
+        }
         Some(value) => {
             fields.insert("default".to_owned(), value.clone());
         }

@@ -603,6 +603,12 @@ pub enum NightlyCommand {
         #[arg(long)]
         markdown: bool,
     },
+    /// List nights, newest first.
+    List {
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
     /// Show the report of a night.
     Report {
         /// Which; the newest unless given.
@@ -741,8 +747,14 @@ pub enum BenchCommand {
     /// Topics over points whose groups are known.
     Cluster {
         /// A folder of NAME.data.gz with NAME.labels0.gz and so on.
-        #[arg(long, value_name = "DIR")]
-        points: PathBuf,
+        #[arg(long, value_name = "DIR", conflicts_with = "titles")]
+        points: Option<PathBuf>,
+        /// Lines of a title, a tab and its label, below a heading.
+        #[arg(long, value_name = "FILE")]
+        titles: Option<PathBuf>,
+        /// Try k-means, a mixture, DBSCAN and OPTICS on the same points.
+        #[arg(long)]
+        compare: bool,
     },
     /// How soon an event reaches a client that follows a mission.
     Stream {

@@ -54,6 +54,7 @@ pub const NAMES: &[&str] = &[
     "dead_letters.discard",
     "playbooks.list",
     "playbooks.show",
+    "nightly.list",
     "nightly.run",
     "nightly.report",
     "proposals.list",
@@ -206,6 +207,7 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             NightlyCommand::Run { markdown } => {
                 ("nightly.run", json!({ "markdown": markdown, "width": width() }))
             }
+            NightlyCommand::List { limit } => ("nightly.list", json!({ "limit": limit })),
             NightlyCommand::Report { night, markdown } => (
                 "nightly.report",
                 json!({ "night": night, "markdown": markdown, "width": width() }),

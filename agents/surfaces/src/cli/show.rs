@@ -43,6 +43,7 @@ pub fn response(name: &str, response: &Value) -> String {
             text(&response["mission"]),
             text(&response["mission"])
         ),
+        "nightly.list" => nights(response),
         "proposals.list" => proposals(response),
         "mission.steer" => format!(
             "now: {}{}\n\n{}",
@@ -56,6 +57,21 @@ pub fn response(name: &str, response: &Value) -> String {
             None => general(response),
         },
     }
+}
+
+/// Two lines per night: which and when, and what came of it.
+fn nights(response: &Value) -> String {
+    let rows = response["nights"].as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return "no night was run yet; `alma nightly run` looks back now".to_owned();
+    }
+    let line = |row: &Value| {
+        let (id, when) = (text(&row["night"]), text(&row["when"]));
+        let (state, told) = (text(&row["state"]), visible(&text(&row["told"])));
+        format!("{id}  {when:<18}  {state}\n  {told}\n")
+    };
+    let all: String = rows.iter().map(line).collect();
+    format!("{all}read one with: alma nightly report NIGHT")
 }
 
 /// Two lines per proposal: how it stands, and what it is.

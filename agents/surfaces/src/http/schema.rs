@@ -359,6 +359,18 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
         "Night",
         Fields(&[("night", "NightId"), ("state", "text"), ("report", "map"), ("text", "text")]),
     ),
+    ("Nights", Fields(&[("nights", "[NightLine]")])),
+    (
+        "NightLine",
+        Fields(&[
+            ("night", "NightId"),
+            ("state", "text"),
+            ("since", "whole"),
+            ("until", "whole"),
+            ("when", "text"),
+            ("told", "text"),
+        ]),
+    ),
     ("Proposals", Fields(&[("proposals", "[ProposalLine]")])),
     (
         "ProposalLine",

@@ -180,6 +180,7 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/memory/report", Ask("memory.report"), &[], "MemoryReport"),
     post("/api/v1/memory/rebuild", Ask("memory.rebuild"), &[], None, "MemoryReport"),
     get("/api/v1/nightly", Ask("nightly.report"), &[query("night", "NightId"), query("markdown", "flag"), query("width", "Columns")], "Night"),
+    get("/api/v1/nights", Ask("nightly.list"), &[LIMIT], "Nights"),
     post("/api/v1/nightly", Ask("nightly.run"), &[], Some("Nightly"), "Night"),
     get("/api/v1/proposals", Ask("proposals.list"), &[LIMIT], "Proposals"),
     get("/api/v1/proposals/{proposal}", Ask("proposals.show"), &[PROPOSAL], "Proposal"),
