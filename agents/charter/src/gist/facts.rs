@@ -18,13 +18,8 @@ static OPENERS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("openers.txt").split_whitespace().collect());
 
 /// Marks that open a quotation, and those that close it.
-const QUOTATION: &[(char, &[char])] = &[
-    ('"', &['"']),
-    ('“', &['”', '"']),
-    ('„', &['“', '”', '"']),
-    ('«', &['»']),
-    ('»', &['«']),
-];
+const QUOTATION: &[(char, &[char])] =
+    &[('"', &['"']), ('“', &['”', '"']), ('„', &['“', '”', '"']), ('«', &['»']), ('»', &['«'])];
 /// Signs that belong to a figure.
 const SIGNS: &[char] = &['%', '€', '$', '£', '¥', '°', '#', '@'];
 /// What may be added to a name that stays the same name.

@@ -81,9 +81,8 @@ fn found(
     for row in rows {
         written.insert(quoted::text(row, "file")?, recorded(row)?);
     }
-    let mut again = |source: &Source, _: &[Value]| {
-        Ok(written.get(source.path.as_str()).cloned().flatten())
-    };
+    let mut again =
+        |source: &Source, _: &[Value]| Ok(written.get(source.path.as_str()).cloned().flatten());
     let fresh = gather(&args, workspace, excerpts, &mut again)?;
     quoted::same(
         &subject.output,

@@ -383,7 +383,8 @@ mod tests {
         let output = desk.verified("summarise", json!({"files": "notes"})).output;
         assert_eq!(output["rows"][1]["why"], "\"2,500\" stands in none of the sentences");
         assert_eq!(output["rows"][3]["gist"]["text"], "The oven and the sink cost euros.");
-        let how = "in the words of the language model saying.gguf (1) and in their own sentences (4)";
+        let how =
+            "in the words of the language model saying.gguf (1) and in their own sentences (4)";
         assert_eq!(output["how"], how);
         let broken = self::desk().thinking(Saying::new(&[]));
         let output = broken.verified("summarise", json!({"files": "notes"})).output;
