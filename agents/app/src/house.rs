@@ -257,7 +257,7 @@ pub fn excerpts(program: &Path) -> Arc<dyn Excerpts> {
 }
 
 /// The shipped embedder: its table is read when it is first asked for.
-fn embedder() -> Result<Arc<dyn Embed>, String> {
+pub(crate) fn embedder() -> Result<Arc<dyn Embed>, String> {
     let shared = StaticEmbedder::shared().map_err(|error| chain(&error))?;
     Ok(shared)
 }

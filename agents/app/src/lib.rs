@@ -43,7 +43,7 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     if let Command::Bench { command } = &cli.command {
-        let exit = surfaces::bench::run(command, &screen);
+        let exit = surfaces::bench::run(command, &screen, &house::embedder);
         return ExitCode::from(exit.code());
     }
     match start(cli, &screen, more) {

@@ -1,21 +1,32 @@
 //! Topics: what lies near what, found without being told how many there are.
 //!
 //! HDBSCAN, because what is remembered has no known number of topics, comes in
-//! clumps of different density, and much of it belongs to none. Everything here is
-//! a function of its input: the same points give the same topics.
+//! clumps of different density, and much of it belongs to none. Many short texts come
+//! in no clumps at all: there k-means of linfa is the better tool. Everything here is a
+//! function of its input: the same points give the same topics.
 //!
 //! | to know | look at |
 //! |---|---|
 //! | from points to topics | [`cluster`] |
+//! | nearest of so many middles | `middles` |
+//! | other ways, to measure against | [`others`] |
 //! | the words that tell a topic from the others | [`keywords`] |
 
 pub mod keywords;
+mod middles;
+pub mod others;
 
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams, NnAlgorithm};
 
 /// Points that are clustered; the time grows with their square. Of more, an even
 /// sample is clustered and the others join the nearest topic.
 pub const POINTS_MAX: usize = 12_000;
+/// Points from which on k-means is asked, where many belong to no clump.
+pub const MIDDLES_MIN: usize = 500;
+/// Width from which on a place is never dense with so few points.
+const WIDE: usize = 32;
+/// Points that tell whether points come in clumps at all.
+const PROBED: usize = 2_000;
 /// Points that are looked at all in all.
 pub const ALL_MAX: usize = 200_000;
 /// From this mean cosine on, points of which none stands out are one topic.
@@ -90,13 +101,13 @@ pub fn cluster(points: &[Vec<f32>], settings: Settings) -> Result<Topics, Topics
             && point.iter().any(|x| *x != 0.0)
     };
     let good: Vec<usize> = (0..points.len()).filter(|i| is_point(&points[*i])).collect();
-    let sampled = good.len() > POINTS_MAX;
-    let sample: Vec<usize> = if sampled {
-        (0..POINTS_MAX).map(|i| good[i * good.len() / POINTS_MAX]).collect()
-    } else {
-        good.clone()
+    let thin = is_thin(points, &good, settings)?;
+    let sampled = good.len() > POINTS_MAX && !thin;
+    let sample = if sampled { even(&good, POINTS_MAX) } else { good.clone() };
+    let mut groups = match thin {
+        true => middles::groups(points, &good, settings.least.max(2)),
+        false => labels(points, &sample, settings)?,
     };
-    let mut groups = labels(points, &sample, settings)?;
     if groups.is_empty() && is_one(points, &sample, settings.least) {
         groups = vec![sample.clone()];
     }
@@ -109,6 +120,27 @@ pub fn cluster(points: &[Vec<f32>], settings: Settings) -> Result<Topics, Topics
     topics.iter().flat_map(|topic| &topic.members).for_each(|member| free[*member] = false);
     let noise = (0..points.len()).filter(|i| free[*i]).collect();
     Ok(Topics { topics, noise, sampled })
+}
+
+/// So many of the positions, evenly.
+fn even(good: &[usize], most: usize) -> Vec<usize> {
+    let most = most.min(good.len());
+    (0..most).map(|i| good[i * good.len() / most]).collect()
+}
+
+/// Whether a quarter of many wide points belongs to no clump: told by a part of them,
+/// with clumps as much smaller.
+fn is_thin(points: &[Vec<f32>], good: &[usize], settings: Settings) -> Result<bool, TopicsError> {
+    let width = good.first().and_then(|first| points.get(*first)).map_or(0, Vec::len);
+    if good.len() < MIDDLES_MIN || width < WIDE {
+        return Ok(false);
+    }
+    let part = even(good, PROBED);
+    let smaller = |n: usize, floor: usize| (n * part.len() / good.len()).clamp(floor.min(n), n);
+    let settings =
+        Settings { least: smaller(settings.least, 5), neighbours: smaller(settings.neighbours, 2) };
+    let placed: usize = labels(points, &part, settings)?.iter().map(Vec::len).sum();
+    Ok(placed * 4 < part.len() * 3)
 }
 
 /// Groups of positions by HDBSCAN.

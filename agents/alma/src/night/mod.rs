@@ -16,7 +16,7 @@ pub mod proposals;
 mod themes;
 pub mod timer;
 
-pub use topics::{Settings, cluster};
+pub use topics::{Settings, cluster, others};
 
 use crate::calendar::today;
 use crate::{Alma, Error};

@@ -1,13 +1,18 @@
-//! Topics over points whose groups are known: how well they agree.
+//! Topics over points whose groups are known: how well they agree, and how well
+//! other ways to find groups do on the same points.
 
 use super::Progress;
 use super::child::BenchError;
 use super::measure::Figures;
+use alma::night::others::{self, Way};
 use alma::night::{Settings, cluster};
+use charter::embed::Embed;
 use flate2::read::GzDecoder;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Most sets of a folder.
@@ -18,68 +23,182 @@ const DEPTH_MAX: usize = 4;
 const LABELS_MAX: usize = 20;
 /// Largest file, unpacked.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Most titles of a file.
+const TITLES_MAX: usize = 200_000;
+
+/// What makes vectors of titles.
+pub type Embedder<'e> = &'e dyn Fn() -> Result<Arc<dyn Embed>, String>;
+
+/// Where the points come from.
+pub(super) enum Source<'s> {
+    /// `*.data.gz` of a folder with `*.labels0.gz` and so on, of which the best
+    /// counts. A point with the label 0 belongs nowhere and is not compared.
+    Points(&'s Path),
+    /// Lines of a title, a tab and its label, below a heading.
+    Titles(&'s Path, Embedder<'s>),
+}
+
+/// Points, and what their groups are.
+struct Set {
+    points: Vec<Vec<f32>>,
+    known: Vec<Vec<i64>>,
+    least: usize,
+    neighbours: usize,
+}
+
+/// What one way came to over all sets.
+#[derive(Default)]
+struct Sum {
+    sets: usize,
+    agreement: f64,
+    clusters: usize,
+    noise: usize,
+    points: usize,
+    seconds: f64,
+}
+
+impl Sum {
+    fn add(&mut self, set: &Set, labels: &[i64], seconds: f64) {
+        let each = set.known.iter().map(|known| agree(known, labels));
+        let best = each.fold(f64::NEG_INFINITY, f64::max);
+        self.sets += 1;
+        self.agreement += if best.is_finite() { best } else { 0.0 };
+        self.clusters += labels.iter().copied().max().unwrap_or(0).max(0) as usize;
+        self.noise += labels.iter().filter(|label| **label == 0).count();
+        self.points += labels.len();
+        self.seconds += seconds;
+    }
+
+    fn mean(&self) -> f64 {
+        round(self.agreement / self.sets.max(1) as f64)
+    }
+
+    fn noise_share(&self) -> f64 {
+        round(self.noise as f64 / self.points.max(1) as f64)
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}
 
 fn unread(path: &Path, cause: impl std::fmt::Display) -> BenchError {
     BenchError::Usage(format!("the points {} cannot be read: {cause}", path.display()))
 }
 
-/// Clusters every `*.data.gz` of a folder and compares with `*.labels0.gz` and so
-/// on, of which the best counts. A point with the label 0 belongs nowhere and is not
-/// compared.
-pub(super) fn run(folder: &Path, progress: &mut Progress<'_>) -> Result<Figures, BenchError> {
-    let mut sets = Vec::new();
-    find(folder, 0, &mut sets)?;
-    sets.sort();
-    if sets.is_empty() {
-        return Err(unread(folder, "there is no *.data.gz in it"));
+/// Clusters every set as the night does; with `compare` in the other ways too.
+pub(super) fn run(
+    source: &Source<'_>,
+    compare: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Figures, BenchError> {
+    let (path, files) = match source {
+        Source::Points(folder) => {
+            let mut files = Vec::new();
+            find(folder, 0, &mut files)?;
+            files.sort();
+            (*folder, files)
+        }
+        Source::Titles(file, _) => (*file, vec![file.to_path_buf()]),
+    };
+    if files.is_empty() {
+        return Err(unread(path, "there is no *.data.gz in it"));
     }
-    let (mut agreement, mut clusters, mut noise, mut points, mut seconds) = (0.0, 0, 0, 0, 0.0);
-    for (i, set) in sets.iter().enumerate() {
-        let matrix = numbers(set)?;
-        let least = (matrix.len() / 50).max(5);
+    let mut own = Sum::default();
+    let mut compared: BTreeMap<&str, Sum> = BTreeMap::new();
+    for (i, file) in files.iter().enumerate() {
+        let set = match source {
+            Source::Points(_) => points(file)?,
+            Source::Titles(_, embedder) => titles(file, embedder)?,
+        };
+        let settings = Settings { least: set.least, neighbours: set.neighbours };
         let began = Instant::now();
-        let found = cluster(&matrix, Settings { least, neighbours: least })
-            .map_err(|error| unread(set, error))?;
-        seconds += began.elapsed().as_secs_f64();
-        let mut labels = vec![0i64; matrix.len()];
+        let found = cluster(&set.points, settings).map_err(|error| unread(file, error))?;
+        let seconds = began.elapsed().as_secs_f64();
+        let mut labels = vec![0i64; set.points.len()];
         for (n, topic) in found.topics.iter().enumerate() {
             topic.members.iter().for_each(|member| labels[*member] = n as i64 + 1);
         }
-        let name = set.to_string_lossy().into_owned();
-        let known = (0..LABELS_MAX)
-            .map(|n| PathBuf::from(name.replace(".data.gz", &format!(".labels{n}.gz"))));
-        let mut best = f64::NEG_INFINITY;
-        for file in known.filter(|file| file.is_file()) {
-            let known: Vec<i64> = numbers(&file)?
-                .into_iter()
-                .filter_map(|row| row.first().map(|label| *label as i64))
-                .collect();
-            if known.len() != labels.len() {
-                return Err(unread(&file, "it has another number of lines than its points"));
-            }
-            best = best.max(agree(&known, &labels));
+        own.add(&set, &labels, seconds);
+        for way in Way::ALL.into_iter().filter(|_| compare) {
+            let began = Instant::now();
+            let Some(found) = others::grouped(way, &set.points, settings) else { continue };
+            let seconds = began.elapsed().as_secs_f64();
+            let label = |group: &Option<usize>| group.map_or(0, |group| group as i64 + 1);
+            let labels: Vec<i64> = found.iter().map(label).collect();
+            compared.entry(way.name()).or_default().add(&set, &labels, seconds);
         }
-        if best.is_finite() {
-            agreement += best;
-        }
-        clusters += found.topics.len();
-        noise += found.noise.len();
-        points += matrix.len();
-        progress.tell(|| format!("clustered {} of {} sets", i + 1, sets.len()));
+        progress.tell(|| format!("clustered {} of {} sets", i + 1, files.len()));
     }
-    let round = |value: f64| (value * 10_000.0).round() / 10_000.0;
     let mut figures = Figures::default();
-    figures.set("n", points);
-    figures.set("sets", sets.len());
-    figures.set("mean_ari", round(agreement / sets.len() as f64));
-    figures.set("clusters", clusters);
-    figures.set("noise_share", round(noise as f64 / points.max(1) as f64));
-    figures.set("seconds", round(seconds));
+    figures.set("n", own.points);
+    figures.set("sets", own.sets);
+    figures.set("mean_ari", own.mean());
+    figures.set("clusters", own.clusters);
+    figures.set("noise_share", own.noise_share());
+    figures.set("seconds", round(own.seconds));
+    if compare {
+        let each = |(way, sum): (&&str, &Sum)| {
+            let figures = json!({
+                "mean_ari": sum.mean(), "sets": sum.sets, "clusters": sum.clusters,
+                "noise_share": sum.noise_share(), "seconds": round(sum.seconds),
+            });
+            ((*way).to_owned(), figures)
+        };
+        figures.set("compared", Value::Object(compared.iter().map(each).collect::<Map<_, _>>()));
+    }
     if let Some(peak) = peak_rss_mb() {
         figures.set("peak_rss_mb", round(peak));
     }
-    figures.note("topics of at least a fiftieth of the points; noise counts as a group of its own");
+    figures.note(match source {
+        Source::Points(_) => {
+            "topics of at least a fiftieth of the points; noise counts as a group of its own"
+        }
+        Source::Titles(..) => "as the night does it; noise counts as a group of its own",
+    });
     Ok(figures)
+}
+
+/// A set of points with its labellings.
+fn points(file: &Path) -> Result<Set, BenchError> {
+    let points = numbers(file)?;
+    let name = file.to_string_lossy().into_owned();
+    let mut all = Vec::new();
+    for n in 0..LABELS_MAX {
+        let file = PathBuf::from(name.replace(".data.gz", &format!(".labels{n}.gz")));
+        if !file.is_file() {
+            continue;
+        }
+        let known: Vec<i64> = numbers(&file)?
+            .into_iter()
+            .filter_map(|row| row.first().map(|label| *label as i64))
+            .collect();
+        if known.len() != points.len() {
+            return Err(unread(&file, "it has another number of lines than its points"));
+        }
+        all.push(known);
+    }
+    let least = (points.len() / 50).max(5);
+    Ok(Set { points, known: all, least, neighbours: least })
+}
+
+/// Titles as points, and their labels by number.
+fn titles(file: &Path, embedder: Embedder<'_>) -> Result<Set, BenchError> {
+    let embedder = embedder().map_err(|cause| unread(file, cause))?;
+    let text = std::fs::read_to_string(file).map_err(|error| unread(file, error))?;
+    let mut numbers: BTreeMap<&str, i64> = BTreeMap::new();
+    let (mut points, mut known) = (Vec::new(), Vec::new());
+    for line in text.lines().skip(1).filter(|line| !line.trim().is_empty()).take(TITLES_MAX) {
+        let (title, label) = line
+            .rsplit_once('\t')
+            .ok_or_else(|| unread(file, "a line has no tab between title and label"))?;
+        let next = numbers.len() as i64 + 1;
+        known.push(*numbers.entry(label.trim()).or_insert(next));
+        points.push(embedder.embed(title));
+    }
+    let settings = Settings::of(points.len());
+    let (least, neighbours) = (settings.least, settings.neighbours);
+    Ok(Set { points, known: vec![known], least, neighbours })
 }
 
 fn find(folder: &Path, depth: usize, sets: &mut Vec<PathBuf>) -> Result<(), BenchError> {

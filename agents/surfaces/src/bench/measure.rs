@@ -131,11 +131,12 @@ pub fn table(document: &Value) -> String {
         let shown = match value {
             Value::String(text) => text.clone(),
             Value::Null => "unknown".to_owned(),
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(k, v)| format!("{k}={}", plain(v)))
-                .collect::<Vec<_>>()
-                .join(" "),
+            Value::Object(rows) if rows.values().any(Value::is_object) => {
+                let widest = rows.keys().map(String::len).max().unwrap_or(0);
+                let row = |(k, v): (&String, &Value)| format!("{k:<widest$}  {}", fields_of(v));
+                rows.iter().map(row).collect::<Vec<_>>().join(&format!("\n{:width$}  ", ""))
+            }
+            Value::Object(_) => fields_of(value),
             Value::Array(lines) => {
                 let lines: Vec<String> = lines.iter().map(plain).collect();
                 lines.join(&format!("\n{:width$}  ", ""))
@@ -147,6 +148,11 @@ pub fn table(document: &Value) -> String {
         }
     }
     text
+}
+
+fn fields_of(value: &Value) -> String {
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(" ")
 }
 
 fn plain(value: &Value) -> String {

@@ -33,6 +33,7 @@ use crate::cli::Screen;
 use crate::cli::args::BenchCommand;
 use crate::cli::exit::{Exit, chain};
 use child::{BenchError, Durability, Stage, pause};
+pub use cluster::Embedder;
 use measure::Figures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -45,9 +46,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Measures, and shows what was found. The folders in which it was measured are
 /// removed, whatever happens.
-pub fn run(command: &BenchCommand, screen: &Screen) -> Exit {
+pub fn run(command: &BenchCommand, screen: &Screen, embedder: Embedder<'_>) -> Exit {
     listen();
-    match measured(command, screen) {
+    match measured(command, screen, embedder) {
         Ok(document) => {
             if screen.json {
                 screen.document(&document);
@@ -72,7 +73,11 @@ pub fn run(command: &BenchCommand, screen: &Screen) -> Exit {
     }
 }
 
-fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError> {
+fn measured(
+    command: &BenchCommand,
+    screen: &Screen,
+    embedder: Embedder<'_>,
+) -> Result<Value, BenchError> {
     let program = std::env::current_exe()
         .map_err(|source| BenchError::Io { operation: "find this program".to_owned(), source })?;
     let base = base();
@@ -85,8 +90,16 @@ fn measured(command: &BenchCommand, screen: &Screen) -> Result<Value, BenchError
         BenchCommand::Recall { ref locomo, synthetic } => {
             ("recall", recall::run(&stage, locomo.as_deref(), synthetic, &mut progress)?)
         }
-        BenchCommand::Cluster { ref points } => {
-            ("cluster", (cluster::run(points, &mut progress)?, stage.worker(None)?.durability()?))
+        BenchCommand::Cluster { ref points, ref titles, compare } => {
+            let source = match (points, titles) {
+                (Some(folder), _) => cluster::Source::Points(folder),
+                (None, Some(file)) => cluster::Source::Titles(file, embedder),
+                (None, None) => {
+                    return Err(BenchError::Usage("name --points DIR or --titles FILE".to_owned()));
+                }
+            };
+            let figures = cluster::run(&source, compare, &mut progress)?;
+            ("cluster", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Startup { missions, events, memories, runs } => {
             let history = startup::History { missions, events, memories };

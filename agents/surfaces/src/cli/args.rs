@@ -747,8 +747,14 @@ pub enum BenchCommand {
     /// Topics over points whose groups are known.
     Cluster {
         /// A folder of NAME.data.gz with NAME.labels0.gz and so on.
-        #[arg(long, value_name = "DIR")]
-        points: PathBuf,
+        #[arg(long, value_name = "DIR", conflicts_with = "titles")]
+        points: Option<PathBuf>,
+        /// Lines of a title, a tab and its label, below a heading.
+        #[arg(long, value_name = "FILE")]
+        titles: Option<PathBuf>,
+        /// Try k-means, a mixture, DBSCAN and OPTICS on the same points.
+        #[arg(long)]
+        compare: bool,
     },
     /// Kill workers and count what is lost or doubled.
     Kill {
