@@ -285,7 +285,7 @@ async fn memories_become_topics_whose_sentences_link_to_them() {
         let observed = Remembered::Observed {
             memory: memory.clone(),
             is: MemoryKind::Fact,
-            source: Source::Import { name: "test".to_owned() },
+            source: Source::Import { name: "test".to_owned(), origin: None },
             span: None,
             text,
             scope: "user".to_owned(),

@@ -75,6 +75,9 @@ pub enum Source {
     Import {
         /// Its name there.
         name: String,
+        /// Where it came from before, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<ContentRef>,
     },
 }
 
@@ -151,6 +154,7 @@ impl Remembered {
         fn of(source: &Source) -> Option<&ContentRef> {
             match source {
                 Source::Document { path, .. } => Some(path),
+                Source::Import { origin, .. } => origin.as_ref(),
                 _ => None,
             }
         }

@@ -3,10 +3,10 @@
 
 use crate::passages::{sentences, slice};
 use crate::summary::dot;
-use crate::terms::{document, query, words};
+use crate::terms::{stems, words};
 use charter::embed::Embed;
 use charter::memory::Span;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Sentences of one answer.
 pub const QUOTES_MAX: usize = 3;
@@ -16,6 +16,29 @@ const LOOKED_AT: usize = 300;
 const NEAR_BEST: f32 = 0.8;
 /// Below this nothing is said: a question without an answer in memory.
 const FLOOR: f32 = 0.34;
+/// Share of a question's words from which a sentence may answer it: one rare word
+/// in common is not enough.
+const COVERED: f32 = 0.58;
+/// From this cosine on it may in other words.
+const MEANT: f32 = 0.7;
+/// Or some of the words stand in it, and nearly all in its passage.
+const WITHIN: (f32, f32) = (0.4, 0.75);
+/// Words that only tell what kind of answer is wanted.
+const KINDS: &[&str] = &["much", "mani", "long", "often", "kind", "exact", "pleas"];
+/// Places in which one sentence may stand.
+const PLACES_MAX: usize = 12;
+/// Words of a line that may be the heading of something.
+const HEADING_WORDS: usize = 6;
+/// Stems that ask for the same.
+const SAME: &[&[&str]] = &[
+    &["call", "name"],
+    &["cost", "price", "pay", "paid", "spend", "spent", "expens", "fee"],
+    &["live", "resid", "home"],
+    &["work", "job", "employ"],
+    &["colour", "color", "paint"],
+    &["borrow", "lent", "lend"],
+    &["insur", "insurer"],
+];
 
 const WORDS: f32 = 0.5;
 const MEANING: f32 = 0.4;
@@ -49,7 +72,11 @@ fn wanted(question: &str) -> Wanted {
     let after_how = words.iter().skip_while(|w| *w != "how").nth(1).map(String::as_str);
     if has("when") || (has("what") && (has("time") || has("date") || has("day"))) {
         Wanted::Time
-    } else if matches!(after_how, Some("many" | "much" | "old" | "long" | "far" | "big" | "tall")) {
+    } else if has("number")
+        || has("code")
+        || has("pin")
+        || matches!(after_how, Some("many" | "much" | "old" | "long" | "far" | "big" | "tall"))
+    {
         Wanted::Number
     } else if has("who") || has("whom") || has("where") || has("whose") {
         Wanted::Name
@@ -111,10 +138,69 @@ fn holds(sentence: &str, wanted: Wanted, question: &[String]) -> bool {
     }
 }
 
+/// Each stem of a text, as one for all that ask for the same.
+fn asked_for(text: &str) -> Vec<String> {
+    let one = |stem: String| {
+        let same = SAME.iter().find(|same| same.contains(&stem.as_str()));
+        same.and_then(|same| same.first()).map_or(stem, |first| (*first).to_owned())
+    };
+    stems(text).into_iter().filter(|stem| stem != "s").map(one).collect()
+}
+
+/// Whether a line only names what stands below it: it says nothing itself.
+fn is_heading(line: &str, asked: &BTreeSet<String>) -> bool {
+    let says = line.trim_start_matches(|c: char| c.is_whitespace() || "#*_=-|>".contains(c));
+    let few = words(says).len() <= HEADING_WORDS;
+    let whole = says.ends_with(['.', '!', '…']) || says.contains(':');
+    line.starts_with('#')
+        || stems(says).is_empty()
+        || (few && !whole && asked_for(says).iter().all(|stem| asked.contains(stem)))
+}
+
+/// The stems that an answer should hold.
+fn wanted_stems(question: &str) -> BTreeSet<String> {
+    let all: BTreeSet<String> = asked_for(question).into_iter().collect();
+    let tell: BTreeSet<String> =
+        all.iter().filter(|stem| !KINDS.contains(&stem.as_str())).cloned().collect();
+    if tell.is_empty() { all } else { tell }
+}
+
+/// How much of a question stands in a sentence and in its passage: the shares of
+/// its words, and the cosine.
+#[derive(Debug, Clone, Copy)]
+struct Nearness {
+    share: f32,
+    around: f32,
+    cosine: f32,
+}
+
+impl Nearness {
+    fn is_enough(self) -> bool {
+        let (some, nearly_all) = WITHIN;
+        self.share >= COVERED
+            || self.cosine >= MEANT
+            || (self.share >= some && self.around >= nearly_all)
+    }
+}
+
+/// The share of some stems that others hold.
+fn share(asked: &BTreeSet<String>, held: &[String]) -> f32 {
+    let found = asked.iter().filter(|stem| held.contains(stem)).count();
+    found as f32 / asked.len().max(1) as f32
+}
+
+/// Whether a text has to do with a question, though it may not answer it.
+pub fn is_near(question: &str, text: &str, embedder: &dyn Embed) -> bool {
+    let share = share(&wanted_stems(question), &asked_for(text));
+    let cosine = dot(&embedder.embed(question), &embedder.embed(text));
+    Nearness { share, around: share, cosine }.is_enough()
+}
+
 /// The best sentences of texts that were recalled, best text first. Empty: what
 /// is remembered does not answer the question.
 pub fn answer(question: &str, texts: &[&str], embedder: &dyn Embed) -> Vec<Quote> {
-    let asked = query(question);
+    let asked = wanted_stems(question);
+    let around: Vec<f32> = texts.iter().map(|text| share(&asked, &asked_for(text))).collect();
     let asked_words = words(question);
     let vector = embedder.embed(question);
     let wanted = wanted(question);
@@ -125,40 +211,49 @@ pub fn answer(question: &str, texts: &[&str], embedder: &dyn Embed) -> Vec<Quote
             let spans = sentences(text).into_iter();
             spans.filter_map(move |span| Some((n, span, slice(text, span)?)))
         })
+        .filter(|(_, _, line)| !is_heading(line, &asked))
+        .map(|(text, span, line)| (text, span, line, asked_for(line)))
         .take(LOOKED_AT)
         .collect();
     // How rare a term is among what was recalled: a word that stands everywhere
     // does not tell one sentence from another.
-    let mut frequency: BTreeMap<u32, u32> = BTreeMap::new();
-    for (term, _) in parts.iter().flat_map(|(.., words)| document(words)) {
-        *frequency.entry(term).or_insert(0) += 1;
-    }
-    let weight = |term: &u32| {
-        let found = frequency.get(term).copied().unwrap_or(0) as f32;
+    let weight = |stem: &&String| {
+        let found = parts.iter().filter(|(.., held)| held.contains(stem)).count() as f32;
         (1.0 + (parts.len() as f32 + 1.0) / (found + 1.0)).ln()
     };
-    let whole: f32 = asked.iter().map(|(term, _)| weight(term)).sum();
+    let weights: Vec<(&String, f32)> = asked.iter().map(|stem| (stem, weight(&stem))).collect();
+    let whole: f32 = weights.iter().map(|(_, weight)| weight).sum();
     let mut quotes: Vec<Quote> = parts
         .iter()
-        .map(|(text, span, sentence)| {
-            let terms = document(sentence);
-            let common = asked.iter().filter(|(term, _)| terms.iter().any(|(t, _)| t == term));
-            let shared: f32 = common.map(|(term, _)| weight(term)).sum();
+        .filter_map(|(text, span, sentence, held)| {
+            let common = weights.iter().filter(|(stem, _)| held.contains(stem));
+            let shared: f32 = common.map(|(_, weight)| weight).sum();
             let overlap = if whole > 0.0 { shared / whole } else { 0.0 };
             let near = dot(&vector, &embedder.embed(sentence)).max(0.0);
+            let around = around.get(*text).copied().unwrap_or(0.0);
+            if !(Nearness { share: share(&asked, held), around, cosine: near }).is_enough() {
+                return None;
+            }
             let related = overlap > 0.0 || near > 0.3;
             let kind = if related && holds(sentence, wanted, &asked_words) { KIND } else { 0.0 };
             let rank = RANK / (1.0 + *text as f32);
             let asks_too = sentence.ends_with('?');
             let score = WORDS * overlap + MEANING * near + kind + rank;
             let score = if asks_too { score * 0.5 } else { score };
-            Quote { text: *text, span: *span, score }
+            Some(Quote { text: *text, span: *span, score })
         })
         .collect();
     quotes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(&b.text)));
     let best = quotes.first().map_or(0.0, |quote| quote.score);
     quotes.retain(|quote| quote.score >= FLOOR.max(best * NEAR_BEST));
-    quotes.truncate(QUOTES_MAX);
+    // A sentence that stands in several places is one sentence.
+    let mut said = BTreeSet::new();
+    quotes.retain(|quote| {
+        let words = texts.get(quote.text).and_then(|text| slice(text, quote.span)).map(words);
+        let words = words.unwrap_or_default();
+        said.contains(&words) || (said.len() < QUOTES_MAX && said.insert(words))
+    });
+    quotes.truncate(PLACES_MAX);
     quotes
 }
 
@@ -185,6 +280,20 @@ mod tests {
         check("Who fixed the sink?", "Mario Rossi");
         check("How much is the rent?", "950 euros");
         check("Where does the landlord live?", "lives in Ulm");
+    }
+
+    #[test]
+    fn one_rare_word_in_common_is_no_answer() {
+        check("What is the code of the landlord's alarm?", "");
+        check("Which garden gate did the plumber paint?", "");
+    }
+
+    #[test]
+    fn headings_answer_nothing_and_repetitions_count_once() {
+        let texts = ["# The rent\nThe rent is 950 euros.", "Rent", "The rent is 950 euros."];
+        let found = answer("How much is the rent?", &texts, &ByWords);
+        let said: Vec<_> = found.iter().map(|q| slice(texts[q.text], q.span).unwrap()).collect();
+        assert_eq!(said, ["The rent is 950 euros."; 2]);
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub enum Request {
         /// Each under the name that it is to have.
         drafts: Vec<(MemoryId, Draft)>,
     },
+    /// What was said that a text may correct.
+    Correctable {
+        /// Whose.
+        tenant: TenantId,
+        /// The correction.
+        text: String,
+    },
     /// Keep a document: what it says now takes the place of what it said before.
     Document {
         /// Whose it is.
@@ -120,6 +127,11 @@ pub enum Response {
         /// The outcomes.
         kept: Vec<Kept>,
     },
+    /// What may be corrected, likeliest first.
+    Correctable {
+        /// The memories.
+        said: Vec<Correctable>,
+    },
     /// What became of a document.
     Filed(Filed),
     /// What was forgotten, or would be.
@@ -150,6 +162,17 @@ pub struct Hit {
     pub bm25: f32,
 }
 
+/// Something that was said and may be what somebody corrects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Correctable {
+    /// The memory.
+    pub memory: MemoryId,
+    /// What it says.
+    pub text: String,
+    /// How likely it is meant, from 0 to 1.
+    pub likely: f32,
+}
+
 /// What became of something that was to be kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "became")]
@@ -165,6 +188,9 @@ pub enum Kept {
     Known {
         /// The memory that says the same.
         memory: MemoryId,
+        /// Facts that are true no more.
+        #[serde(default)]
+        ended: Vec<MemoryId>,
     },
     /// It is not worth keeping.
     Refused {

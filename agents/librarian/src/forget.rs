@@ -47,6 +47,23 @@ pub fn forms(phrase: &str) -> Vec<String> {
     forms.into_iter().collect()
 }
 
+/// The words of a phrase, in the forms of each, rarest guess first: a text that
+/// holds the phrase across a line break holds them all.
+pub fn needles(phrase: &str) -> Vec<Vec<String>> {
+    let mut words: Vec<&str> = phrase.split_whitespace().collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
+    words.into_iter().map(forms).collect()
+}
+
+/// Whether a phrase stands in a stored text, whatever the capitals, whatever the
+/// white space, and as JSON writes it.
+pub fn holds(text: &str, phrase: &str) -> bool {
+    let phrase = phrase.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let plain = ["\\n", "\\r", "\\t"].iter().fold(text.to_owned(), |t, mark| t.replace(mark, " "));
+    flat(text).contains(&phrase) || flat(&plain.replace("\\\"", "\"")).contains(&phrase)
+}
+
 /// Everything that goes with some texts and memories: memories of those texts,
 /// memories made from memories that go, however far, and the texts of all.
 ///
@@ -63,6 +80,7 @@ pub fn plan(
     for row in &held {
         let path_goes = row.sources.iter().any(|source| match source {
             Source::Document { path, .. } => contents.contains(&path.id),
+            Source::Import { origin: Some(origin), .. } => contents.contains(&origin.id),
             _ => false,
         });
         if memories.contains(&row.id) || contents.contains(&row.text.id) || path_goes {
@@ -83,6 +101,10 @@ pub fn plan(
     }
     for row in held.iter().filter(|row| plan.memories.contains(&row.id)) {
         plan.contents.insert(row.text.id.clone());
+        plan.contents.extend(row.sources.iter().filter_map(|source| match source {
+            Source::Import { origin, .. } => origin.as_ref().map(|origin| origin.id.clone()),
+            _ => None,
+        }));
         if row.derived_from.is_empty() {
             plan.contents.extend(row.sources.iter().flat_map(&said));
         }
@@ -123,7 +145,7 @@ mod tests {
             tenant: TenantId::local(),
             is: if from.is_empty() { MemoryKind::Turn } else { MemoryKind::Summary },
             state: MemoryState::Held,
-            sources: vec![Source::Import { name: format!("{n}") }],
+            sources: vec![Source::Import { name: format!("{n}"), origin: None }],
             span: None,
             text: ContentRef { id: content(n), sha256: Digest::of(b"x"), label: Label::TRUSTED },
             scope: "user".into(),
@@ -143,7 +165,7 @@ mod tests {
             &contents.iter().map(|n| content(*n)).collect(),
             &held,
             |source| match source {
-                Source::Import { name } if name == "1" => vec![content(91)],
+                Source::Import { name, .. } if name == "1" => vec![content(91)],
                 _ => vec![],
             },
         );
@@ -160,6 +182,17 @@ mod tests {
         check(&[], &[2, 77], &[2, 3, 4], &[2, 3, 4, 77]);
         check(&[4], &[], &[4], &[4]);
         check(&[], &[], &[], &[]);
+    }
+
+    #[test]
+    fn a_phrase_stands_across_lines_and_gaps() {
+        for text in ["the blue key", "The  blue\nKEY hangs", "{\"a\":\"the blue\\nkey\"}"] {
+            assert!(holds(text, "the  blue key"), "{text}");
+        }
+        assert!(holds("{\"a\":\"the \\\"blue\\\" key\"}", "the \"blue\" key"));
+        assert!(!holds("the bluekey", "blue key") && !holds("blue: key", "blue key"));
+        assert_eq!(needles("the blueish key")[0][0], "BLUEISH");
+        assert!(needles(" ").is_empty());
     }
 
     #[test]

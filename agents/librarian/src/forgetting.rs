@@ -73,21 +73,47 @@ impl Librarian {
         Ok(Response::Forgotten { receipt, files })
     }
 
-    /// Texts in which a phrase stands, however it is written.
+    /// Texts in which a phrase stands, however it is written and wherever its lines
+    /// break.
     async fn holding(&self, tenant: &TenantId, phrase: &str) -> Result<BTreeSet<ContentId>, Error> {
-        let mut found = BTreeSet::new();
-        let limit = u32::try_from(NAMED_MAX).unwrap_or(u32::MAX);
-        for needle in forget::forms(phrase) {
-            let query = Query::ContentsWith { needle, limit };
-            let failed = Error::ledger("look for what is to be forgotten");
-            if let Rows::ContentIds(ids) = self.ledger.query(tenant, query).await.map_err(failed)? {
-                found.extend(ids);
+        let mut found = self.with_any(tenant, forget::forms(phrase)).await?;
+        for needles in forget::needles(phrase) {
+            let near = self.with_any(tenant, needles).await?;
+            if near.len() >= NAMED_MAX {
+                // A word of every day: another one of the phrase is rarer.
+                continue;
             }
+            for id in near.difference(&found.clone()) {
+                let failed = Error::ledger("read a text");
+                let content = self.ledger.content(tenant, id).await.map_err(failed)?;
+                if forget::holds(&content.text(), phrase) {
+                    found.insert(id.clone());
+                }
+            }
+            break;
         }
         if found.len() >= NAMED_MAX {
             return Err(Error::Usage(format!(
                 "it stands in more than {NAMED_MAX} texts: say it more exactly"
             )));
+        }
+        Ok(found)
+    }
+
+    /// Texts that hold any of these, as far as one event names them.
+    async fn with_any(
+        &self,
+        tenant: &TenantId,
+        needles: Vec<String>,
+    ) -> Result<BTreeSet<ContentId>, Error> {
+        let mut found = BTreeSet::new();
+        let limit = u32::try_from(NAMED_MAX).unwrap_or(u32::MAX);
+        for needle in needles {
+            let query = Query::ContentsWith { needle, limit };
+            let failed = Error::ledger("look for what is to be forgotten");
+            if let Rows::ContentIds(ids) = self.ledger.query(tenant, query).await.map_err(failed)? {
+                found.extend(ids);
+            }
         }
         Ok(found)
     }

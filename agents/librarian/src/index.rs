@@ -57,7 +57,9 @@ fn group(tenant: &TenantId, source: &Source) -> u64 {
         Source::Mission { mission } => ("mission", mission.as_str()),
         Source::Night { night } => ("night", night.as_str()),
         // `conversation/session:turn`
-        Source::Import { name } => ("import", name.rsplit_once(':').map_or(&**name, |(s, _)| s)),
+        Source::Import { name, .. } => {
+            ("import", name.rsplit_once(':').map_or(&**name, |(s, _)| s))
+        }
     };
     hash(&[&tenant.0, kind, name])
 }
@@ -210,6 +212,23 @@ impl Index {
         self.store.dense(&self.embedder.embed(text), limit, &filter)
     }
 
+    /// What was said, wherever, that comes nearest to a text by meaning or by words.
+    pub fn said(
+        &self,
+        text: &str,
+        tenant: &TenantId,
+        now: Millis,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, VectorError> {
+        let kinds = vec![MemoryKind::Fact, MemoryKind::Turn];
+        let filter = Filter { kinds, true_at: Some(now), ..Filter::all(tenant) };
+        let dense = self.store.dense(&self.embedder.embed(text), limit, &filter)?;
+        let sparse = self.store.sparse(&terms::query(text), limit, &filter)?;
+        let mut seen = std::collections::BTreeSet::new();
+        let all = dense.into_iter().chain(sparse).map(|(id, _)| id);
+        Ok(all.filter(|id| seen.insert(id.clone())).collect())
+    }
+
     /// Holds nothing, as if it had just been made.
     pub fn clear(&mut self) -> Result<(), VectorError> {
         self.pending.clear();
@@ -249,7 +268,7 @@ mod tests {
         Remembered::Observed {
             memory: id(n),
             is: MemoryKind::Turn,
-            source: Source::Import { name: format!("{session}:{n}") },
+            source: Source::Import { name: format!("{session}:{n}"), origin: None },
             span: None,
             text: charter::content::ContentRef {
                 id: content,

@@ -61,6 +61,9 @@ impl Librarian {
             Request::Keep { tenant, drafts } => {
                 self.keep(&tenant, drafts).await.map(|kept| Response::Kept { kept })
             }
+            Request::Correctable { tenant, text } => {
+                self.correctable(&tenant, &text).await.map(|said| Response::Correctable { said })
+            }
             Request::Document { tenant, document } => {
                 self.file(&tenant, document).await.map(Response::Filed)
             }

@@ -1,6 +1,7 @@
 //! What becomes a memory: what was said, what missions came to, documents.
 
-use crate::ask::{Document, Filed, Kept};
+use crate::ask::{Correctable, Document, Filed, Kept};
+use crate::claims;
 use crate::error::Error;
 use crate::gate::{self, Origin, Verdict};
 use crate::keep::{self, Draft, Known};
@@ -15,7 +16,9 @@ use charter::report::Report;
 use std::collections::BTreeMap;
 
 /// Memories that are compared with one that wants in.
-const COMPARED: usize = 8;
+const COMPARED: usize = 24;
+/// Memories by each of meaning and words that a correction may mean.
+const CORRECTABLE: usize = 40;
 /// Cosine below which two texts do not say the same, in whatever words.
 const ALIKE: f32 = 0.8;
 /// Memories that are committed together.
@@ -118,12 +121,12 @@ impl Librarian {
                     later.push(n);
                     continue;
                 }
-                let (became, written, content) = self.decide(tenant, memory, draft).await?;
+                let (became, written, texts) = self.decide(tenant, memory, draft).await?;
                 if !written.is_empty() {
                     round.push(draft);
                 }
                 events.extend(written);
-                contents.extend(content);
+                contents.extend(texts);
                 if let Some(slot) = kept.get_mut(n) {
                     *slot = Some(became);
                 }
@@ -160,10 +163,10 @@ impl Librarian {
         tenant: &TenantId,
         memory: &MemoryId,
         draft: &Draft,
-    ) -> Result<(Kept, Vec<Remembered>, Option<Content>), Error> {
-        let told = |became| Ok((became, Vec::new(), None));
+    ) -> Result<(Kept, Vec<Remembered>, Vec<Content>), Error> {
+        let told = |became| Ok((became, Vec::new(), Vec::new()));
         match self.ledger.record::<MemoryRow>(tenant, memory).await {
-            Ok(_) => return told(Kept::Known { memory: memory.clone() }),
+            Ok(_) => return told(Kept::Known { memory: memory.clone(), ended: Vec::new() }),
             Err(LedgerError::NotFound(_)) => {}
             Err(source) => return Err(Error::Ledger { operation: "look a memory up", source }),
         }
@@ -172,8 +175,13 @@ impl Librarian {
         }
         let now = self.clock.now();
         let (text, scope, of) = (draft.text.clone(), draft.scope.clone(), tenant.clone());
-        let near =
+        let mut near =
             self.with_index(move |index| index.nearest(&text, &of, &scope, now, COMPARED)).await?;
+        for named in &draft.replaces {
+            if near.iter().all(|(id, _)| id != named) {
+                near.push((named.clone(), 0.0));
+            }
+        }
         let mut known = Vec::new();
         for (id, cosine) in near {
             // Only a fact can end what merely resembles it.
@@ -183,29 +191,19 @@ impl Librarian {
             let Some(row) = self.row(tenant, &id).await? else { continue };
             let Some(text) = self.text(tenant, &row.text).await? else { continue };
             if row.state == MemoryState::Held {
-                let valid_from = row.valid_from;
-                known.push((row.clone(), Known { id, is: row.is, text, cosine, valid_from }));
+                let (valid_from, trust) = (row.valid_from, row.text.label.trust);
+                let is = row.is;
+                known.push((row, Known { id, is, text, cosine, valid_from, trust }));
             }
         }
         let compared: Vec<Known> = known.iter().map(|(_, known)| known.clone()).collect();
         let decision = keep::decide(draft, &compared);
-        let became = match &decision {
-            keep::Decision::Merge(same) => {
-                let row = known.iter().find(|(row, _)| row.id == *same).map(|(row, _)| row);
-                let full = row.is_none_or(|row| {
-                    row.sources.contains(&draft.source) || row.sources.len() >= SOURCES_MAX
-                });
-                let known = Kept::Known { memory: same.clone() };
-                if full {
-                    return told(known);
-                }
-                known
-            }
-            keep::Decision::New { ends } => {
-                Kept::New { memory: memory.clone(), ended: ends.clone() }
-            }
+        let ended = decision.ends.clone();
+        let became = match &decision.merges {
+            Some(same) => Kept::Known { memory: same.clone(), ended },
+            None => Kept::New { memory: memory.clone(), ended },
         };
-        let (_, events, content) = keep::written(
+        let (mut events, mut contents) = keep::written(
             memory,
             draft,
             &decision,
@@ -214,7 +212,39 @@ impl Librarian {
             now,
             self.entropy.as_ref(),
         )?;
-        Ok((became, events, content))
+        if let Some(same) = &decision.merges {
+            let row = known.iter().find(|(row, _)| row.id == *same).map(|(row, _)| row);
+            let full = row.is_none_or(|row| {
+                row.sources.contains(&draft.source) || row.sources.len() >= SOURCES_MAX
+            });
+            if full {
+                events.retain(|event| !matches!(event, Remembered::Merged { .. }));
+                contents.clear();
+            }
+        }
+        Ok((became, events, contents))
+    }
+
+    /// What was said that a text may correct, likeliest first.
+    pub(crate) async fn correctable(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+    ) -> Result<Vec<Correctable>, Error> {
+        self.catch_up(tenant).await?;
+        let (now, of, words) = (self.clock.now(), tenant.clone(), text.to_owned());
+        let near = self.with_index(move |index| index.said(&words, &of, now, CORRECTABLE)).await?;
+        let mut found = Vec::new();
+        for memory in near {
+            let Some(row) = self.row(tenant, &memory).await? else { continue };
+            let Some(said) = self.text(tenant, &row.text).await? else { continue };
+            let likely = claims::correction(text, &said);
+            if row.state == MemoryState::Held && likely >= claims::CORRECTS {
+                found.push(Correctable { memory, text: said, likely });
+            }
+        }
+        found.sort_by(|a, b| b.likely.total_cmp(&a.likely));
+        Ok(found)
     }
 
     /// Keeps what a document says now, and ends what it says no more.
@@ -249,11 +279,11 @@ impl Librarian {
             }
             // Names differ by time first: many passages are made in one moment.
             let memory = MemoryId::new(now.saturating_add(n), entropy);
-            let fresh = keep::Decision::New { ends: Vec::new() };
-            let (_, written, content) =
-                keep::written(&memory, draft, &fresh, tenant, embedder.version(), now, entropy)?;
+            let fresh = &keep::Decision::FRESH;
+            let (written, texts) =
+                keep::written(&memory, draft, fresh, tenant, embedder.version(), now, entropy)?;
             events.extend(written);
-            contents.extend(content);
+            contents.extend(texts);
             filed.new += 1;
         }
         for row in old.into_values() {
@@ -310,6 +340,5 @@ fn named(draft: Draft) -> Option<(MemoryId, Draft)> {
 
 /// Whether one of two might repeat or end the other.
 fn alike(a: &Draft, b: &Draft) -> bool {
-    a.scope == b.scope
-        && (gate::same(&a.text, &b.text, 1.0) || crate::claims::replaces(&a.text, &b.text))
+    a.scope == b.scope && (gate::same(&a.text, &b.text, 1.0) || claims::replaces(&a.text, &b.text))
 }

@@ -2,7 +2,7 @@
 
 use super::Happening;
 use super::answer::open_of;
-use super::mission::visible;
+use super::mission::{EFFECTS_SHOWN_MAX, more, visible};
 use super::turn::{Outcome, Turn};
 use crate::Error;
 use crate::operations::{approval_answer, approval_show};
@@ -100,6 +100,7 @@ impl Turn<'_> {
             .card
             .effects
             .iter()
+            .take(EFFECTS_SHOWN_MAX)
             .flat_map(|effect| {
                 let what = (effect.class.to_string(), visible(&effect.summary));
                 let args = serde_json::to_string(&effect.args).unwrap_or_default();
@@ -110,6 +111,7 @@ impl Turn<'_> {
                 ]
             })
             .collect();
+        facts.extend(more(&card.card.effects));
         facts.extend(card.card.notes.iter().map(|note| ("note".to_owned(), visible(note))));
         let expired = card.state == ApprovalState::Expired;
         let what = format!(
@@ -130,7 +132,7 @@ fn named(id: &ApprovalId, word: &str) -> bool {
     word.len() > 6 && id.as_str().ends_with(word)
 }
 
-fn nth(speeches: &[Speech], words: &[String]) -> Option<usize> {
+pub(super) fn nth(speeches: &[Speech], words: &[String]) -> Option<usize> {
     if let Some(n) = words.iter().find_map(|word| word.parse::<usize>().ok()) {
         return n.checked_sub(1);
     }

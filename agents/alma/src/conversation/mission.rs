@@ -10,6 +10,7 @@ use crate::operations::{
 use crate::talk::focus::{self, Blocked};
 use crate::talk::risk::{self, Guard, Intent};
 use crate::talk::tone::{Moment, Say, only_plan};
+use charter::approval::FrozenEffect;
 use charter::conversation::{Conversed, TurnState};
 use charter::digest::Digest;
 use charter::event::Event;
@@ -17,13 +18,14 @@ use charter::ids::MissionId;
 use charter::ports::LedgerExt;
 use charter::report::{FileFate, Report};
 use charter::rows::MissionState;
+use std::collections::BTreeMap;
 
 /// Longest time between two looks at a mission, in milliseconds.
 const LOOK_MS: u64 = 200;
 /// Files that an answer names.
 const FILES_SHOWN_MAX: usize = 12;
 /// Effects of a card that an answer names.
-const EFFECTS_SHOWN_MAX: usize = 20;
+pub(super) const EFFECTS_SHOWN_MAX: usize = 12;
 
 impl Turn<'_> {
     /// Plans the wish, and carries it out unless only the plan is wanted.
@@ -215,6 +217,7 @@ impl Turn<'_> {
             for effect in shown.card.effects.iter().take(EFFECTS_SHOWN_MAX) {
                 facts.push((effect.class.to_string(), visible(&effect.summary)));
             }
+            facts.extend(more(&shown.card.effects));
             facts.extend(shown.card.notes.iter().map(|n| ("note".to_owned(), visible(n))));
             self.watcher.tell(Happening::Approval(Box::new(shown))).await;
         }
@@ -253,6 +256,19 @@ impl Turn<'_> {
         self.focus.after(mission.clone(), &wish, files, self.alma.now());
         Ok(told(&report))
     }
+}
+
+/// What is told of the effects of a card that are not shown: how many, and of what
+/// classes all are.
+pub(super) fn more(effects: &[FrozenEffect]) -> Option<(String, String)> {
+    let left = effects.len().checked_sub(EFFECTS_SHOWN_MAX).filter(|left| *left > 0)?;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for effect in effects {
+        *counts.entry(effect.class.to_string()).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(class, n)| format!("{n} {class}")).collect();
+    let text = format!("{left} effects; in all {}; “details” lists them", counts.join(", "));
+    Some(("and more".to_owned(), text))
 }
 
 /// Where a file is named in a wish, as a word of its own.

@@ -272,6 +272,7 @@ impl<'a> Turn<'a> {
             &|_| false,
         );
         let said = sentence.as_ref().map(spoken).unwrap_or_default();
+        let mut instead_of = None;
         let (routed, opened) = match self.opened(&said)? {
             Opened::Mission(wish) => {
                 let reason = "You said to go on with what was put aside.".to_owned();
@@ -284,6 +285,11 @@ impl<'a> Turn<'a> {
             }
             Opened::Nothing if let Some(reason) = self.about_schedule(words, &said).await? => {
                 (chosen(Route::Schedule, reason.to_owned(), words.to_owned()), false)
+            }
+            Opened::Nothing if let Some(told) = self.corrects(words, &said).await? => {
+                let reason = "You correct what you told me before.".to_owned();
+                instead_of = told.instead_of;
+                (chosen(Route::Remember, reason, told.words), false)
             }
             Opened::Nothing => {
                 let context = Context {
@@ -324,7 +330,7 @@ impl<'a> Turn<'a> {
             })),
             Route::Help => self.help(),
             Route::Recall => self.recall(&meant).await,
-            Route::Remember => self.remember(&meant).await,
+            Route::Remember => self.remember(&meant, instead_of).await,
             Route::Schedule => self.schedule(&meant, &said).await,
             Route::Chat => self.chat(&meant, &said, sentence.map(|s| s.language.code)).await,
         }

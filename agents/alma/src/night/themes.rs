@@ -147,23 +147,20 @@ fn remember(
     let (now, entropy) = (alma.now(), alma.ports.entropy.as_ref());
     let one = sources.first().map(|kept| kept.scope.as_str());
     let scope = one.filter(|one| sources.iter().all(|kept| kept.scope == *one));
+    let source = Source::Night { night: night.id.clone() };
     let made = keep::Draft {
-        is,
-        source: Source::Night { night: night.id.clone() },
-        span: None,
-        text: text.to_owned(),
         label: sources.iter().fold(Label::TRUSTED, |label, kept| label.join(kept.label)),
         scope: scope.unwrap_or(keep::USER).to_owned(),
-        valid_from: night.until,
         derived_from: sources.iter().map(|kept| kept.id.clone()).collect(),
+        ..keep::Draft::new(is, source, text.to_owned(), night.until)
     };
     let memory = MemoryId::new(now, entropy);
-    let fresh = keep::Decision::New { ends: Vec::new() };
-    let (memory, events, content) =
-        keep::written(&memory, &made, &fresh, &night.tenant, embedder, now, entropy)?;
+    let fresh = &keep::Decision::FRESH;
+    let (events, contents) =
+        keep::written(&memory, &made, fresh, &night.tenant, embedder, now, entropy)?;
     for event in events {
         draft.also(StreamId::memory(), Event::Remembered(event));
     }
-    content.into_iter().for_each(|content| draft.content(content));
+    contents.into_iter().for_each(|content| draft.content(content));
     Ok(memory)
 }

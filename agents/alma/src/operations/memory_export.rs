@@ -3,6 +3,7 @@
 use super::shared::limit;
 use crate::{Alma, Error};
 use charter::ids::{MemoryId, Millis, Principal};
+use charter::label::Trust;
 use charter::memory::{MemoryRow, MemoryState};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,12 @@ pub struct Line {
     /// Until when it was true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Millis>,
+    /// Whether these are the user's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// Whom it concerns: `user`, or `workspace:` and a digest of the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// Exports.
@@ -63,6 +70,8 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             kind: Some(row.is.as_str().to_owned()),
             source: Some(alma.source(principal, &row).await?),
             valid_to: row.valid_to,
+            trust: Some(row.text.label.trust),
+            scope: Some(row.scope),
         });
     }
     Ok(Response { memories, last })

@@ -5,7 +5,7 @@ use crate::memory::{scope_of, unexpected};
 use crate::{Alma, Error};
 use charter::digest::Digest;
 use charter::ids::{MemoryId, Millis, Principal};
-use charter::label::Label;
+use charter::label::{Label, Trust};
 use charter::memory::{MemoryKind, Source};
 use librarian::ask::{Document, Filed, Kept, Request as Ask, Response as Told};
 use librarian::extract::{self, pdf::PdfProcess};
@@ -33,6 +33,10 @@ pub struct Request {
     /// Only for this folder; otherwise they concern the user wherever she is.
     #[serde(default)]
     pub workspace: Option<PathBuf>,
+    /// The lines come from an export of one's own: what was the user's own words
+    /// there is so here too. Without this nothing is.
+    #[serde(default)]
+    pub own: bool,
 }
 
 /// What became of it.
@@ -88,7 +92,9 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     for path in files {
         let lines = path.extension().is_some_and(|extension| extension == "jsonl");
         let taken = if lines {
-            import_lines(alma, principal, &path, &scope, &mut response).await
+            let own = request.own;
+            let given = request.workspace.as_ref().map(|_| scope.as_str());
+            import_lines(alma, principal, &path, given, own, &mut response).await
         } else {
             import_document(alma, principal, &path, &scope, &mut response).await
         };
@@ -208,7 +214,8 @@ async fn import_lines(
     alma: &Alma,
     principal: &Principal,
     path: &Path,
-    scope: &str,
+    scope: Option<&str>,
+    own: bool,
     response: &mut Response,
 ) -> Result<(), Left> {
     let failed = |error: std::io::Error| Left::Out(format!("it cannot be read: {error}"));
@@ -220,11 +227,25 @@ async fn import_lines(
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let mut drafts = Vec::new();
+    let mut lowered = 0;
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match draft(line, scope, alma.now()) {
-            Ok(draft) => drafts.push(draft),
+        match draft(line, scope, own, alma.now()) {
+            Ok(taken) => {
+                lowered += usize::from(taken.lowered);
+                drafts.push((taken.memory, taken.draft));
+            }
             Err(reason) => response.note(path, format!("line {}: {reason}", n + 1)),
         }
+    }
+    if lowered > 0 {
+        response.note(
+            path,
+            format!(
+                "{lowered} of them were the user's own words where they come from and are not \
+                 taken as such, because anybody could have written this file; if it is your \
+                 own export, import it with --own"
+            ),
+        );
     }
     for some in drafts.chunks(LINES) {
         let ask = Ask::Keep { tenant: principal.tenant.clone(), drafts: some.to_vec() };
@@ -242,8 +263,17 @@ async fn import_lines(
     Ok(())
 }
 
-/// The memory in a line.
-fn draft(line: &str, scope: &str, now: Millis) -> Result<(MemoryId, Draft), String> {
+/// The memory of a line.
+struct Taken {
+    memory: MemoryId,
+    draft: Draft,
+    /// It is trusted less than it says of itself.
+    lowered: bool,
+}
+
+/// The memory in a line. Its trust is never more than it was, and only what the
+/// user vouches for is trusted.
+fn draft(line: &str, scope: Option<&str>, own: bool, now: Millis) -> Result<Taken, String> {
     let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let is = match line.kind.as_deref() {
         Some("fact") => MemoryKind::Fact,
@@ -254,21 +284,23 @@ fn draft(line: &str, scope: &str, now: Millis) -> Result<(MemoryId, Draft), Stri
         Some("lesson") => MemoryKind::Lesson,
         Some(other) => return Err(format!("{other:?} is no kind of memory")),
     };
-    let source = Source::Import { name: line.name };
+    let held = line.name.parse::<MemoryId>().ok();
+    let source = Source::Import { name: line.name, origin: None };
     let at = line.at.unwrap_or(now);
-    let memory = keep::name_of(&source, at).ok_or("it has no name")?;
+    // A memory of an export keeps its name: taken in twice it is one.
+    let memory = held.or_else(|| keep::name_of(&source, at)).ok_or("it has no name")?;
+    let said = line.scope.as_deref().filter(|scope| {
+        *scope == keep::USER || scope.strip_prefix("workspace:").is_some_and(|d| d.len() == 64)
+    });
+    let trusted = line.trust == Some(Trust::Trusted);
     let draft = Draft {
-        is,
-        source,
-        span: None,
-        text: line.text,
-        // Somebody may have written these lines.
-        label: Label::UNTRUSTED,
-        scope: scope.to_owned(),
-        valid_from: at,
-        derived_from: Vec::new(),
+        label: if trusted && own { Label::TRUSTED } else { Label::UNTRUSTED },
+        scope: scope.or(said).unwrap_or(keep::USER).to_owned(),
+        valid_to: line.valid_to,
+        origin: line.source,
+        ..Draft::new(is, source, line.text, at)
     };
-    Ok((memory, draft))
+    Ok(Taken { memory, draft, lowered: trusted && !own })
 }
 
 #[cfg(test)]
@@ -278,13 +310,28 @@ mod tests {
     #[test]
     fn a_line_is_a_memory_under_a_name_of_its_own() {
         let line = r#"{"name": "talk:1", "text": "Ada: tea", "at": 5}"#;
-        let (memory, kept) = draft(line, "user", 9).unwrap();
-        assert_eq!((kept.text.as_str(), kept.valid_from), ("Ada: tea", 5));
-        assert_eq!(draft(line, "user", 77).unwrap().0, memory);
+        let taken = draft(line, None, false, 9).unwrap();
+        assert_eq!((taken.draft.text.as_str(), taken.draft.valid_from), ("Ada: tea", 5));
+        assert_eq!(draft(line, None, false, 77).unwrap().memory, taken.memory);
         let other = r#"{"name": "talk:2", "text": "Ada: tea", "at": 5}"#;
-        assert_ne!(draft(other, "user", 9).unwrap().0, memory);
-        assert!(draft(r#"{"name": "x", "text": "y", "kind": "dream"}"#, "user", 9).is_err());
-        assert!(draft("tea", "user", 9).is_err());
+        assert_ne!(draft(other, None, false, 9).unwrap().memory, taken.memory);
+        assert!(draft(r#"{"name": "x", "text": "y", "kind": "dream"}"#, None, false, 9).is_err());
+        assert!(draft("tea", None, false, 9).is_err());
+    }
+
+    #[test]
+    fn an_import_raises_no_trust() {
+        let check = |trust: &str, own: bool, expected: Label| {
+            let line = format!(r#"{{"name": "k-0000000000000001", "text": "Ada: tea"{trust}}}"#);
+            let taken = draft(&line, None, own, 9).unwrap();
+            assert_eq!(taken.draft.label, expected, "{trust} {own}");
+            assert_eq!(taken.memory.as_str(), "k-0000000000000001");
+        };
+        check("", false, Label::UNTRUSTED);
+        check("", true, Label::UNTRUSTED);
+        check(r#", "trust": "untrusted""#, true, Label::UNTRUSTED);
+        check(r#", "trust": "trusted""#, false, Label::UNTRUSTED);
+        check(r#", "trust": "trusted""#, true, Label::TRUSTED);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Answers from memory: the sentences that answer, word for word, each with its
 //! source; and everything else that was found, with the reasons.
 
-use crate::memory::{Quoted, Recalled, scope_of};
+use crate::memory::{Quoted, Recalled, scope_of, speeches};
+use crate::talk::told;
 use crate::{Alma, Error, calendar};
 use charter::ids::Principal;
 use charter::memory::MemoryKind;
@@ -34,7 +35,7 @@ pub struct Request {
 /// What is remembered.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// Whether anything is.
+    /// Whether anything is that has to do with it.
     pub found: bool,
     /// The sentences that answer the question, best first; empty: nothing that is
     /// remembered answers it.
@@ -54,6 +55,14 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         }
     };
     let as_of = request.as_of.as_deref().map(calendar::end_of).transpose()?;
+    let limit = request.limit.unwrap_or(HITS).clamp(1, HITS_MAX) as usize;
+    if let (Some(known), None) = (told::known(&request.words, speeches()?), as_of) {
+        let memories = alma.told(principal, known, limit).await?;
+        if !memories.is_empty() {
+            let answer = memories.iter().map(Quoted::whole).collect();
+            return Ok(Response { found: true, answer, memories });
+        }
+    }
     let recall = Recall {
         tenant: principal.tenant.clone(),
         words: request.words.clone(),
@@ -61,9 +70,10 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         kinds: request.kinds,
         from,
         as_of,
-        limit: request.limit.unwrap_or(HITS).clamp(1, HITS_MAX) as usize,
+        limit,
     };
     let memories = alma.recalled(principal, recall).await?;
     let answer = alma.quoted(&request.words, &memories)?;
-    Ok(Response { found: !memories.is_empty(), answer, memories })
+    let found = !answer.is_empty() || alma.any_near(&request.words, &memories)?;
+    Ok(Response { found, answer, memories })
 }

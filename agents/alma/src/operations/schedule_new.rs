@@ -52,13 +52,13 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             super::plan_new::WORDS_BYTES_MAX
         )));
     }
-    let (cron, wish, said) = match request.cron {
+    let (cron, wish, spoken, said) = match request.cron {
         Some(cron) => {
             let fields: Vec<&str> = cron.split_whitespace().collect();
-            (fields.join(" "), words.to_owned(), Vec::new())
+            (fields.join(" "), words.to_owned(), None, Vec::new())
         }
         None => match when::read(words)? {
-            Ok(said) => (said.cron, said.wish, said.notes),
+            Ok(said) => (said.cron, said.wish, said.zone, said.notes),
             Err(unsaid) => {
                 return Err(Error::Usage(format!(
                     "{unsaid}; or give the times with --cron \"0 8 * * 1-5\""
@@ -73,7 +73,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         wish,
         workspace: request.workspace,
         cron,
-        zone: request.zone,
+        zone: request.zone.or(spoken),
         missed: request.missed.unwrap_or(Missed::Once),
         schedule: ScheduleId::new(alma.now(), alma.ports.entropy.as_ref()),
     };

@@ -50,16 +50,26 @@ pub(crate) async fn managed(
     }
     // "delete it" is about a schedule only right after one was spoken of.
     let only_then = request.about.is_empty() || request.command == Command::Delete;
+    let rows = keep::schedules(alma, principal).await?;
+    let implied = implied(&request, &rows);
+    let spoken_of = spoken_of.or(implied.as_ref());
     if only_then && spoken_of.is_none() {
         return Ok(false);
     }
-    let rows = keep::schedules(alma, principal).await?;
     let named = named(alma, principal, &rows).await?;
     Ok(match manage::target(&request, &named, spoken_of)? {
         Target::One(id) => !only_then || spoken_of == Some(&id),
         Target::Several(_) => request.command != Command::Delete,
         Target::None => false,
     })
+}
+
+/// The one schedule that "resume it" can mean where none was spoken of: the only
+/// one that is paused.
+fn implied(request: &manage::Request, rows: &[ScheduleRow]) -> Option<ScheduleId> {
+    let mut paused = rows.iter().filter(|row| row.state == ScheduleState::Paused);
+    let one = paused.next().filter(|_| paused.next().is_none())?;
+    (request.command == Command::Resume && request.about.is_empty()).then(|| one.id.clone())
 }
 
 /// Does what the words ask about set times.
@@ -101,7 +111,7 @@ pub(crate) async fn arrange(
         wish: said.wish,
         workspace: workspace.to_owned(),
         cron: said.cron,
-        zone: None,
+        zone: said.zone,
         missed: Missed::Once,
         schedule,
     };
@@ -185,6 +195,8 @@ async fn asked(
         return listed(alma, principal, rows).await;
     }
     let named = named(alma, principal, &rows).await?;
+    let implied = implied(request, &rows);
+    let spoken_of = spoken_of.or(implied.as_ref());
     let target = manage::target(request, &named, spoken_of)?;
     let id = match target {
         Target::One(id) => id,

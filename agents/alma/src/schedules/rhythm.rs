@@ -15,6 +15,12 @@ pub enum Unsaid {
          1st of every month …”. Only once, at a set time, I cannot do yet"
     )]
     Nothing,
+    /// These words begin like one and are none.
+    #[error(
+        "I do not understand “{0}” as a time; say how often and when, as in “every weekday at \
+         eight …”, “every 2 hours …” or “on the 1st of every month …”"
+    )]
+    Unread(String),
     /// They say something that a clock on the wall cannot keep.
     #[error("{0}")]
     Odd(String),

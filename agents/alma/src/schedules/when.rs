@@ -3,6 +3,7 @@
 
 use super::rhythm::{Piece, Unsaid, fields};
 use super::words::{Unit, Words};
+use super::zone::{self, Taken};
 use crate::Error;
 use moroni::words::Lexicon;
 use moroni::words::sentence::Sentence;
@@ -10,6 +11,9 @@ use moroni::words::token::{Kind, Token};
 
 /// Longest text that is looked at, in bytes.
 const TEXT_BYTES_MAX: usize = 8_000;
+/// Words that are named where they are not understood.
+const UNREAD_WORDS: usize = 3;
+
 /// A rhythm and what is to be done in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
@@ -17,6 +21,8 @@ pub struct Said {
     pub cron: String,
     /// The rest of the words.
     pub wish: String,
+    /// The name of the time zone, where one is said.
+    pub zone: Option<String>,
     /// What was put in for what was not said.
     pub notes: Vec<String>,
 }
@@ -33,21 +39,39 @@ struct Found {
 
 /// Reads words. Gives what the language says that fits best.
 pub fn read(text: &str) -> Result<Result<Said, Unsaid>, Error> {
-    let Some(sentence) = sentence(text)? else { return Ok(Err(Unsaid::Nothing)) };
+    let (zone, text) = match zone::taken(text) {
+        Ok(Taken { zone, text }) => (zone, text),
+        Err(place) => {
+            return Ok(Err(Unsaid::Odd(format!(
+                "I know no time zone of “{place}”; name a large city near it or a zone, as in \
+                 “Tokyo time” or “Europe/Berlin”"
+            ))));
+        }
+    };
+    let Some(sentence) = sentence(&text)? else { return Ok(Err(Unsaid::Nothing)) };
     let mut best: Option<(usize, Result<Said, Unsaid>)> = None;
+    let mut unread = None;
     for words in ordered(&sentence)? {
         let reader = Reader { words, folded: &sentence.folded, tokens: &sentence.tokens };
         let found = reader.all();
         let length: usize = found.iter().map(|found| found.to - found.from).sum();
+        let odd = reader.unread(&found);
+        if length == 0 {
+            unread = unread.or(odd);
+            continue;
+        }
         if length > best.as_ref().map_or(0, |(most, _)| *most) {
             let (used, cron) = compose(found);
-            let said = cron.map(|(cron, notes)| Said { cron, wish: reader.rest(&used), notes });
+            let zone = zone.clone();
+            let said =
+                cron.map(|(cron, notes)| Said { cron, wish: reader.rest(&used), zone, notes });
             if said != Err(Unsaid::Nothing) {
-                best = Some((length, said));
+                best = Some((length, odd.map_or(said, Err)));
             }
         }
     }
-    Ok(best.map_or(Err(Unsaid::Nothing), |(_, said)| said))
+    // What is not understood is said, not guessed.
+    Ok(best.map_or_else(|| Err(unread.unwrap_or(Unsaid::Nothing)), |(_, said)| said))
 }
 
 /// The text cut into words; a long one is cut short, for it is no rhythm.
@@ -101,6 +125,33 @@ impl Reader<'_> {
             }
         }
         found
+    }
+
+    /// Words that begin like a rhythm or a time and are none: "every blue moon",
+    /// "every day at teatime".
+    fn unread(&self, found: &[Found]) -> Option<Unsaid> {
+        let w = self.words;
+        let taken = |i: usize| found.iter().any(|found| (found.from..found.to).contains(&i));
+        let quote = |from: usize, words: usize| {
+            let said = self.tokens.iter().skip(from).take(words);
+            let said = said.take_while(|token| token.kind != Kind::Mark);
+            said.map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        for i in (0..self.folded.len()).filter(|i| !taken(*i)) {
+            let grouped = w.per.before(self.folded, i).is_some();
+            let begins = found.is_empty() && !grouped && w.every.at(self.folded, i).is_some();
+            if begins && self.tokens.get(i).is_some_and(Token::is_word) {
+                return Some(Unsaid::Unread(quote(i, UNREAD_WORDS)));
+            }
+            let behind =
+                found.iter().any(|found| found.to == i && !matches!(found.piece, Piece::At(_)));
+            if let (Some(((), to)), true) = (w.at.at(self.folded, i), behind)
+                && self.is_word(to)
+            {
+                return Some(Unsaid::Unread(quote(i, to + 1 - i)));
+            }
+        }
+        None
     }
 
     /// What is said from word `i` on, whether weakly, and the word behind it.
@@ -553,6 +604,23 @@ mod tests {
     }
 
     #[test]
+    fn zones_are_read() {
+        let check = |text: &str, cron: &str, zone: &str, wish: &str| {
+            let said = read(text).unwrap().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let found = (said.cron.as_str(), said.zone.as_deref(), said.wish.as_str());
+            assert_eq!(found, (cron, Some(zone), wish), "{text}");
+        };
+        check("every day at eight Tokyo time list files", "0 8 * * *", "Asia/Tokyo", "list files");
+        check("list files every weekday at 9am UTC", "0 9 * * 1-5", "UTC", "list files");
+        check(
+            "jeden Tag um acht Wiener Zeit zähle die Dateien",
+            "0 8 * * *",
+            "Europe/Vienna",
+            "zähle die Dateien",
+        );
+    }
+
+    #[test]
     fn other_languages() {
         check(
             "jeden Werktag um acht liste die neuen Dateien auf",
@@ -584,6 +652,9 @@ mod tests {
     #[test]
     fn what_has_no_rhythm() {
         refused("list the new files", "no rhythm");
+        refused("every blue moon list the files", "“every blue moon”");
+        refused("every day at teatime list the files", "“at teatime”");
+        refused("every day at eight Atlantis time list files", "no time zone of “Atlantis”");
         refused("", "no rhythm");
         refused("tomorrow at nine run the tests", "no rhythm");
         refused("total sales per month", "no rhythm");

@@ -7,7 +7,7 @@
 
 use super::route::{Asked, clip, spoken};
 use super::words::{self, Pattern, Speech, WORDS_MAX};
-use charter::ids::{Millis, MissionId};
+use charter::ids::{MemoryId, Millis, MissionId};
 use moroni::words::Lexicon;
 use moroni::words::fold::fold;
 use moroni::words::sentence::Sentence;
@@ -54,6 +54,19 @@ pub struct Focus {
     pub said: String,
     /// It was said that there is no language model.
     pub told: bool,
+    /// The memory that was told or quoted last.
+    pub fact: Option<MemoryId>,
+    /// A correction of which it was asked what it corrects.
+    pub correcting: Option<Correcting>,
+}
+
+/// A correction of which it is not certain what it corrects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correcting {
+    /// The message.
+    pub words: String,
+    /// The memories that it may correct.
+    pub options: Vec<MemoryId>,
 }
 
 /// A wish that waits until heads are cooler.
@@ -269,12 +282,50 @@ fn repeat(
     if rest.is_empty() {
         return Some(said(wish.to_owned(), heard));
     }
+    if let Some((format, at)) = format_in(message, &rest) {
+        let base = if at == rest.start {
+            Resolved { words: wish.to_owned(), ..Resolved::default() }
+        } else {
+            // What stands before it changes the wish too.
+            let end = message.bytes(&(at - 1..at))?.end;
+            let text = message.sentence.text.get(..end)?;
+            let shorter = Message::new(text, message.names, lexicon, speeches)?;
+            repeat(&shorter, cue, wish, focus, lexicon, speeches, same)?
+        };
+        if base.question.is_some() {
+            return Some(base);
+        }
+        let words = in_format(&base.words, &format, message.names, lexicon, speeches)?;
+        return Some(said(words, heard));
+    }
     let old = Message::new(wish, message.names, lexicon, speeches)?;
     let value = message.text(&rest).trim_end_matches(['?', '!', '.']).to_owned();
     let words = if let Some((_, file)) = message.files().first() {
         swap_file(message, wish, file, focus, lexicon, speeches)
-    } else if let Some(year) = rest.clone().find_map(|w| year(message.token(w)?)) {
-        swap_year(&old, wish, &year).or_else(|| swap_alike(message, &old, wish, &year))
+    } else if let Some((at, year)) = rest.clone().find_map(|w| Some((w, year(message.token(w)?)?)))
+    {
+        let swapped =
+            swap_year(&old, wish, &year).or_else(|| swap_alike(message, &old, wish, &year));
+        // What is said beside the year changes something too, or is not understood.
+        let more = at + 1..message.words.len();
+        let content = |w: usize| {
+            message.pieces.get(w).is_some_and(|piece| message.sentence.is_content(*piece))
+        };
+        match swapped {
+            Some(words) if more.clone().any(content) => {
+                let new = Message::new(&words, message.names, lexicon, speeches)?;
+                let grouped = swap_group(message, &new, &words, &more);
+                if grouped.is_none() {
+                    return Some(ask(format!(
+                        "I take it as: {words}. But I cannot tell what “{}” changes in it: say \
+                         the whole wish, please.",
+                        message.text(&more)
+                    )));
+                }
+                grouped
+            }
+            swapped => swapped,
+        }
     } else {
         swap_alike(message, &old, wish, &value)
             .or_else(|| swap_group(message, &old, wish, &per))
@@ -290,6 +341,55 @@ fn repeat(
         ))),
         None => None,
     }
+}
+
+/// Formats that a wish may name.
+const FORMATS: [&str; 9] = ["json", "yaml", "yml", "toml", "csv", "tsv", "markdown", "md", "txt"];
+
+/// "… as yaml": the format, and the word from which on it is said.
+fn format_in(message: &Message<'_>, rest: &Range<usize>) -> Option<(String, usize)> {
+    let at = rest.clone().find(|w| {
+        let path = message.token(*w).is_some_and(|token| token.kind == Kind::Path);
+        !path && message.words.get(*w).is_some_and(|word| FORMATS.contains(&word.as_str()))
+    })?;
+    let format = message.words.get(at)?.clone();
+    let as_ = at.checked_sub(1).filter(|before| *before >= rest.start)?;
+    let leads = matches!(
+        message.words.get(as_)?.as_str(),
+        "as" | "in" | "to" | "into" | "als" | "nach" | "en" | "como" | "come" | "a"
+    );
+    leads.then_some((format, as_)).or(Some((message.words.get(at)?.clone(), at)))
+}
+
+/// A wish, in another format.
+fn in_format(
+    wish: &str,
+    format: &str,
+    names: &[String],
+    lexicon: &Lexicon,
+    speeches: &[Speech],
+) -> Option<String> {
+    let old = Message::new(wish, names, lexicon, speeches)?;
+    let swap = |w: usize, by: &str| {
+        let bytes = old.bytes(&(w..w + 1))?;
+        Some(format!("{}{by}{}", wish.get(..bytes.start)?, wish.get(bytes.end..)?))
+    };
+    let named = (0..old.words.len()).rev().find(|w| {
+        let path = old.token(*w).is_some_and(|token| token.kind == Kind::Path);
+        !path && FORMATS.contains(&old.words[*w].as_str())
+    });
+    if let Some(w) = named {
+        return swap(w, format);
+    }
+    // "… into out.json": the name of what is written tells the format.
+    let written = old.files().into_iter().rev().find(|(w, name)| {
+        FORMATS.contains(&ending(name)) && *w > 0 && old.is_lead(w - 1) && !names.contains(name)
+    });
+    if let Some((w, name)) = written {
+        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+        return swap(w, &format!("{stem}.{format}"));
+    }
+    Some(format!("{} as {format}", wish.trim_end_matches(['.', '!', ' '])))
 }
 
 /// A file that the new wish names and that is not here, though the old one was.
@@ -599,6 +699,44 @@ mod tests {
             "the same for 2023 please",
             expect![
                 "? There is no expenses-2023.csv here. Do you mean expenses-2024.csv or expenses-2025.csv?"
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_said_beside_the_year_counts_too() {
+        let convert = focus("convert expenses-2024.csv to json", &["expenses-2024.csv"]);
+        check(
+            &convert,
+            TABLES,
+            "and for 2025 as yaml",
+            expect![
+                "convert expenses-2025.csv to yaml [I take “and for 2025 as yaml” as: convert expenses-2025.csv to yaml]"
+            ],
+        );
+        check(
+            &convert,
+            TABLES,
+            "the same as toml",
+            expect![
+                "convert expenses-2024.csv to toml [I take “the same as toml” as: convert expenses-2024.csv to toml]"
+            ],
+        );
+        let total = focus("total expenses-2024.csv per category", &["expenses-2024.csv"]);
+        check(
+            &total,
+            TABLES,
+            "and for 2025 per month",
+            expect![
+                "total expenses-2025.csv per month [I take “and for 2025 per month” as: total expenses-2025.csv per month]"
+            ],
+        );
+        check(
+            &total,
+            TABLES,
+            "and for 2025 without the travel costs",
+            expect![
+                "? I take it as: total expenses-2025.csv per category. But I cannot tell what “without the travel costs” changes in it: say the whole wish, please."
             ],
         );
     }

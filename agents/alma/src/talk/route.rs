@@ -6,6 +6,7 @@
 //! words and general concept speaks for the routes in whose examples it stands),
 //! and what the **planner** knows (how like the message is to a playbook).
 
+use super::told;
 use super::words::{self, Pattern, Speech, WORDS_MAX};
 use charter::conversation::Route;
 use moroni::Playbooks;
@@ -39,6 +40,9 @@ const PLANNER: f32 = 5.0;
 const FOLLOWS: f32 = 3.0;
 /// What a file's name says against an answer to a question.
 const NAMES_FILE: f32 = 3.0;
+/// What it says for a fact that the message states how things are, and for an
+/// answer from memory that it asks what is known.
+const STATES: f32 = 3.0;
 /// What it says against a schedule that no time is named.
 const NO_TIME: f32 = 1.5;
 /// A route less likely than this is asked about, unless it is far ahead.
@@ -245,6 +249,16 @@ impl Router {
         let names_file = sentence.tokens.iter().any(|t| t.kind == Kind::Path);
         if names_file && cued[place(Route::Approval)] < SAYS.0 {
             scores[place(Route::Approval)] -= NAMES_FILE;
+        }
+        // Who tells how things are in his world wants it kept.
+        let planned = planner.is_some_and(|(likeness, _)| likeness > moroni::likeness::THRESHOLD);
+        let short = words.len() <= told::TOLD_MAX;
+        if short && !names_file && !planned && told::states(looked_at, self.speeches) {
+            scores[place(Route::Remember)] += STATES;
+        }
+        // Who asks what is known has no file in mind.
+        if short && told::known(looked_at, self.speeches).is_some() {
+            scores[place(Route::Recall)] += STATES;
         }
         if cued[place(Route::Schedule)] == 0.0 {
             scores[place(Route::Schedule)] -= NO_TIME;

@@ -67,6 +67,13 @@ struct SpeechFile {
     please: Vec<String>,
     tells: Vec<String>,
     forget: Vec<String>,
+    corrects: Vec<String>,
+    states: Vec<String>,
+    moods: Vec<String>,
+    vague: Vec<String>,
+    asks: Vec<String>,
+    me: Vec<String>,
+    all: Vec<String>,
     yes: Vec<String>,
     no: Vec<String>,
     ordinals: BTreeMap<u8, Vec<String>>,
@@ -185,6 +192,20 @@ pub struct Speech {
     pub tells: Vec<Pattern>,
     /// "forget that …".
     pub forget: Vec<Pattern>,
+    /// "No, …", "I was wrong: …".
+    pub corrects: Vec<Pattern>,
+    /// "I live", "my name is".
+    pub states: Vec<Pattern>,
+    /// "Tired", "awful": said to be heard.
+    pub moods: Vec<Pattern>,
+    /// "You", "the weather": nothing of the speaker's own.
+    pub vague: Vec<String>,
+    /// "What", "is": begins a question.
+    pub asks: Vec<String>,
+    /// "What do you know about me?"
+    pub me: Vec<Pattern>,
+    /// "What do you remember?"
+    pub all: Vec<Pattern>,
     /// Consent.
     pub yes: Vec<Pattern>,
     /// Refusal.
@@ -252,6 +273,13 @@ impl Speech {
             please: file.please.iter().map(|word| fold(word)).collect(),
             tells: all(&file.tells),
             forget: all(&file.forget),
+            corrects: all(&file.corrects),
+            states: all(&file.states),
+            moods: all(&file.moods),
+            vague: file.vague.iter().map(|word| fold(word)).collect(),
+            asks: file.asks.iter().map(|word| fold(word)).collect(),
+            me: all(&file.me),
+            all: all(&file.all),
             yes: all(&file.yes),
             no: all(&file.no),
             ordinals: file.ordinals.iter().map(|(n, list)| (*n, all(list))).collect(),
@@ -302,14 +330,19 @@ pub fn fact<'m>(message: &'m str, speeches: &[Speech]) -> &'m str {
         }
     });
     let Some(end) = ends.max() else { return message };
+    let rest = behind(message, end);
+    if rest.is_empty() { message } else { rest }
+}
+
+/// What stands behind the first words of a message.
+pub(super) fn behind(message: &str, words: usize) -> &str {
     let rest = message.char_indices().map(|(at, c)| at + c.len_utf8()).find_map(|at| {
         let (before, rest) = message.split_at_checked(at)?;
         let whole = !rest.starts_with(char::is_alphanumeric);
-        (whole && words_of(before, &fold).len() == end).then_some(rest)
+        (whole && words_of(before, &fold).len() == words).then_some(rest)
     });
-    let rest = rest.unwrap_or(message);
-    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || ":,;-–—".contains(c));
-    if rest.is_empty() { message } else { rest }
+    let marks = |c: char| c.is_whitespace() || ":,;.!-–—…".contains(c);
+    rest.unwrap_or(message).trim_start_matches(marks)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::args::{Files, parse};
 use crate::data::date;
 use crate::data::decisions::{self, Days};
 use crate::data::quote::{self, counted};
+use crate::error::arguments;
 use crate::sources::{self, Source, Sources, with_unread};
 use crate::tool::{Tool, object, spec};
 use crate::workspace::Workspace;
@@ -12,6 +13,7 @@ use charter::effect::EffectClass;
 use charter::excerpt::Excerpts;
 use charter::memory::Span;
 use charter::tool::{Call, Prepared, ToolError, ToolSpec};
+use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -34,8 +36,45 @@ pub(crate) struct Decisions(pub(crate) Arc<dyn Excerpts>);
 pub(crate) struct Args {
     pub(crate) files: Files,
     pub(crate) topic: Option<String>,
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
     #[serde(default)]
     pub(crate) page: String,
+}
+
+/// The time of which decisions are wanted.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    since: Option<Date>,
+    until: Option<Date>,
+}
+
+impl Time {
+    fn of(args: &Args) -> Result<Self, ToolError> {
+        let day = |name: &str, said: &Option<String>| match said {
+            None => Ok(None),
+            Some(said) => said.parse::<Date>().map(Some).map_err(|_| {
+                arguments(format!("{name}: {said:?} is no date")).hint("write it like 2026-11-05")
+            }),
+        };
+        Ok(Self { since: day("since", &args.since)?, until: day("until", &args.until)? })
+    }
+
+    fn is_bounded(self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
+    /// Whether a decision of this day is wanted; one without a day is not, where
+    /// only those of some time are.
+    fn holds(self, day: &str) -> bool {
+        match day.parse::<Date>() {
+            Ok(day) => {
+                self.since.is_none_or(|since| day >= since)
+                    && self.until.is_none_or(|until| day <= until)
+            }
+            Err(_) => !self.is_bounded(),
+        }
+    }
 }
 
 impl Tool for Decisions {
@@ -49,6 +88,8 @@ impl Tool for Decisions {
                 json!({
                     "files": Files::schema(),
                     "topic": {"type": "string", "minLength": 1, "maxLength": 500, "description": "only those about it"},
+                    "since": {"type": "string", "format": "date", "description": "only those of this day or later"},
+                    "until": {"type": "string", "format": "date", "description": "only those of this day or earlier"},
                     "page": {"type": "string", "description": "path of the file that the text is for; links are relative to it"},
                 }),
             ),
@@ -69,6 +110,7 @@ pub(crate) fn gather(
     workspace: &Workspace,
     excerpts: &dyn Excerpts,
 ) -> Result<Value, ToolError> {
+    let time = Time::of(args)?;
     let found = sources::read(workspace, excerpts, &args.files)?;
     let mut rows: Vec<Value> = Vec::new();
     for source in &found.read {
@@ -78,10 +120,12 @@ pub(crate) fn gather(
     // Those without a date come first: nobody can tell whether they still hold.
     rows.sort_by(|a, b| text(a, "date").cmp(text(b, "date")));
     mark(&mut rows, args.topic.as_deref(), excerpts);
+    // What replaces another is known from all of them.
+    rows.retain(|row| time.holds(text(row, "date")));
     let mut files: Vec<&str> = rows.iter().map(|row| text(row, "file")).collect();
     files.sort_unstable();
     files.dedup();
-    let text = render(args, &rows, &found);
+    let text = render(args, time, &rows, &found);
     let output = json!({"count": rows.len(), "sources": files.len(), "rows": rows, "text": text});
     Ok(with_unread(output, &found))
 }
@@ -182,7 +226,7 @@ fn mark(rows: &mut [Value], topic: Option<&str>, excerpts: &dyn Excerpts) {
 }
 
 /// The page.
-fn render(args: &Args, rows: &[Value], found: &Sources) -> String {
+fn render(args: &Args, time: Time, rows: &[Value], found: &Sources) -> String {
     let topic = args.topic.as_deref().map(quote::folded);
     let title = match &topic {
         Some(topic) => format!("# Decisions: {topic}"),
@@ -190,10 +234,22 @@ fn render(args: &Args, rows: &[Value], found: &Sources) -> String {
     };
     let files = counted(found.read.len(), "file");
     let mut blocks = vec![title];
+    let when = match (time.since, time.until) {
+        (Some(since), Some(until)) => format!(" of {since} to {until}"),
+        (Some(since), None) => format!(" since {since}"),
+        (None, Some(until)) => format!(" until {until}"),
+        (None, None) => String::new(),
+    };
+    let undated = if time.is_bounded() { "; those without a date are left out" } else { "" };
     blocks.push(match (rows.len(), &topic) {
-        (0, Some(topic)) => format!("No decision on \"{topic}\" stands in {files}."),
-        (0, None) => format!("No decision stands in {files}."),
-        (count, _) => format!("{} from {files}, the newest last.", counted(count, "decision")),
+        (0, Some(topic)) => {
+            format!("No decision{when} on \"{topic}\" stands in {files}{undated}.")
+        }
+        (0, None) => format!("No decision{when} stands in {files}{undated}."),
+        (count, _) => {
+            let count = counted(count, "decision");
+            format!("{count}{when} from {files}, the newest last{undated}.")
+        }
     });
     let lines: Vec<String> = rows
         .iter()
@@ -267,6 +323,26 @@ mod tests {
                 .unwrap()
                 .contains("No decision on \"trumpet\" stands in 3 files.")
         );
+    }
+
+    #[test]
+    fn only_those_of_some_time_are_listed_and_what_replaced_them_is_known() {
+        let check = |args: serde_json::Value, count: u64, says: &str| {
+            let output = desk().verified("decisions", args).output;
+            assert_eq!(output["count"].as_u64(), Some(count), "{output:#}");
+            assert!(output["text"].as_str().unwrap().contains(says), "{output:#}");
+        };
+        check(
+            json!({"files": ".", "since": "2026-02-01"}),
+            1,
+            "1 decision since 2026-02-01 from 3",
+        );
+        check(
+            json!({"files": ".", "until": "2026-02-01"}),
+            2,
+            "*Replaced later: meetings/2026-03-09",
+        );
+        check(json!({"files": ".", "since": "2026-04-01"}), 0, "No decision since 2026-04-01");
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub enum Command {
         /// It belongs to this folder: it counts more there, and `recall --here` finds it.
         #[arg(long, short, value_name = "DIR")]
         workspace: Option<PathBuf>,
+        /// The memory that it corrects.
+        #[arg(long, value_name = "MEMORY")]
+        instead_of: Option<MemoryId>,
     },
     /// Answer from memory, with sources.
     Recall {
@@ -478,6 +481,9 @@ pub enum MemoryCommand {
         /// Only for this folder; otherwise they concern you wherever you are.
         #[arg(long, short, value_name = "DIR")]
         workspace: Option<PathBuf>,
+        /// The lines are your own export: what were your own words there stays so.
+        #[arg(long)]
+        own: bool,
     },
     /// Write all memories as JSON Lines.
     Export,

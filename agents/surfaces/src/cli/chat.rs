@@ -452,6 +452,9 @@ async fn at_terminal(
     Ok(Exit::Done)
 }
 
+/// Effects that are shown with all their arguments.
+const EXACT_MAX: usize = 12;
+
 /// Every effect of what is asked, exactly.
 async fn details(chat: &mut Chat<'_>) -> Result<(), Error> {
     let approvals = chat.last.as_ref().map(|last| last.approvals.clone()).unwrap_or_default();
@@ -459,9 +462,15 @@ async fn details(chat: &mut Chat<'_>) -> Result<(), Error> {
         let request = approval_show::Request { approval };
         let shown = approval_show::run(chat.alma, chat.principal, request).await?;
         let shown = serde_json::to_value(shown).unwrap_or_default();
-        chat.screen.line(show::card(&shown).trim_end());
-        chat.screen
-            .line(&serde_json::to_string_pretty(&shown["card"]["effects"]).unwrap_or_default());
+        chat.screen.line(show::whole_card(&shown).trim_end());
+        let effects = &shown["card"]["effects"];
+        match effects.as_array().is_some_and(|all| all.len() > EXACT_MAX) {
+            true => chat.screen.line(&format!(
+                "with all arguments: alma --json approvals show {}",
+                show::text(&shown["approval"])
+            )),
+            false => chat.screen.line(&serde_json::to_string_pretty(effects).unwrap_or_default()),
+        }
     }
     Ok(())
 }

@@ -287,7 +287,7 @@ async fn prompt(screen: &Screen, shown: &approval_show::Response) -> Result<Opti
             Some('n') => return Ok(Some(if doubt { Answer::NotHappened } else { Answer::Deny })),
             Some('l') => return Ok(None),
             Some('d') => {
-                screen.line(&serde_json::to_string_pretty(&card).unwrap_or_default());
+                screen.line(show::whole_card(&card).trim_end());
             }
             _ => screen.line("please answer with one of the letters"),
         }

@@ -129,7 +129,7 @@ pub(super) async fn export(
 pub(super) fn recalled(response: &Value) -> String {
     let answer = list(&response["answer"]);
     let memories = list(&response["memories"]);
-    if memories.is_empty() {
+    if memories.is_empty() || response["found"] == json!(false) {
         return "I remember nothing about that.\nTell me with: alma remember …, or take \
                 documents in with: alma memory import …"
             .to_owned();
@@ -154,6 +154,15 @@ fn trust(memory: &Value) -> &'static str {
 }
 
 pub(super) fn kept(response: &Value) -> String {
+    let unsure = list(&response["unsure"]);
+    if !unsure.is_empty() {
+        let mut shown = "nothing is kept yet: which of these is no longer true?".to_owned();
+        for one in unsure {
+            let (text, memory) = (clipped(&text(&one["text"])), text(&one["memory"]));
+            shown.push_str(&format!("\n  “{text}”\n    alma remember --instead-of {memory} …"));
+        }
+        return shown;
+    }
     let mut shown = match response["known"] == json!(true) {
         true => format!("known already: {}", text(&response["text"])),
         false => format!("kept: {}", text(&response["text"])),

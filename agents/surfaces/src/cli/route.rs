@@ -115,9 +115,12 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             }
             SessionCommand::Resume { .. } => return Ok(None),
         },
-        Command::Remember { words, workspace } => {
+        Command::Remember { words, workspace, instead_of } => {
             let workspace = workspace.as_deref().map(folder).transpose()?;
-            ("memory.remember", json!({ "words": words.join(" "), "workspace": workspace }))
+            let request = json!({
+                "words": words.join(" "), "workspace": workspace, "instead_of": instead_of,
+            });
+            ("memory.remember", request)
         }
         Command::Recall { words, questions: _, why: _, as_of, here, workspace, limit } => {
             let workspace = folder(workspace.as_deref().unwrap_or(Path::new(".")))?;
@@ -134,7 +137,7 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         }
         Command::Memory { command } => match command {
             MemoryCommand::Report => ("memory.report", json!({})),
-            MemoryCommand::Import { paths, workspace } => {
+            MemoryCommand::Import { paths, workspace, own } => {
                 let absolute = |path: &PathBuf| {
                     path.canonicalize().map_err(|error| {
                         let path = path.display();
@@ -143,7 +146,7 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
                 };
                 let paths = paths.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
                 let workspace = workspace.as_deref().map(folder).transpose()?;
-                ("memory.import", json!({ "paths": paths, "workspace": workspace }))
+                ("memory.import", json!({ "paths": paths, "workspace": workspace, "own": own }))
             }
             MemoryCommand::Rebuild => ("memory.rebuild", json!({})),
             MemoryCommand::Export => return Ok(None),
@@ -382,6 +385,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "mission.submit" | "schedules.new" if response["state"] == json!("waiting") => {
             Exit::Waiting
         }
+        "memory.remember" if response["memory"].is_null() => Exit::Waiting,
         _ if response["found"] == json!(false) => Exit::Empty,
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,
         _ => Exit::Done,

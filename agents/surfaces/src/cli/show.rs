@@ -7,6 +7,7 @@ use super::models_view;
 use super::show_schedules;
 use alma::Error;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Widest cell of a list.
 const CELL_MAX: usize = 60;
@@ -14,7 +15,7 @@ const CELL_MAX: usize = 60;
 /// A response as text.
 pub fn response(name: &str, response: &Value) -> String {
     match name {
-        "approvals.show" => card(response),
+        "approvals.show" => whole_card(response),
         "doctor" => doctor(response),
         "memory.recall" => memory::recalled(response),
         "memory.remember" => memory::kept(response),
@@ -201,11 +202,25 @@ pub(super) fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end().to_owned()
 }
 
-/// A card: the question and every effect it is about.
+/// Effects of a card that are shown before somebody asks for all.
+const EFFECTS_SHOWN_MAX: usize = 12;
+
+/// A card: the question and what it is about; of many effects the first ones and
+/// how many there are of each class.
 pub fn card(response: &Value) -> String {
+    card_of(response, EFFECTS_SHOWN_MAX)
+}
+
+/// A card with every effect that it is about.
+pub(super) fn whole_card(response: &Value) -> String {
+    card_of(response, usize::MAX)
+}
+
+fn card_of(response: &Value, limit: usize) -> String {
     let card = &response["card"];
     let mut shown = format!("{}\n", text(&card["title"]));
-    for effect in card["effects"].as_array().into_iter().flatten() {
+    let effects = card["effects"].as_array().map_or(&[][..], Vec::as_slice);
+    for effect in effects.iter().take(limit) {
         let untrusted = effect["label"]["trust"] == "untrusted";
         shown.push_str(&format!(
             "  {:<8} {}{}\n",
@@ -214,12 +229,28 @@ pub fn card(response: &Value) -> String {
             if untrusted { "   [from text that was read, not from you]" } else { "" }
         ));
     }
-    let mut reasons: Vec<String> = card["effects"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|effect| text(&effect["reason"]))
-        .collect();
+    if effects.len() > limit {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for effect in effects {
+            *counts.entry(text(&effect["class"])).or_default() += 1;
+        }
+        let counts: Vec<String> = counts.iter().map(|(class, n)| format!("{n} {class}")).collect();
+        // From text that was read, and not among those that are shown.
+        let hidden = effects.iter().skip(limit);
+        let untrusted = hidden.filter(|effect| effect["label"]["trust"] == "untrusted").count();
+        let read = match untrusted {
+            0 => String::new(),
+            n => format!("; {n} of them from text that was read, not from you"),
+        };
+        shown.push_str(&format!(
+            "  … and {} more{read}\n  in all {}; every one of them: details, or alma approvals \
+             show {}\n",
+            effects.len() - limit,
+            counts.join(", "),
+            text(&response["approval"])
+        ));
+    }
+    let mut reasons: Vec<String> = effects.iter().map(|effect| text(&effect["reason"])).collect();
     reasons.dedup();
     for reason in reasons.into_iter().take(3) {
         shown.push_str(&format!("  why: {reason}\n"));

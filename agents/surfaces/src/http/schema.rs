@@ -121,10 +121,16 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("why", "map"),
         ]),
     ),
-    ("Fact", Closed(&[("words", "text")])),
+    ("Fact", Closed(&[("words", "text"), ("instead_of?", "MemoryId?")])),
     (
         "Remembered",
-        Fields(&[("memory", "MemoryId"), ("known", "flag"), ("text", "text"), ("ended", "[text]")]),
+        Fields(&[
+            ("memory", "MemoryId?"),
+            ("known", "flag"),
+            ("text", "text"),
+            ("ended", "[text]"),
+            ("unsure", "[map]"),
+        ]),
     ),
     ("Forgettable", Closed(&[("words?", "text?"), ("memory?", "MemoryId?"), ("dry_run?", "flag")])),
     (

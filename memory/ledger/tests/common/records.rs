@@ -97,7 +97,7 @@ impl World<'_> {
     }
 
     pub(crate) fn merging(&self, memory: &MemoryId, name: &str) -> Draft<'_> {
-        let source = Source::Import { name: name.to_owned() };
+        let source = Source::Import { name: name.to_owned(), origin: None };
         self.remembered(Remembered::Merged { memory: memory.clone(), source })
     }
 
