@@ -347,7 +347,12 @@ fn missions_that_differ_in_headings_too_become_a_playbook_that_wins_over_a_shipp
         shell.put(format!("{folder}/two.{ending}"), "plain\n# TODO paint\n");
     }
     let goals = [
-        ("grep app/*.rs for TODO lines and put them into app.md", "app/*.rs", "app.md", "title: app"),
+        (
+            "grep app/*.rs for TODO lines and put them into app.md",
+            "app/*.rs",
+            "app.md",
+            "title: app",
+        ),
         (
             "every line of web/*.js that says TODO, saved to web-todo.md",
             "web/*.js",

@@ -102,7 +102,7 @@ impl From<GenerateError> for Failed {
         use GenerateError as E;
         let why = |error: &E| {
             let cause = std::error::Error::source(error);
-            cause.map_or_else(String::new, |cause| chain(cause))
+            cause.map_or_else(String::new, chain)
         };
         match error {
             E::TooLong { prompt, answer, context } => Self::TooLong { prompt, answer, context },

@@ -180,9 +180,9 @@ pub fn claim(text: &str) -> Option<Claim> {
     let mut value = Vec::new();
     let mut negated = false;
     for word in after {
-        if is(tongue.negations, &word.text) {
-            negated = true;
-        } else if value.is_empty() && word.text == "t" && SHORTENED.contains(&link.text.as_str()) {
+        // "isn't" is two words here.
+        let cut_off = value.is_empty() && word.text == "t";
+        if is(tongue.negations, &word.text) || cut_off && SHORTENED.contains(&link.text.as_str()) {
             negated = true;
         } else if value.is_empty() && is(tongue.calls, &word.text) {
             called = true;
