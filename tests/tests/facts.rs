@@ -3,7 +3,7 @@
 
 use alma_tests::shell::Shell;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::Path;
 
 const ALMA: &str = env!("CARGO_BIN_EXE_alma-counting");
 
@@ -140,7 +140,7 @@ fn what_is_no_fact_is_not_kept() {
 }
 
 /// Sentences that answer each of some questions.
-fn answered(shell: &Shell, questions: &PathBuf) -> Vec<(String, String)> {
+fn answered(shell: &Shell, questions: &Path) -> Vec<(String, String)> {
     let out = shell.run(&["recall", "--questions", questions.to_str().unwrap()]);
     let lines = out.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let said = |line: &Value| {
@@ -158,7 +158,7 @@ const SILENT_MIN: usize = 18;
 #[test]
 fn what_memory_answers_is_answered_and_nothing_else() {
     let shell = Shell::new(ALMA);
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("recall");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("recall");
     let memory = here.join("memory.jsonl");
     shell.run(&["memory", "import", memory.to_str().unwrap()]).says(0, &["22 new memories"]);
     let file = here.join("questions.jsonl");
