@@ -31,11 +31,16 @@ impl Fill<'_, '_> {
                 })
         };
         let mut best: Option<(u8, &Mention, &String)> = None;
+        // "travel" may stand for travel.md, and for a travel.
+        let named = |nth: usize| {
+            nth > 0 && files.iter().take(nth).all(|(_, text, _)| extension(text).is_some())
+        };
         for (i, (mention, text, entries)) in files.iter().enumerate() {
             if !allowed(text) || others_better(text) || extension(text).is_none() {
                 continue;
             }
-            let sureness = self.is_written(slot_name, mention, entries, i, files.len());
+            let sureness =
+                self.is_written(slot_name, mention, (text, entries), (i, files.len(), named(i)));
             if sureness > 0 && best.is_none_or(|(least, _, _)| sureness >= least) {
                 best = Some((sureness, mention, text));
             }
@@ -57,9 +62,8 @@ impl Fill<'_, '_> {
         &self,
         slot_name: &str,
         mention: &Mention,
-        entries: &[usize],
-        nth: usize,
-        files: usize,
+        (text, entries): (&str, &[usize]),
+        (nth, files, named): (usize, usize, bool),
     ) -> u8 {
         let language = self.sentence().language;
         if self.cued(slot_name, mention.from).is_some() {
@@ -88,11 +92,11 @@ impl Fill<'_, '_> {
             });
         match (entries.is_empty(), into, at) {
             (_, true, false) => 4,
-            (true, true, true) => 3,
+            (true, true, true) if !self.may_be_read(mention, text) => 3,
             (true, _, _) if writes => 3,
             (false, _, _) if writes && (into || at) && (earlier || !reads) => 3,
             // "a.json en b.json" a second time: both exist, the later one is written.
-            (false, true, true) if nth > 0 && nth + 1 == files && self.paths_read() <= nth => 2,
+            (false, true, true) if named && nth + 1 == files && self.paths_read() <= nth => 2,
             // "b.json out of a.yaml": one exists, the other does not.
             (true, _, false)
                 if self.paths_read() > 0 && self.others_there(mention) >= self.paths_read() =>
@@ -101,6 +105,18 @@ impl Fill<'_, '_> {
             }
             _ => 0,
         }
+    }
+
+    /// Whether a file, by its extension, could be what the playbook reads, and no
+    /// other that exists is spoken of: "total the prices in sales.csv" names no file
+    /// to write.
+    fn may_be_read(&self, mention: &Mention, text: &str) -> bool {
+        let Some(extension) = extension(text) else { return false };
+        let reads = |slot: &Slot| {
+            slot.kind == SlotType::Path && self.extensions_of(&slot.kinds).contains(&extension)
+        };
+        self.others_there(mention) < self.paths_read()
+            && self.playbook.slots.iter().any(|(_, slot)| reads(slot))
     }
 
     /// How many other files are spoken of that exist.
