@@ -31,16 +31,18 @@ impl Fill<'_, '_> {
                 })
         };
         let mut best: Option<(u8, &Mention, &String)> = None;
-        // "travel" may stand for travel.md, and for a travel.
-        let named = |nth: usize| {
-            nth > 0 && files.iter().take(nth).all(|(_, text, _)| extension(text).is_some())
+        // "travel" may stand for travel.md, and for a travel: no file that is read.
+        let read = self.paths_read();
+        let behind = |nth: usize| {
+            let named = files.iter().take(nth).filter(|(_, text, _)| extension(text).is_some());
+            nth > 0 && (read == 0 || read <= named.count())
         };
         for (i, (mention, text, entries)) in files.iter().enumerate() {
             if !allowed(text) || others_better(text) || extension(text).is_none() {
                 continue;
             }
             let sureness =
-                self.is_written(slot_name, mention, (text, entries), (i, files.len(), named(i)));
+                self.is_written(slot_name, mention, (text, entries), (i, files.len(), behind(i)));
             if sureness > 0 && best.is_none_or(|(least, _, _)| sureness >= least) {
                 best = Some((sureness, mention, text));
             }
@@ -63,7 +65,7 @@ impl Fill<'_, '_> {
         slot_name: &str,
         mention: &Mention,
         (text, entries): (&str, &[usize]),
-        (nth, files, named): (usize, usize, bool),
+        (nth, files, behind): (usize, usize, bool),
     ) -> u8 {
         let language = self.sentence().language;
         if self.cued(slot_name, mention.from).is_some() {
@@ -96,7 +98,7 @@ impl Fill<'_, '_> {
             (true, _, _) if writes => 3,
             (false, _, _) if writes && (into || at) && (earlier || !reads) => 3,
             // "a.json en b.json" a second time: both exist, the later one is written.
-            (false, true, true) if named && nth + 1 == files && self.paths_read() <= nth => 2,
+            (false, true, true) if behind && nth + 1 == files => 2,
             // "b.json out of a.yaml": one exists, the other does not.
             (true, _, false)
                 if self.paths_read() > 0 && self.others_there(mention) >= self.paths_read() =>
