@@ -139,6 +139,22 @@ fn what_is_no_fact_is_not_kept() {
     shell.run(&["remember", "x"]).says(2, &["one word alone"]);
 }
 
+#[test]
+fn a_fact_is_found_however_often_it_was_corrected() {
+    let shell = Shell::new(ALMA);
+    shell.run(&["remember", "the boiler was serviced in September by Kessler"]).says(0, &[]);
+    for rent in [950, 960, 970, 980, 990] {
+        let fact = format!("the rent is {rent} euros");
+        shell.run(&["remember", &fact]).says(0, &[]);
+        for question in ["how much is the rent?", "what did I say about the rent?", "rent"] {
+            shell.run(&["recall", question]).says(0, &[&format!("“{fact}”")]);
+        }
+    }
+    let about = "what do you remember about the boiler?";
+    shell.run(&["recall", about]).says(0, &["by Kessler"]);
+    shell.run(&["recall", "how much is the insurance?"]).says(1, &[]);
+}
+
 /// Sentences that answer each of some questions.
 fn answered(shell: &Shell, questions: &Path) -> Vec<(String, String)> {
     let out = shell.run(&["recall", "--questions", questions.to_str().unwrap()]);

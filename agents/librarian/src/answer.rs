@@ -24,7 +24,10 @@ const MEANT: f32 = 0.7;
 /// Or some of the words stand in it, and nearly all in its passage.
 const WITHIN: (f32, f32) = (0.4, 0.75);
 /// Words that only tell what kind of answer is wanted.
-const KINDS: &[&str] = &["much", "mani", "long", "often", "kind", "exact", "pleas"];
+const KINDS: &[&str] = &[
+    "much", "mani", "long", "often", "kind", "exact", "pleas", "say", "said", "tell", "told",
+    "rememb", "know", "mention", "anyth", "someth",
+];
 /// Places in which one sentence may stand.
 const PLACES_MAX: usize = 12;
 /// Words of a line that may be the heading of something.
@@ -45,6 +48,11 @@ const MEANING: f32 = 0.4;
 const KIND: f32 = 0.15;
 /// What the place of the text in the ranking gives.
 const RANK: f32 = 0.1;
+
+/// The stems of a question that an answer should hold.
+pub(crate) fn telling(question: &str) -> BTreeSet<String> {
+    stems(question).into_iter().filter(|stem| !KINDS.contains(&stem.as_str())).collect()
+}
 
 /// A sentence that answers.
 #[derive(Debug, Clone, Copy, PartialEq)]

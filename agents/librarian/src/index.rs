@@ -5,6 +5,7 @@
 //! notes how far it came; applying an event twice changes nothing. Nothing here
 //! waits for a ledger: texts are handed in with the events.
 
+use crate::answer::telling;
 use crate::rank::{CANDIDATES, Context, Found, REACH, Ranked, evidence, is_relevant, rank, shown};
 use crate::terms;
 use charter::embed::Embed;
@@ -179,7 +180,9 @@ impl Index {
             dense: self.store.dense(&self.embedder.embed(words), CANDIDATES, &filter)?,
             sparse: self.store.sparse(&terms, CANDIDATES, &filter)?,
         };
-        if !is_relevant(&evidence(&found, &terms, self.store.len())) {
+        if !is_relevant(&evidence(&found, &terms, self.store.len()))
+            && !self.holds_all(words, &found, &filter)?
+        {
             return Ok(Vec::new());
         }
         let scope = question.from.map_or(0, |scope| hash(&[scope]));
@@ -195,6 +198,20 @@ impl Index {
             },
         );
         Ok(shown(ranked, question.limit.min(HITS_MAX)))
+    }
+
+    /// Whether the best by words holds every telling word of a question. Where little
+    /// is remembered, or the same in many versions, no word is rare.
+    fn holds_all(&self, words: &str, found: &Found, filter: &Filter) -> Result<bool, VectorError> {
+        let Some((best, _)) = found.sparse.first() else { return Ok(false) };
+        let telling = telling(words);
+        for stem in &telling {
+            let holding = self.store.sparse(&[(terms::hash(stem), 1.0)], CANDIDATES, filter)?;
+            if !holding.iter().any(|(id, _)| id == best) {
+                return Ok(false);
+            }
+        }
+        Ok(!telling.is_empty())
     }
 
     /// The nearest memories to a text that is to be kept: what it may repeat or

@@ -51,8 +51,10 @@ pub fn sentences(text: &str) -> Vec<Span> {
         let cut = match c {
             // A heading is a sentence of its own.
             '\n' => {
-                let line = text.get(start..at).unwrap_or("").trim_start();
-                line.starts_with('#') || is_new_block(next)
+                let line = text.get(..at).unwrap_or("").rsplit('\n').next().unwrap_or("");
+                // A task goes on only in a line that is set in.
+                let task = is_task(line) && !next.starts_with([' ', '\t']);
+                line.trim_start().starts_with('#') || task || is_new_block(next)
             }
             '。' | '！' | '？' => true,
             '.' | '!' | '?' | '…' => {
@@ -72,11 +74,22 @@ pub fn sentences(text: &str) -> Vec<Span> {
 
 fn is_new_block(line: &str) -> bool {
     let line = line.trim_start_matches([' ', '\t']);
+    line.is_empty()
+        || ["\n", "\r", "#", "|", ">", "```", "TODO"].iter().any(|mark| line.starts_with(mark))
+        || is_item(line)
+}
+
+/// Whether a line is something to do: `- [ ] call Ada`, `TODO call Ada`.
+fn is_task(line: &str) -> bool {
+    let rest = line.trim_start_matches([' ', '\t', '-', '*', '+']);
+    rest.starts_with("TODO") || (rest.len() < line.len() && rest.starts_with('['))
+}
+
+/// Whether a line begins like an item of a list.
+fn is_item(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '\t']);
     let numbered = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    line.starts_with('\n')
-        || line.starts_with('\r')
-        || line.is_empty()
-        || ["- ", "* ", "+ ", "#", "|", ">", "```"].iter().any(|mark| line.starts_with(mark))
+    ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark))
         || (numbered.len() < line.len() && numbered.starts_with([')', '.']))
 }
 
@@ -139,6 +152,8 @@ mod tests {
         check("Dr. Ada paid 3.50 on May 8. Good.", expect!["Dr. Ada paid 3.50 on May 8. Good."]);
         check("We met J. Smith. He left.", expect!["We met J. Smith. ¦ He left."]);
         check("- one\n- two\nmore of two\n\nAfter", expect!["- one ¦ - two\nmore of two ¦ After"]);
+        check("- [x] book\nWe decided.", expect!["- [x] book ¦ We decided."]);
+        check("- [ ] book\n  the room\nTODO call", expect!["- [ ] book\n  the room ¦ TODO call"]);
         check("# Head\nText goes\non.", expect!["# Head ¦ Text goes\non."]);
         check("你好。再见。", expect!["你好。 ¦ 再见。"]);
         check("  \n ", expect![""]);

@@ -70,7 +70,7 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 /// FNV-1a: spreads words over 32 bits.
-fn hash(stem: &str) -> u32 {
+pub(crate) fn hash(stem: &str) -> u32 {
     stem.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

@@ -203,6 +203,7 @@ pub fn follows(text: &str, focus: &Focus, lexicon: &Lexicon, speeches: &[Speech]
         message.find(|s| &s.same).is_some()
             || message.find(|s| &s.again).is_some()
             || message.find(|s| &s.other).is_some()
+            || keeps_result(&message, focus, lexicon, speeches).is_some()
     })
 }
 
@@ -237,6 +238,10 @@ pub fn resolve(
             }
             None => {}
         }
+    }
+    if let Some(words) = keeps_result(&message, focus, lexicon, speeches) {
+        let notes = vec![format!("I take “{}” as: {words}", text.trim())];
+        return Resolved { words, notes, question: None };
     }
     if let Some(resolved) = point(&message, focus) {
         return resolved;
@@ -556,6 +561,29 @@ fn other_file(message: &Message<'_>, focus: &Focus) -> Result<String, String> {
     }
 }
 
+/// "Save that as totals.csv" after an answer that stands in no file: the last wish
+/// once more, into that file.
+fn keeps_result(
+    message: &Message<'_>,
+    focus: &Focus,
+    lexicon: &Lexicon,
+    speeches: &[Speech],
+) -> Option<String> {
+    let wish = focus.wish.as_deref()?;
+    let [(at, _)] = message.files()[..] else { return None };
+    let it = message.find(|s| &s.it).filter(|it| it.start == 1)?;
+    let writes = message.sentence.means(*message.pieces.first()?, "write");
+    if !writes || at + 1 != message.words.len() || at < it.end {
+        return None;
+    }
+    let old = Message::new(wish, message.names, lexicon, speeches)?;
+    let named = old.files();
+    // What was made has a name of its own, and is "that" itself.
+    let shown = focus.files.iter().take(1).all(|file| named.iter().any(|(_, name)| name == file))
+        && !old.pieces.iter().any(|piece| old.sentence.means(*piece, "write"));
+    shown.then(|| format!("{wish}, {}", message.sentence.text.trim()))
+}
+
 /// "Convert it to json", "send it to the other file".
 fn point(message: &Message<'_>, focus: &Focus) -> Option<Resolved> {
     let mut swaps: Vec<(Range<usize>, String, String)> = Vec::new();
@@ -784,6 +812,28 @@ mod tests {
             expect![
                 "total sales-hamburg.csv per category [I take “do it again” as: total sales-hamburg.csv per category]"
             ],
+        );
+    }
+
+    #[test]
+    fn a_result_is_kept_in_a_file() {
+        let total = focus("total expenses-2024.csv per category", &["expenses-2024.csv"]);
+        let check = |message: &str, expected| check(&total, TABLES, message, expected);
+        check(
+            "save that as totals.csv",
+            expect![
+                "total expenses-2024.csv per category, save that as totals.csv [I take “save that as totals.csv” as: total expenses-2024.csv per category, save that as totals.csv]"
+            ],
+        );
+        check(
+            "write it to totals.md",
+            expect![
+                "total expenses-2024.csv per category, write it to totals.md [I take “write it to totals.md” as: total expenses-2024.csv per category, write it to totals.md]"
+            ],
+        );
+        check(
+            "convert it to json",
+            expect!["convert expenses-2024.csv to json [“it” is expenses-2024.csv]"],
         );
     }
 

@@ -250,6 +250,14 @@ impl Router {
         if names_file && cued[place(Route::Approval)] < SAYS.0 {
             scores[place(Route::Approval)] -= NAMES_FILE;
         }
+        // "Save that as totals.csv" is an order, whatever "save that" means elsewhere.
+        let orders = names_file
+            && sentence.means(0, "write")
+            && sentence.tokens.last().is_some_and(|token| token.kind == Kind::Path);
+        if orders {
+            scores[place(Route::Remember)] = f32::NEG_INFINITY;
+            cued[place(Route::Remember)] = 0.0;
+        }
         // Who tells how things are in his world wants it kept.
         let planned = planner.is_some_and(|(likeness, _)| likeness > moroni::likeness::THRESHOLD);
         let short = words.len() <= told::TOLD_MAX;

@@ -114,6 +114,11 @@ impl Hub {
         hub
     }
 
+    /// Tells when this process begins to end.
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
+    }
+
     /// A place for one more stream.
     pub(super) fn seat(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.seats)

@@ -42,9 +42,14 @@ pub(super) async fn stream(
             let _gone = told.send(Happening::Failed { turn, text }).await;
         }
     });
-    let frames = stream::unfold((receiver, seat), |(mut receiver, seat)| async move {
-        let happening = receiver.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(frame(&happening)), (receiver, seat)))
+    let reading = (receiver, seat, hub.stopping());
+    let frames = stream::unfold(reading, |(mut receiver, seat, mut stop)| async move {
+        // When this process ends, the turn goes on in the next one.
+        let happening = tokio::select! {
+            happening = receiver.recv() => happening?,
+            () = super::told(&mut stop) => return None,
+        };
+        Some((Ok::<_, std::convert::Infallible>(frame(&happening)), (receiver, seat, stop)))
     });
     let mut response = Response::new(Body::from_stream(frames));
     let headers = response.headers_mut();
