@@ -130,7 +130,16 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             return Ok(Response { memory, known: false, text, ended, unsure });
         }
         Meant::One(old) => {
-            text = claims::restated(&text, &old.text).unwrap_or(text);
+            if let Some(whole) = claims::restated(&text, &old.text) {
+                if claims::says_more(&old.text, &whole) {
+                    return Err(Error::Usage(format!(
+                        "“{}” says more than that: say the whole sentence as it is now, and it \
+                         takes the place of the old one",
+                        old.text
+                    )));
+                }
+                text = whole;
+            }
             replaces.push(old.memory);
         }
     }

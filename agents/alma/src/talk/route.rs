@@ -43,6 +43,8 @@ const NAMES_FILE: f32 = 3.0;
 /// What it says for a fact that the message states how things are, and for an
 /// answer from memory that it asks what is known.
 const STATES: f32 = 3.0;
+/// What it says for a schedule that the message begins with how often.
+const OFTEN: f32 = 3.0;
 /// What it says against a schedule that no time is named.
 const NO_TIME: f32 = 1.5;
 /// A route less likely than this is asked about, unless it is far ahead.
@@ -267,6 +269,14 @@ impl Router {
         // Who asks what is known has no file in mind.
         if short && told::known(looked_at, self.speeches).is_some() {
             scores[place(Route::Recall)] += STATES;
+        }
+        // Who begins with how often means when, whatever is to be done then.
+        let often = |cue: &Cue| {
+            let begins = || cue.pattern.find(&words).is_some_and(|at| at.start == 0);
+            cue.route == Route::Schedule && cue.worth >= SAYS.0 && begins()
+        };
+        if self.cues.iter().any(often) {
+            scores[place(Route::Schedule)] += OFTEN;
         }
         if cued[place(Route::Schedule)] == 0.0 {
             scores[place(Route::Schedule)] -= NO_TIME;
