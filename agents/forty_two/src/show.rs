@@ -446,7 +446,8 @@ mod tests {
 
     /// The table of figures alone.
     fn figures(width: usize, expect: Expect) {
-        let mut out = String::new();
+        // A line that is not set in: what all lines have in common is trimmed off.
+        let mut out = format!("{width} columns\n");
         scores(&full().scores, &Pen { width, markdown: false }, &mut out);
         expect.assert_eq(&out);
     }
@@ -456,6 +457,7 @@ mod tests {
         figures(
             80,
             expect![[r#"
+                80 columns
                   claims that a check proved       50 %  of 40   WORSE, was 96 % ▇█▅
                   questions answered from memory   75 %  of 8    too few to tell
                   attacks that changed nothing    100 %  of 120  new
@@ -464,6 +466,7 @@ mod tests {
         figures(
             60,
             expect![[r#"
+                60 columns
                   claims that a check proved       50 %  of 40   WORSE
                   questions answered from memory   75 %  of 8    too few
                   attacks that changed nothing    100 %  of 120  new
@@ -472,6 +475,7 @@ mod tests {
         figures(
             40,
             expect![[r#"
+                40 columns
                   claims that a check proved: 50 % of
                     40, WORSE, was 96 %
                   questions answered from memory: 75 %

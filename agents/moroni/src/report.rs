@@ -340,9 +340,12 @@ fn problems(plan: &Plan, record: &MissionRecord) -> Vec<String> {
 /// The report as text for people.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
-    let answer = report.answer.trim();
-    if !answer.is_empty() {
-        let _ = writeln!(text, "{answer}\n");
+    for line in report.answer.trim().lines() {
+        let cells: Vec<String> = line.split('\t').map(plain).collect();
+        let _ = writeln!(text, "{}", cells.join("\t"));
+    }
+    if !report.answer.trim().is_empty() {
+        text.push('\n');
     }
     for file in &report.files {
         let _ = match (&file.fate, &file.to) {
@@ -414,10 +417,13 @@ fn headline(state: MissionState) -> &'static str {
     }
 }
 
-/// Control characters made visible: names of files must not move the cursor.
+/// Control characters made visible: names of files must not move the cursor or turn
+/// the direction of text around.
 fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| c.is_control() || turns(c);
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 

@@ -90,11 +90,10 @@ impl<'s> View<'s> {
 /// Control characters that would move the cursor or change colours are made
 /// visible; so are those that turn the direction of text around.
 fn printable(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c.to_string(),
-            c if c.is_control() || turns(c) => c.escape_unicode().to_string(),
+            c if show::steers(c) => c.escape_unicode().to_string(),
             c => c.to_string(),
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use super::args::Command;
 use super::exit::Exit;
-use super::show::text;
+use super::show::{steers, text};
 use super::{Screen, route};
 use alma::{Alma, Error};
 use charter::budget::Budget;
@@ -243,8 +243,7 @@ fn list(value: &Value) -> &[Value] {
 /// A text on one line, without what would steer a terminal.
 fn clipped(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
-    let line: String =
-        line.join(" ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = line.join(" ").chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     console::truncate_str(&line, LINE, "…").into_owned()
 }
 

@@ -167,7 +167,7 @@ pub(super) fn table(rows: &[Value]) -> String {
             Some(Value::Number(ms)) if column.ends_with("_at") => moment(ms.as_i64()),
             Some(value) => flat(value),
         };
-        let clean: String = one.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = one.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
         console::truncate_str(&clean, CELL_MAX, "…").into_owned()
     };
     let mut lines = vec![columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()];
@@ -265,8 +265,14 @@ fn card_of(response: &Value, limit: usize) -> String {
 /// Control characters made visible: names of files must not move the cursor.
 pub fn visible(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Whether a character would move the cursor, change colours or turn the direction
+/// of text around.
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// One line per event: number, time, what happened, to which step.

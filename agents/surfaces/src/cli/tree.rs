@@ -1,5 +1,6 @@
 //! A mission's plan as it is carried out, drawn as text.
 
+use super::show::steers;
 use alma::operations::mission_show::{Response, StepLine};
 use charter::rows::StepState;
 
@@ -61,7 +62,7 @@ fn remark(step: &StepLine) -> String {
 }
 
 fn cut(line: &str, width: usize) -> String {
-    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String = line.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     if console::measure_text_width(&clean) <= width {
         clean
     } else {
