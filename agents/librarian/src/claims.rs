@@ -13,7 +13,9 @@ use crate::passages::sentences;
 use crate::terms::{is_stop_word, stems};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use tongue::{CARRIERS, DISLIKES, JOINTS, KINDS, LIKES, SHORTENED, TONGUES, Tongue};
+use tongue::{
+    CARRIERS, DISLIKES, JOINTS, KINDS, LIKES, PERFECT, SHORTENED, TONGUES, TURNS, Tongue, WAYS,
+};
 
 /// Words of a value.
 const VALUE_MAX: usize = 12;
@@ -124,6 +126,14 @@ fn contracted(before: &str, word: &str) -> bool {
     }
 }
 
+/// The word behind "rose to", "has gone up to", if word `n` begins one.
+fn turned(words: &[Word], n: usize) -> Option<usize> {
+    let word = |n: usize| words.get(n).map_or("", |word| word.text.as_str());
+    let way = usize::from(is(WAYS, word(n + 1)));
+    let turns = is(TURNS, word(n)) || (way == 1 && matches!(word(n), "went" | "gone"));
+    (turns && word(n + 1 + way) == "to").then_some(n + 2 + way)
+}
+
 /// The claim of a sentence; `None`: it says nothing of a thing that could be told
 /// from its value.
 pub fn claim(text: &str) -> Option<Claim> {
@@ -143,7 +153,8 @@ pub fn claim(text: &str) -> Option<Claim> {
     };
     let mut found = None;
     for (n, word) in words.iter().enumerate().skip(1) {
-        let relation = if verb(n, word) || is(tongue.calls, &word.text) {
+        let turns = turned(&words, n).is_some();
+        let relation = if turns || verb(n, word) || is(tongue.calls, &word.text) {
             Relation::Is
         } else if is(tongue.live, &word.text) && place(n) {
             Relation::Live
@@ -157,13 +168,17 @@ pub fn claim(text: &str) -> Option<Claim> {
     }
     let (at, mut relation) = found?;
     let link = words.get(at)?;
+    let turned = turned(&words, at);
     let mut called = is(tongue.calls, &link.text);
-    let mut end = link.at.end;
-    let (before, after) = (words.get(..at)?, words.get(at + 1..)?);
+    let behind = turned.unwrap_or(at + 1);
+    let mut end = words.get(behind - 1)?.at.end;
+    let (before, after) = (words.get(..at)?, words.get(behind..)?);
     let aside = |word: &&Word| is(tongue.asides, &word.text) || is(tongue.small, &word.text);
     let mut owner = None;
     let mut subject = BTreeSet::new();
-    for word in before.iter().filter(|word| !aside(word) || before.len() == 1) {
+    let perfect = |word: &&Word| turned.is_some() && is(PERFECT, &word.text);
+    let before_it = before.iter().filter(|word| !perfect(word));
+    for word in before_it.filter(|word| !aside(word) || before.len() == 1) {
         match word.text.as_str() {
             mine if is(tongue.mine, mine) => owner = Some("mine"),
             "your" => owner = Some("yours"),
@@ -210,7 +225,8 @@ pub fn claim(text: &str) -> Option<Claim> {
         pronoun: owner.is_none() && subject.iter().all(|word| is(tongue.pronouns, word)),
         single: called || subject.iter().any(single),
         past: is(tongue.past, &link.text),
-        changed: words.iter().any(|word| is(tongue.changes, &word.text)),
+        changed: words.iter().any(|word| is(tongue.changes, &word.text))
+            || (turned.is_some() && kind(&value) == Some(KINDS.len())),
         link: link.at.start..end,
         subject,
         value,
@@ -398,6 +414,11 @@ mod tests {
         check("the meeting is on Tuesday", "the meeting is on Friday", true);
         check("the shop is open", "the shop is now closed", true);
         check("my sister's name is Clara", "my sister is called Klara", true);
+        check("the rent is 900 euros", "the rent has gone up to 950 euros", true);
+        check("the wifi channel is 6", "the wifi channel has changed to 11", true);
+        check("the rent has gone up to 950", "the rent is 980", true);
+        check("the fence is green", "the fence fell over", false);
+        check("Ada is a doctor", "Ada changed to the new team", false);
     }
 
     #[test]

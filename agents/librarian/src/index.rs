@@ -132,7 +132,7 @@ impl Index {
             Remembered::Merged { .. } => {}
             Remembered::Ended { memory, valid_to, .. } => {
                 self.settle()?;
-                self.store.end(memory, Some(*valid_to))?;
+                self.store.end(memory, Some(*valid_to));
             }
             Remembered::Forgotten { memories, .. } => {
                 self.settle()?;

@@ -3,18 +3,19 @@
 //! Parts of the engine panic where a disk is full or a file is not what it was
 //! (`flush` by design). Every call that touches files is therefore caught and
 //! becomes an error: the store can always be built again, the process cannot.
+//!
+//! Points have vectors and nothing beside: what a filter asks for stands in the
+//! state, which is in memory, and the engine is told names.
 
 use crate::error::VectorError;
-use crate::store::{Filter, Memory};
-use qdrant_edge::external::ordered_float::OrderedFloat;
+use crate::store::Memory;
 use qdrant_edge::external::uuid::Uuid;
 use qdrant_edge::{
-    Condition, CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams,
-    EdgeVectorParams, FieldCondition, FieldIndexOperations, Filter as EdgeFilter, JsonPath, Match,
-    Modifier, NamedQuery, OperationResult, Payload, PayloadFieldSchema, PayloadOps,
-    PayloadSchemaType, PointId, PointInsertOperations, PointOperations, PointStruct, QueryEnum,
-    Range, SearchRequest, SetPayloadOp, UpdateOperation, ValueVariants, Vector, VectorInternal,
-    VectorStructInternal, Vectors, WalOptions, WithPayloadInterface, WithVector,
+    Condition, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
+    Filter as EdgeFilter, HasIdCondition, Modifier, NamedQuery, OperationResult, PointId,
+    PointInsertOperations, PointOperations, PointStruct, QueryEnum, SearchRequest, UpdateOperation,
+    Vector, VectorInternal, VectorStructInternal, Vectors, WalOptions, WithPayloadInterface,
+    WithVector,
 };
 use serde_json::json;
 use std::mem::ManuallyDrop;
@@ -27,8 +28,6 @@ const TERMS: &str = "terms";
 const LOG_BYTES: usize = 4 << 20;
 /// Points of one change: it must fit a file of the log.
 pub(crate) const BATCH: usize = 256;
-/// "For ever", as a number that a float holds exactly.
-const NEVER: i64 = 1 << 53;
 
 /// An open shard.
 #[derive(Debug)]
@@ -40,7 +39,6 @@ pub(crate) struct Engine {
 pub(crate) struct Raw {
     key: u128,
     vectors: VectorStructInternal,
-    payload: Payload,
 }
 
 fn guarded<T>(
@@ -68,10 +66,6 @@ fn config(dimensions: usize) -> EdgeConfig {
         .build()
 }
 
-fn path(field: &str) -> JsonPath {
-    JsonPath { first_key: field.to_owned(), rest: Vec::new() }
-}
-
 fn point(key: u128) -> PointId {
     PointId::Uuid(Uuid::from_u128(key))
 }
@@ -87,22 +81,7 @@ impl Engine {
     /// A new shard in a folder that exists and is empty.
     pub(crate) fn create(folder: &Path, dimensions: usize) -> Result<Self, VectorError> {
         let engine = guarded("create its files", || EdgeShard::new(folder, config(dimensions)))?;
-        let engine = Self { shard: ManuallyDrop::new(engine) };
-        let fields = [
-            ("tenant", PayloadSchemaType::Keyword),
-            ("scope", PayloadSchemaType::Keyword),
-            ("kind", PayloadSchemaType::Keyword),
-            ("from", PayloadSchemaType::Integer),
-            ("to", PayloadSchemaType::Integer),
-        ];
-        for (field, kind) in fields {
-            let index = FieldIndexOperations::CreateIndex(CreateIndex {
-                field_name: path(field),
-                field_schema: Some(PayloadFieldSchema::FieldType(kind)),
-            });
-            engine.update("index its fields", UpdateOperation::FieldIndexOperation(index))?;
-        }
-        Ok(engine)
+        Ok(Self { shard: ManuallyDrop::new(engine) })
     }
 
     /// The shard that lies in a folder.
@@ -134,37 +113,30 @@ impl Engine {
         self.points("take points", PointOperations::UpsertPoints(list))
     }
 
-    /// Sets the end of a memory's validity.
-    pub(crate) fn end(&self, key: u128, to: Option<i64>) -> Result<(), VectorError> {
-        let payload =
-            Payload([("to".to_owned(), json!(to.unwrap_or(NEVER)))].into_iter().collect());
-        let set = SetPayloadOp { payload, points: Some(vec![point(key)]), filter: None, key: None };
-        let change = UpdateOperation::PayloadOperation(PayloadOps::SetPayload(set));
-        self.update("end a memory", change)
-    }
-
     pub(crate) fn delete(&self, keys: &[u128]) -> Result<(), VectorError> {
         let ids = keys.iter().map(|key| point(*key)).collect();
         self.points("delete points", PointOperations::DeletePoints { ids })
     }
 
+    /// The nearest by cosine, best first; of all points, or of those that are named.
     pub(crate) fn dense(
         &self,
         vector: &[f32],
         limit: usize,
-        filter: Option<&Filter>,
+        among: Option<&[u128]>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
-        self.search(VectorInternal::Dense(vector.to_vec()), DENSE, limit, filter)
+        self.search(VectorInternal::Dense(vector.to_vec()), DENSE, limit, among)
     }
 
+    /// The same by terms.
     pub(crate) fn sparse(
         &self,
         terms: &[(u32, f32)],
         limit: usize,
-        filter: Option<&Filter>,
+        among: Option<&[u128]>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
         let terms = guarded("read the terms", || Vector::try_from(terms))?;
-        self.search(terms.0, TERMS, limit, filter)
+        self.search(terms.0, TERMS, limit, among)
     }
 
     fn search(
@@ -172,11 +144,11 @@ impl Engine {
         query: VectorInternal,
         using: &str,
         limit: usize,
-        filter: Option<&Filter>,
+        among: Option<&[u128]>,
     ) -> Result<Vec<(u128, f32)>, VectorError> {
         let request = SearchRequest {
             query: QueryEnum::Nearest(NamedQuery { query, using: Some(using.into()) }),
-            filter: filter.map(conditions),
+            filter: among.map(names),
             params: None,
             limit,
             offset: 0,
@@ -191,17 +163,13 @@ impl Engine {
     /// Points with all that belongs to them; those that are not there are left out.
     pub(crate) fn read(&self, keys: &[u128]) -> Result<Vec<Raw>, VectorError> {
         let ids: Vec<_> = keys.iter().map(|key| point(*key)).collect();
-        let all = Some(WithPayloadInterface::Bool(true));
+        let none = Some(WithPayloadInterface::Bool(false));
         let found = guarded("read points", || {
-            self.shard.retrieve(&ids, all, Some(WithVector::Bool(true)))
+            self.shard.retrieve(&ids, none, Some(WithVector::Bool(true)))
         })?;
-        let raw = found.into_iter().filter_map(|record| {
-            Some(Raw {
-                key: number(&record.id),
-                vectors: record.vector?,
-                payload: record.payload.unwrap_or_default(),
-            })
-        });
+        let raw = found
+            .into_iter()
+            .filter_map(|record| Some(Raw { key: number(&record.id), vectors: record.vector? }));
         Ok(raw.collect())
     }
 
@@ -209,8 +177,7 @@ impl Engine {
     pub(crate) fn write(&self, points: Vec<Raw>) -> Result<(), VectorError> {
         let points = points.into_iter().map(|raw| {
             let vector = raw.vectors.into();
-            let payload = Some(raw.payload);
-            qdrant_edge::PointStructPersisted { id: point(raw.key), vector, payload }
+            qdrant_edge::PointStructPersisted { id: point(raw.key), vector, payload: None }
         });
         self.put(points.collect())
     }
@@ -264,52 +231,14 @@ impl Drop for Engine {
 }
 
 fn made(key: u128, memory: &Memory) -> OperationResult<PointStruct> {
-    let facts = &memory.facts;
     let vectors: [(&str, Vector); 2] = [
         (DENSE, Vector::new_dense(memory.dense.clone())),
         (TERMS, Vector::try_from(memory.terms.as_slice())?),
     ];
-    let payload = json!({
-        "tenant": written(facts.tenant),
-        "scope": written(facts.scope),
-        "kind": facts.kind.as_str(),
-        "at": facts.at,
-        "from": facts.valid_from,
-        "to": facts.valid_to.unwrap_or(NEVER),
-        "group": written(facts.place.group),
-        "order": facts.place.order,
-    });
-    Ok(PointStruct::new(point(key), Vectors::new_named(vectors), payload))
+    Ok(PointStruct::new(point(key), Vectors::new_named(vectors), json!({})))
 }
 
-/// A hash as the engine takes it: its numbers have a sign.
-fn written(hash: u64) -> String {
-    format!("{hash:016x}")
-}
-
-fn conditions(filter: &Filter) -> EdgeFilter {
-    let is = |field: &str, value: String| {
-        let value = Match::new_value(ValueVariants::String(value));
-        Condition::Field(FieldCondition::new_match(path(field), value))
-    };
-    let any = |field: &str, values: Vec<String>| {
-        let should = values.into_iter().map(|value| is(field, value)).collect();
-        Condition::Filter(EdgeFilter { should: Some(should), ..EdgeFilter::default() })
-    };
-    let bound = |field: &str, range: Range<OrderedFloat<f64>>| {
-        Condition::Field(FieldCondition::new_range(path(field), range))
-    };
-    let mut must = vec![is("tenant", written(filter.tenant))];
-    if !filter.scopes.is_empty() {
-        must.push(any("scope", filter.scopes.iter().copied().map(written).collect()));
-    }
-    if !filter.kinds.is_empty() {
-        must.push(any("kind", filter.kinds.iter().map(|kind| kind.as_str().to_owned()).collect()));
-    }
-    if let Some(at) = filter.true_at {
-        let at = Some(OrderedFloat(at as f64));
-        must.push(bound("from", Range { lt: None, gt: None, gte: None, lte: at }));
-        must.push(bound("to", Range { lt: None, gt: at, gte: None, lte: None }));
-    }
-    EdgeFilter { must: Some(must), ..EdgeFilter::default() }
+fn names(keys: &[u128]) -> EdgeFilter {
+    let ids: HasIdCondition = keys.iter().map(|key| point(*key)).collect();
+    EdgeFilter { must: Some(vec![Condition::HasId(ids)]), ..EdgeFilter::default() }
 }

@@ -3,6 +3,7 @@
 
 use crate::error::VectorError;
 use crate::key;
+use crate::store::Filter;
 use charter::digest::Digest;
 use charter::ids::{MemoryId, Millis};
 use charter::memory::MemoryKind;
@@ -13,7 +14,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// A new number here throws older stores away.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 /// Length of the digest at the end.
 const DIGEST: usize = 32;
 
@@ -74,6 +75,12 @@ impl State {
 
     pub(crate) fn get(&self, key: u128) -> Option<&Facts> {
         self.points.get(&key)
+    }
+
+    /// The points that pass a filter.
+    pub(crate) fn passing(&self, filter: &Filter) -> Vec<u128> {
+        let passing = self.points.iter().filter(|(_, facts)| filter.passes(facts));
+        passing.map(|(key, _)| *key).collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<u128> {

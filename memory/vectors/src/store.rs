@@ -225,13 +225,12 @@ impl Store {
     }
 
     /// Says since when a memory is true no more. `false`: it is not here.
-    pub fn end(&mut self, id: &MemoryId, to: Option<Millis>) -> Result<bool, VectorError> {
+    pub fn end(&mut self, id: &MemoryId, to: Option<Millis>) -> bool {
         let key = key(id);
-        let Some(facts) = self.state.get(key).copied() else { return Ok(false) };
-        self.engine.end(key, to)?;
+        let Some(facts) = self.state.get(key).copied() else { return false };
         self.state.put(key, Facts { valid_to: to, ..facts });
         self.dirty = true;
-        Ok(true)
+        true
     }
 
     /// Takes memories out; returns how many were here. Their bytes are gone after
@@ -268,7 +267,7 @@ impl Store {
         if vector.iter().all(|x| *x == 0.0) {
             return Ok(Vec::new());
         }
-        self.filtered(limit, filter, |limit, filter| self.engine.dense(vector, limit, filter))
+        self.filtered(limit, filter, |limit, among| self.engine.dense(vector, limit, among))
     }
 
     /// The best by BM25 over these terms, best first.
@@ -281,17 +280,17 @@ impl Store {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        self.filtered(limit, filter, |limit, filter| self.engine.sparse(terms, limit, filter))
+        self.filtered(limit, filter, |limit, among| self.engine.sparse(terms, limit, among))
     }
 
-    /// The first `limit` that pass a filter. Most memories pass most filters, and
-    /// to look at the fields of each costs the engine more than to compare it: so it
-    /// is first asked for some more without a filter.
+    /// The first `limit` that pass a filter. Most memories pass most filters, so the
+    /// engine is first asked for some more of all, and among those that pass only
+    /// where too few of them did.
     fn filtered(
         &self,
         limit: usize,
         filter: &Filter,
-        search: impl Fn(usize, Option<&Filter>) -> Result<Vec<(u128, f32)>, VectorError>,
+        search: impl Fn(usize, Option<&[u128]>) -> Result<Vec<(u128, f32)>, VectorError>,
     ) -> Result<Vec<(MemoryId, f32)>, VectorError> {
         // The state does not know points that a killed process wrote and that will
         // be written again.
@@ -309,7 +308,7 @@ impl Store {
         if all || first.len() >= limit {
             return Ok(first);
         }
-        Ok(passed(search(limit, Some(filter))?))
+        Ok(passed(search(limit, Some(&self.state.passing(filter)))?))
     }
 
     /// Dense vectors of memories, in the order asked for; those not here are left out.

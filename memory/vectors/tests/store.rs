@@ -134,8 +134,8 @@ fn ending_a_memory_reaches_the_filter() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
     store.upsert(&[memory(1, &[7])]).unwrap();
-    assert!(store.end(&id(1), Some(50)).unwrap());
-    assert!(!store.end(&id(9), Some(50)).unwrap());
+    assert!(store.end(&id(1), Some(50)));
+    assert!(!store.end(&id(9), Some(50)));
     let now = Filter { true_at: Some(60), ..Filter::all(&local()) };
     assert_eq!(store.sparse(&[(7, 1.0)], 10, &now).unwrap(), []);
     let then = Filter { true_at: Some(40), ..Filter::all(&local()) };

@@ -128,7 +128,7 @@ impl Reader<'_> {
     }
 
     /// Words that begin like a rhythm or a time and are none: "every blue moon",
-    /// "every day at teatime".
+    /// "every day at teatime", "every day at 25:00".
     fn unread(&self, found: &[Found]) -> Option<Unsaid> {
         let w = self.words;
         let taken = |i: usize| found.iter().any(|found| (found.from..found.to).contains(&i));
@@ -146,7 +146,7 @@ impl Reader<'_> {
             let behind =
                 found.iter().any(|found| found.to == i && !matches!(found.piece, Piece::At(_)));
             if let (Some(((), to)), true) = (w.at.at(self.folded, i), behind)
-                && self.is_word(to)
+                && self.tokens.get(to).is_some_and(|t| t.is_word() || t.kind == Kind::Number)
             {
                 return Some(Unsaid::Unread(quote(i, to + 1 - i)));
             }

@@ -38,7 +38,10 @@ fn found(
         quoted_files.insert(quoted::text(row, "file")?);
     }
     equal(&subject.output, "sources", quoted_files.len())?;
-    // A sentence that says the topic as it was said is about it.
+    let named: Vec<&str> =
+        list(&subject.output, "named")?.iter().filter_map(|path| path.as_str()).collect();
+    // Where the topic stands as it was said, it may not be left out; where a whole
+    // sentence says it, it has to be quoted.
     let topic = args.topic.trim().to_lowercase();
     let all = sources::read(workspace, excerpts, &args.files)?;
     for source in &all.read {
@@ -50,9 +53,12 @@ fn found(
             sentence && words.to_lowercase().contains(&topic)
         };
         let prose = source.prose();
-        if excerpts.sentences(&prose).iter().any(says)
-            && !quoted_files.contains(source.path.as_str())
-        {
+        let told = quoted_files.contains(source.path.as_str());
+        let says_it = source.text.lines().any(|line| line.to_lowercase().contains(&topic));
+        if says_it && !told && !named.contains(&source.path.as_str()) {
+            return wrong(format!("{:?} names it and is left out", source.path));
+        }
+        if !told && excerpts.sentences(&prose).iter().any(says) {
             return wrong(format!("{:?} speaks of it and is left out", source.path));
         }
     }
@@ -60,7 +66,7 @@ fn found(
     quoted::same(
         &subject.output,
         &fresh,
-        &["text", "empty", "unread", "made", "binary", "searched"],
+        &["named", "text", "empty", "unread", "made", "binary", "searched"],
     )?;
     Ok(format!(
         "read again: {} files, {} quotes found where they stand",

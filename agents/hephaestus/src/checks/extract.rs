@@ -6,7 +6,7 @@ use super::{Finding, equal, list, short, tally, verdict, wrong};
 use crate::args::parse;
 use crate::data::{inline, text};
 use crate::source::{self, Content};
-use crate::tools::extract::{Args, What, gather, is_prose};
+use crate::tools::extract::{Args, What, gather, is_copy, is_prose};
 use crate::workspace::Workspace;
 use charter::check::{Subject, Verdict};
 use serde_json::Value;
@@ -41,7 +41,7 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     }
     let again = gather(&args, workspace, u64::MAX)?;
     same_rows(rows, list(&again, "rows")?)?;
-    for field in ["files", "what", "binary", "damaged", "skipped_secrets"] {
+    for field in ["files", "what", "binary", "damaged", "made", "skipped_secrets"] {
         equal(&subject.output, field, again.get(field).cloned().unwrap_or_default())?;
     }
     // The second extraction agrees, so nothing was dropped on the way; but one
@@ -70,11 +70,13 @@ fn texts(args: &Args, workspace: &Workspace) -> Result<BTreeMap<String, Vec<Stri
         found.insert(String::new(), own(text));
     }
     if let Some(files) = &args.files {
-        for file in workspace.walk(files)?.files {
+        let walked = workspace.walk(files)?;
+        for file in &walked.files {
             match source::content(workspace, &file.path)? {
                 Content::Binary => {}
+                Content::Text(text) | Content::Lossy(text) if is_copy(&walked, &text) => {}
                 Content::Text(text) | Content::Lossy(text) => {
-                    found.insert(file.path, own(&text));
+                    found.insert(file.path.clone(), own(&text));
                 }
             }
         }

@@ -4,6 +4,7 @@ use super::table::sort;
 use crate::args::{parse, rows_schema};
 use crate::data::DataError;
 use crate::data::markdown;
+use crate::data::quote;
 use crate::data::records::{Row, Table, is_blank_cell};
 use crate::data::template::{self, Piece};
 use crate::data::text::short;
@@ -55,6 +56,7 @@ pub(crate) struct Args {
     pub(crate) ungrouped: Option<String>,
     pub(crate) totals: Option<Map<String, Value>>,
     pub(crate) total_label: Option<String>,
+    pub(crate) page: String,
 }
 
 impl Tool for Compose {
@@ -81,6 +83,7 @@ impl Tool for Compose {
                     "ungrouped": {"type": "string", "default": "Other", "description": "heading of rows without a group or date"},
                     "totals": {"type": "object", "description": "named values that stand at the end, usually ${N.totals}"},
                     "total_label": {"type": "string", "default": "Total", "description": "word before the totals"},
+                    "page": text("path of the file that it is for; that file is then no source of the next one"),
                 }),
             ),
             "text (Markdown), rows (number of rows)",
@@ -130,7 +133,7 @@ pub(crate) fn render(args: &Args) -> Result<String, ToolError> {
         _ => return Err(arguments("compose needs either rows or text, and not both")),
     }
     blocks.extend(totals(args));
-    Ok(format!("{}\n", blocks.join("\n\n")))
+    Ok(quote::page(blocks, &args.page))
 }
 
 fn totals(args: &Args) -> Option<String> {

@@ -112,16 +112,17 @@ pub(crate) fn gather(
 ) -> Result<Value, ToolError> {
     let time = Time::of(args)?;
     let found = sources::read(workspace, excerpts, &args.files)?;
-    let mut rows: Vec<Value> = Vec::new();
+    let mut all: Vec<Decision> = Vec::new();
     for source in &found.read {
         workspace.still_wanted()?;
-        rows.extend(of(source, args.topic.as_deref(), excerpts));
+        all.extend(of(source, args.topic.as_deref(), excerpts));
     }
     // Those without a date come first: nobody can tell whether they still hold.
-    rows.sort_by(|a, b| text(a, "date").cmp(text(b, "date")));
-    mark(&mut rows, args.topic.as_deref(), excerpts);
+    all.sort_by(|a, b| text(&a.row, "date").cmp(text(&b.row, "date")));
+    mark(&mut all, args.topic.as_deref(), excerpts);
     // What replaces another is known from all of them.
-    rows.retain(|row| time.holds(text(row, "date")));
+    all.retain(|one| one.wanted && time.holds(text(&one.row, "date")));
+    let rows: Vec<Value> = all.into_iter().map(|one| one.row).collect();
     let mut files: Vec<&str> = rows.iter().map(|row| text(row, "file")).collect();
     files.sort_unstable();
     files.dedup();
@@ -134,13 +135,20 @@ fn text<'v>(row: &'v Value, name: &str) -> &'v str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// A decision that was found.
+struct Decision {
+    row: Value,
+    /// Whether it is about the topic, or replaces one that is.
+    wanted: bool,
+}
+
 /// The decisions of one text.
-fn of(source: &Source, topic: Option<&str>, excerpts: &dyn Excerpts) -> Vec<Value> {
+fn of(source: &Source, topic: Option<&str>, excerpts: &dyn Excerpts) -> Vec<Decision> {
     let prose = source.prose();
     let order = date::order_of([source.text.as_str()]);
     let front = decisions::head(&source.text);
     let mut headings: Vec<(usize, String)> = Vec::new();
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     for span in excerpts.sentences(&prose) {
         let Some(words) = slice(&prose, span) else { continue };
         let level = words.len() - words.trim_start_matches('#').len();
@@ -156,17 +164,14 @@ fn of(source: &Source, topic: Option<&str>, excerpts: &dyn Excerpts) -> Vec<Valu
         if !decisions::states(&sentence, under.first().copied().unwrap_or_default()) {
             continue;
         }
-        if let Some(topic) = topic {
-            let own = excerpts.share(topic, &sentence);
+        let wanted = topic.is_none_or(|topic| {
             // "Decisions" is no topic; "Kitchen" above it is.
             let above = under.iter().filter(|heading| !decisions::is_heading(heading));
             let context = above.fold(format!("{sentence} {}", source.title), |all, heading| {
                 format!("{all} {heading}")
             });
-            if own < TOPIC && excerpts.share(topic, &context) < WHOLE {
-                continue;
-            }
-        }
+            excerpts.share(topic, &sentence) >= TOPIC || excerpts.share(topic, &context) >= WHOLE
+        });
         let days = Days { headings: &under, front: &front, path: &source.path };
         let day = decisions::day(&sentence, days, order);
         row["date"] = day.map(|day| day.to_string()).unwrap_or_default().into();
@@ -175,24 +180,26 @@ fn of(source: &Source, topic: Option<&str>, excerpts: &dyn Excerpts) -> Vec<Valu
         let heading = under.iter().find(|heading| !decisions::is_heading(heading));
         row["heading"] = heading.copied().unwrap_or_default().into();
         row["replaced_by"] = "".into();
-        rows.push(row);
+        found.push(Decision { row, wanted });
     }
-    rows
+    found
 }
 
 fn slice(text: &str, span: Span) -> Option<&str> {
     text.get(usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?)
 }
 
-/// Marks what a later decision on the same thing replaces.
-fn mark(rows: &mut [Value], topic: Option<&str>, excerpts: &dyn Excerpts) {
+/// Marks what a later decision on the same thing replaces. The later one need not
+/// name the topic: "we take tiles instead of the oak floor".
+fn mark(all: &mut [Decision], topic: Option<&str>, excerpts: &dyn Excerpts) {
     /// Decisions that are compared with each other.
     const COMPARED: usize = 500;
-    for later in 0..rows.len().min(COMPARED) {
-        let (sentence, day) = (text(&rows[later], "quote"), text(&rows[later], "date"));
+    for later in 0..all.len().min(COMPARED) {
+        let row = &all[later].row;
+        let (sentence, day) = (text(row, "quote"), text(row, "date"));
         let says = decisions::says_it_replaces(sentence);
-        let earlier = (0..later).rev().find(|at| {
-            let other = &rows[*at];
+        let earlier = (0..later).rev().filter(|at| all[*at].wanted).find(|at| {
+            let other = &all[*at].row;
             let words = text(other, "quote");
             let is_before = !text(other, "date").is_empty() && text(other, "date") < day;
             let open = text(other, "replaced_by").is_empty();
@@ -202,7 +209,7 @@ fn mark(rows: &mut [Value], topic: Option<&str>, excerpts: &dyn Excerpts) {
             let there = excerpts.share(words, sentence);
             let back = excerpts.share(sentence, words);
             let heading = text(other, "heading");
-            let together = !heading.is_empty() && heading == text(&rows[later], "heading");
+            let together = !heading.is_empty() && heading == text(row, "heading");
             let about = together
                 || topic.is_some_and(|topic| {
                     excerpts.share(topic, words) >= TOPIC
@@ -215,12 +222,13 @@ fn mark(rows: &mut [Value], topic: Option<&str>, excerpts: &dyn Excerpts) {
             }
         });
         if let Some(at) = earlier {
-            let place = quote::place(&rows[later]);
+            let place = quote::place(row);
             let by = match place.is_empty() {
-                true => text(&rows[later], "file").to_owned(),
-                false => format!("{}, {place}", text(&rows[later], "file")),
+                true => text(row, "file").to_owned(),
+                false => format!("{}, {place}", text(row, "file")),
             };
-            rows[at]["replaced_by"] = by.into();
+            all[at].row["replaced_by"] = by.into();
+            all[later].wanted = true;
         }
     }
 }
@@ -310,6 +318,21 @@ mod tests {
         );
         assert!(lines[0].contains("*Replaced later: meetings/2026-03-09.md, line 3.*"), "{text}");
         assert!(lines[1].contains("2026-03-09") && !lines[1].contains("Replaced"), "{text}");
+    }
+
+    #[test]
+    fn what_replaces_one_on_the_topic_is_listed_without_naming_it() {
+        let desk = Desk::new(&[
+            ("2026-01-12.md", "# Kitchen\n\nWe decided to lay an oak floor.\n"),
+            ("2026-03-09.md", "# Site\n\nWe decided to lay tiles instead of the oak floor.\n"),
+            ("2026-04-01.md", "# Site\n\nWe decided to order a new roof.\n"),
+        ]);
+        let args = json!({"files": ".", "topic": "kitchen"});
+        let output = desk.verified("decisions", args).output;
+        let rows = output["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 2, "{output:#}");
+        assert_eq!(rows[0]["replaced_by"], "2026-03-09.md, line 3");
+        assert_eq!(rows[1]["file"], "2026-03-09.md");
     }
 
     #[test]

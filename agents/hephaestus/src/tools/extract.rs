@@ -6,7 +6,7 @@ use crate::args::{Files, parse};
 use crate::data::links;
 use crate::data::markdown::{self, Markup};
 use crate::data::target::{self, Kind};
-use crate::data::{failures, inline, language, tasks};
+use crate::data::{failures, inline, language, quote, tasks};
 use crate::error::{arguments, too_large};
 use crate::source::{self, Content};
 use crate::tool::{Tool, object, spec};
@@ -80,7 +80,7 @@ impl Tool for Extract {
                     "kinds": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z]+$"}, "maxItems": 50, "description": "comments: the marks to look for, such as TODO; none means all"},
                 }),
             ),
-            "rows sorted by file and line, count, files (number of files searched), what, binary (number of files that are no text), damaged: [files with text that is not UTF-8], unclear (dates whose day and month cannot be told apart), skipped_secrets. \
+            "rows sorted by file and line, count, files (number of files searched), what, binary (number of files that are no text), damaged: [files with text that is not UTF-8], made: [lists put together from other files, which are no source unless asked for alone], unclear (dates whose day and month cannot be told apart), skipped_secrets. \
              Rows: tasks {file, line, text, person, due, done}; links {file, line, text, target, kind: relative/web/mail/anchor, exists: true/false for relative ones inside the workspace, else null}; addresses {file, line, address}; headings {file, line, level, text}; comments {file, line, kind, text, person}; dates {file, line, date, text}; failures {file, line, test, message}",
             "Reads only; repeating is safe.",
         )
@@ -96,7 +96,7 @@ impl Tool for Extract {
 /// The whole output.
 pub(crate) fn gather(args: &Args, workspace: &Workspace, room: u64) -> Result<Value, ToolError> {
     let mut found = Found { args, rows: Vec::new(), room, unclear: 0 };
-    let (mut files, mut binary, mut damaged) = (0u64, 0u64, Vec::new());
+    let (mut files, mut binary, mut damaged, mut made) = (0u64, 0u64, Vec::new(), Vec::new());
     let mut walked = Walked::default();
     match (&args.files, &args.text) {
         (Some(patterns), None) => {
@@ -113,6 +113,10 @@ pub(crate) fn gather(args: &Args, workspace: &Workspace, room: u64) -> Result<Va
                         text
                     }
                 };
+                if is_copy(&walked, &text) {
+                    made.push(file.path.clone());
+                    continue;
+                }
                 files += 1;
                 found.file(&file.path, &text)?;
             }
@@ -128,12 +132,18 @@ pub(crate) fn gather(args: &Args, workspace: &Workspace, room: u64) -> Result<Va
     }
     let mut output = json!({
         "count": rows.len(), "rows": rows, "files": files, "what": args.what.as_str(),
-        "binary": binary, "damaged": damaged,
+        "binary": binary, "damaged": damaged, "made": made,
     });
     if args.what == What::Dates {
         output["unclear"] = unclear.into();
     }
     Ok(with_skipped(output, &walked))
+}
+
+/// Whether a text only repeats what stands in other files of the same walk: a
+/// list that was put together from them would be counted twice.
+pub(crate) fn is_copy(walked: &Walked, text: &str) -> bool {
+    walked.files.len() > 1 && quote::is_made(text)
 }
 
 struct Found<'a> {
@@ -354,6 +364,21 @@ mod tests {
                 {"file":"b.txt","line":2,"text":"Call Jonas","person":"","due":"","done":false}
             "#]],
         );
+    }
+
+    #[test]
+    fn a_list_of_tasks_is_no_second_source_of_them() {
+        let notes = ("a.md", "- [ ] Ada: call the bank\n");
+        let rows = json!([{"text": "call the bank", "person": "Ada", "file": "a.md", "line": 1}]);
+        let desk = Desk::new(&[notes]);
+        let list = json!({"rows": rows, "style": "tasks", "page": "tasks.md"});
+        let list = desk.verified("compose", list).output["text"].as_str().unwrap().to_owned();
+        desk.put("tasks.md", list.as_bytes());
+        let found =
+            |files: &str| desk.verified("extract", json!({"files": files, "what": "tasks"})).output;
+        let all = found(".");
+        assert_eq!((&all["count"], &all["made"]), (&json!(1), &json!(["tasks.md"])));
+        assert_eq!(found("tasks.md")["count"], 1);
     }
 
     #[test]

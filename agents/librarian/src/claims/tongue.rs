@@ -363,3 +363,13 @@ pub(super) const SHORTENED: &[&str] = &[
 ];
 /// Verbs that only carry a negation.
 pub(super) const CARRIERS: &[&str] = &["do", "does", "did"];
+
+/// Say with "to" behind them what a thing is from now on.
+pub(super) const TURNS: &[&str] =
+    &["changed", "increased", "decreased", "rose", "risen", "dropped", "fell", "fallen", "raised"];
+
+/// Stand between such a word and its "to".
+pub(super) const WAYS: &[&str] = &["up", "down"];
+
+/// Stand before such a word.
+pub(super) const PERFECT: &[&str] = &["has", "have", "had", "been", "just"];
