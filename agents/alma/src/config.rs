@@ -4,6 +4,7 @@
 pub mod http;
 pub mod model;
 pub mod night;
+pub mod stores;
 
 use charter::budget::Budget;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,18 @@ pub struct Config {
     pub http: http::Http,
     /// The night.
     pub night: night::Night,
+    /// Where the record is kept.
+    pub ledger: stores::Ledger,
+    /// Where the queue is kept.
+    pub queue: stores::Queue,
+}
+
+impl Config {
+    /// How this installation is spread.
+    pub fn mode(&self) -> Result<stores::Mode, ConfigError> {
+        stores::mode(&self.ledger, &self.queue)
+            .map_err(|message| ConfigError::Field { place: "in force".to_owned(), message })
+    }
 }
 
 /// Workers.
@@ -139,7 +152,10 @@ fn resolve(
     for (field, value) in flags {
         set(&mut all, field, value, &format!("--set {field}"))?;
     }
-    check(&all, "in force")
+    let config = check(&all, "in force")?;
+    // Known only now: one of the two may be set by a variable.
+    config.mode()?;
+    Ok(config)
 }
 
 fn table(text: &str, place: &str) -> Result<Table, ConfigError> {

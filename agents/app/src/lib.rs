@@ -86,6 +86,9 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
         settings.extend(bind.map(|bind| ("http.bind".to_owned(), bind.to_string())));
     }
     let config = config::load(&home, &environment, &settings)?;
+    if let Command::Config { .. } = &cli.command {
+        return Ok(cli::config(&home, &config, screen));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -18,12 +18,15 @@ pub mod show;
 mod show_schedules;
 pub mod tree;
 
+use alma::config::Config;
+use alma::operations::config_show;
 use alma::{Alma, Error};
 use args::{Cli, Command, MissionCommand, PlanCommand};
 use charter::ids::Principal;
 use exit::Exit;
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::Path;
 use tokio::sync::mpsc;
 
 /// What a command needs of the process that runs it.
@@ -177,6 +180,21 @@ pub async fn run(
     done.unwrap_or_else(|error| fail(screen, &error))
 }
 
+/// `alma config …`: answered from the configuration alone, so that one whose servers
+/// do not answer can be looked at.
+pub fn config(home: &Path, config: &Config, screen: &Screen) -> Exit {
+    let response = config_show::of(home, config).and_then(|found| {
+        serde_json::to_value(found).map_err(|error| Error::Machine {
+            operation: "write the configuration".to_owned(),
+            cause: error.to_string(),
+        })
+    });
+    match response {
+        Ok(response) => route::present(screen, "config.show", response),
+        Err(error) => fail(screen, &error),
+    }
+}
+
 /// Shows an error and gives its exit code.
 pub fn fail(screen: &Screen, error: &Error) -> Exit {
     let exit = Exit::of_error(error);
@@ -197,7 +215,7 @@ pub fn fail(screen: &Screen, error: &Error) -> Exit {
 /// is forgotten.
 pub fn reached() -> Vec<&'static str> {
     let mut names = route::NAMES.to_vec();
-    names.push("memory.export");
+    names.extend(["memory.export", "config.show"]);
     names.extend(["chat.say", "chat.attach", "chat.cancel"]);
     names.extend(["mission.submit", "plan.dry_run", "approvals.answer", "dead_letters.requeue"]);
     names

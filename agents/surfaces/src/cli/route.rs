@@ -1,9 +1,9 @@
 //! The table from commands to operations.
 
 use super::args::{
-    ApprovalCommand, AuditCommand, Command, ConfigCommand, DeadLetterCommand, MemoryCommand,
-    MissionCommand, ModelCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand,
-    ScheduleCommand, SessionCommand, ToolCommand, Wish,
+    ApprovalCommand, AuditCommand, Command, DeadLetterCommand, MemoryCommand, MissionCommand,
+    ModelCommand, NightlyCommand, PlanCommand, PlaybookCommand, ProposalCommand, ScheduleCommand,
+    SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
 use super::{Screen, show};
@@ -68,7 +68,6 @@ pub const NAMES: &[&str] = &[
     "models.show",
     "audit.verify",
     "doctor",
-    "config.show",
 ];
 
 /// The operation and request of a command; `None` for those that are more than
@@ -241,10 +240,8 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
         Command::Doctor => ("doctor", json!({})),
-        Command::Config { command: ConfigCommand::Show | ConfigCommand::Check } => {
-            ("config.show", json!({}))
-        }
         Command::Chat { .. }
+        | Command::Config { .. }
         | Command::Ask { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
@@ -327,7 +324,11 @@ pub async fn ask(
     name: &'static str,
     request: Value,
 ) -> Result<Exit, Error> {
-    let response = call(alma, principal, name, request).await?;
+    Ok(present(screen, name, call(alma, principal, name, request).await?))
+}
+
+/// Shows a response, and gives its exit code.
+pub fn present(screen: &Screen, name: &'static str, response: Value) -> Exit {
     let exit = outcome(name, &response);
     if screen.json {
         let mut document = response;
@@ -345,7 +346,7 @@ pub async fn ask(
     } else {
         screen.line(show::response(name, &response).trim_end());
     }
-    Ok(exit)
+    exit
 }
 
 /// Asks Alma.

@@ -507,7 +507,10 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("digest", "text"),
         ]),
     ),
-    ("Config", Fields(&[("home", "text"), ("config", "map")])),
+    (
+        "Config",
+        Fields(&[("home", "text"), ("mode", "text"), ("notes", "[text]"), ("config", "map")]),
+    ),
     ("Doctor", Fields(&[("healthy", "flag"), ("findings", "[map]")])),
     ("Audit", Fields(&[("intact", "flag")])),
     ("Health", Fields(&[("status", "text"), ("version", "text")])),
