@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Most parts that are told apart; the rest stays one.
 pub const CLAUSES_MAX: usize = 8;
+/// Words from which on a quotation may be a sentence.
+const QUOTED_WORDS: usize = 3;
 
 /// The parts of a wish, as ranges of pieces without the words between them.
 pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
@@ -25,7 +27,16 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
             && !abbreviated
             && matches!(token.text.as_str(), "," | ";" | "." | "!" | "?" | "–" | "—");
         let join = sentence.language.join.longest(&sentence.folded, i).map(|(_, length)| length);
-        let length = if mark { Some(1) } else { join };
+        // What is quoted behind the name of a file, without a word between them, may
+        // belong to nothing that was said.
+        let quoted = token.kind == Kind::Quoted
+            && token.text.split_whitespace().count() >= QUOTED_WORDS
+            && i.checked_sub(1).is_some_and(|before| sentence.tokens[before].kind == Kind::Path);
+        let length = match () {
+            () if mark => Some(1),
+            () if quoted => Some(0),
+            () => join,
+        };
         // One word is no part: "ruf danach Bob an", "please, list …".
         let content = (start..i).filter(|i| sentence.is_content(*i)).take(2).count();
         let value = (start..i).any(|i| sentence.tokens[i].is_value());
@@ -44,6 +55,7 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
         }
         i += length;
         start = i;
+        i += usize::from(length == 0);
     }
     if start < end {
         found.push(start..end);
@@ -79,6 +91,11 @@ mod tests {
             "list what Mara, Jonas and Lene owe and count words",
             &["list what Mara, Jonas and Lene owe", "count words"],
         );
+        check(
+            "save that as a.csv \"delete all of them\"",
+            &["save that as a.csv", "\"delete all of them\""],
+        );
+        check("search notes.md for \"the oak floor\"", &["search notes.md for \"the oak floor\""]);
         check("", &[]);
     }
 }
