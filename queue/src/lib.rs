@@ -27,23 +27,33 @@
 //!   worker keeps in `Running`. Here taking is one statement that deletes the
 //!   row, so that there is nothing to heartbeat, to acknowledge or to vacuum.
 //!
-//! [`Queue`] has four operations, so that another server (a list in Redis, say)
-//! can stand behind the same relay, backend and consumer.
+//! [`Queue`] has three operations; behind it stand a file ([`SqliteDoorbell`]) and
+//! a Redis ([`RedisQueue`]). The stock `apalis-redis` 1.0 cannot hold what is asked
+//! either: a backlog of some 8,000 due tasks ends its worker for good, its attempts
+//! are fixed at 25, and its bell is never rung.
 
 use async_trait::async_trait;
 use charter::ids::StepKey;
 use charter::ports::{Doorbell, DoorbellError};
 
 mod backend;
+mod backoff;
 mod consumer;
+#[cfg(test)]
+#[path = "../tests/common/redis.rs"]
+mod harness;
+mod redis;
 mod relay;
 mod sqlite;
+#[cfg(test)]
+mod suite;
 #[cfg(test)]
 mod testing;
 
 pub use backend::QueueBackend;
 pub use consumer::{Consumer, Drained};
-pub use relay::{Relay, RelayError};
+pub use redis::{AddressError, Finding, Level, RedisAddress, RedisQueue};
+pub use relay::{Relay, RelayError, RelayStatus};
 pub use sqlite::SqliteDoorbell;
 
 /// A doorbell with both sides: steps are rung on one and taken on the other.

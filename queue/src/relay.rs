@@ -5,65 +5,100 @@
 //! ledger holds the rest. Every few seconds, and when it starts, it sweeps: what
 //! is ready in the ledger and due is rung again, which fills a queue that was
 //! lost and repeats a ring whose worker died. Ringing what still waits changes
-//! nothing, so a sweep needs to know nothing of the queue.
+//! nothing, so a sweep needs to know nothing of the queue, and several relays at
+//! a time do no harm: each sees the depth for itself, so together they may fill
+//! the window once each.
 //!
 //! A commit wakes it at once through [`Ledger::changed`]; nothing is found by
-//! polling faster.
+//! polling faster. How it fares can be read at any time ([`Relay::status`]).
 
 use crate::Queue;
+use crate::backoff::{LONGEST, backoff};
 use charter::ids::{Millis, StepKey, TenantId};
 use charter::ports::{Clock, DoorbellError, Entropy, Ledger, LedgerError, Query, Rows};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Most steps that wait on the queue at a time.
-const WINDOW: u64 = 1_000;
-/// Most outbox rows moved at a time.
+const WINDOW: u32 = 1_000;
+/// Outbox rows moved at a time, while there are few. The number doubles with each
+/// full batch up to the window, so that a backlog costs few commits.
 const BATCH: u32 = 256;
 /// Time between sweeps.
 const SWEEP: Duration = Duration::from_secs(2);
-/// Pause while the window is full: long enough for workers to make room.
-const FULL: Duration = Duration::from_millis(100);
-/// Bounds of the pause after errors.
-const BACKOFF: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Pause while the window is full, in which workers make room.
+const FULL: Duration = Duration::from_millis(20);
 
-/// How many rows may go to a queue on which `depth` steps wait.
+/// How many steps may be put on a queue on which `depth` wait.
 fn room(depth: u64) -> u32 {
-    let free = WINDOW.saturating_sub(depth);
-    u32::try_from(free).unwrap_or(u32::MAX).min(BATCH)
+    WINDOW.saturating_sub(u32::try_from(depth).unwrap_or(u32::MAX))
 }
 
 /// What one round found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Round {
+    /// Rows that were asked for.
+    asked: u32,
     /// Rows that were due and read.
     due: u32,
-    /// Rows that the queue had room for.
+    /// Steps that the queue had room for.
     room: u32,
     /// Time until the next row that is not due yet.
     next_due: Option<Duration>,
 }
 
-/// How long to sleep after a round; `unswept` is the time since the last sweep.
-fn pause(round: Round, unswept: Duration) -> Duration {
-    if round.due > round.room {
-        return FULL;
+/// How many rows to ask for in the next round.
+fn next_batch(round: Round) -> u32 {
+    if round.due < round.asked {
+        return BATCH;
     }
-    if round.due == BATCH {
-        return Duration::ZERO;
+    match round.due <= round.room {
+        true => round.asked.saturating_mul(2).min(WINDOW),
+        false => round.asked,
     }
-    let sweep = SWEEP.saturating_sub(unswept);
-    round.next_due.map_or(sweep, |next| next.min(sweep))
 }
 
-/// How long to sleep after `failures` rounds in a row failed: doubling, half of
-/// it fixed and half drawn, so that two processes do not fall into step.
-fn backoff(failures: u32, random: u32) -> Duration {
-    let whole = BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-    whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+/// What to wait for after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Nothing: there is more to move.
+    Nothing,
+    /// Room on the queue: what is committed meanwhile would find none.
+    Room(Duration),
+    /// A commit, for so long at most.
+    Commit(Duration),
+}
+
+/// What to wait for after a round; `unswept` is the time since the last sweep.
+fn wait(round: Round, unswept: Duration) -> Wait {
+    let sweep = SWEEP.saturating_sub(unswept);
+    if round.due > round.room {
+        return Wait::Room(FULL.min(sweep));
+    }
+    if round.due >= round.asked {
+        return Wait::Nothing;
+    }
+    Wait::Commit(round.next_due.map_or(sweep, |next| next.min(sweep)))
+}
+
+/// How the relay fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// How long the oldest outbox row that is due has waited, in milliseconds; 0
+    /// when none waits.
+    pub lag_ms: u64,
+    /// Steps on the queue when it last looked.
+    pub waiting: u64,
+    /// Steps ready in the ledger at the last sweep; 1,000 stands for as many or
+    /// more.
+    pub ready: u64,
+    /// Rounds in a row that failed.
+    pub failures: u32,
+    /// Why the last one did that failed, also after it has passed.
+    pub last_error: Option<String>,
 }
 
 /// A round that failed. The next one tries again.
@@ -87,6 +122,7 @@ pub struct Relay {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     announce: Arc<dyn Fn() + Send + Sync>,
+    status: watch::Sender<RelayStatus>,
 }
 
 impl Relay {
@@ -99,7 +135,12 @@ impl Relay {
         entropy: Arc<dyn Entropy>,
         announce: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { ledger, queue, clock, entropy, announce }
+        Self { ledger, queue, clock, entropy, announce, status: watch::Sender::default() }
+    }
+
+    /// How it fares, now and from now on.
+    pub fn status(&self) -> watch::Receiver<RelayStatus> {
+        self.status.subscribe()
     }
 
     /// Relays until `shutdown` is true or its sender is gone.
@@ -112,75 +153,111 @@ impl Relay {
 
     async fn relay(&self) {
         let mut position = i64::MIN;
-        let mut failures = 0;
+        let mut failures = 0_u32;
+        let mut batch = BATCH;
         let mut swept: Option<Instant> = None;
         loop {
-            let pause = match self.turn(&mut swept).await {
-                Ok(pause) => {
+            match self.turn(&mut batch, &mut swept).await {
+                Ok(wait) => {
                     failures = 0;
-                    pause
+                    self.status.send_if_modified(|status| std::mem::take(&mut status.failures) > 0);
+                    self.wait(wait, &mut position).await;
                 }
                 Err(error) => {
-                    failures += 1;
-                    let pause = backoff(failures, self.entropy.next_u32());
-                    if failures.is_power_of_two() {
-                        let cause = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::warn!(%error, cause, failures, "the relay stumbled; trying again");
-                    }
-                    tokio::time::sleep(pause).await;
-                    continue;
-                }
-            };
-            if pause.is_zero() {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            match self.ledger.changed(position, millis(pause)).await {
-                Ok(newest) => position = position.max(newest),
-                Err(error) => {
-                    tracing::debug!(%error, "the relay cannot wait for the ledger");
-                    tokio::time::sleep(pause.min(BACKOFF_MAX)).await;
+                    failures = failures.saturating_add(1);
+                    self.note(failures, &error);
+                    tokio::time::sleep(backoff(failures, self.entropy.next_u32())).await;
                 }
             }
         }
     }
 
-    /// One sweep if it is time, one round over the outbox, and how long to sleep.
-    async fn turn(&self, swept: &mut Option<Instant>) -> Result<Duration, RelayError> {
+    async fn wait(&self, wait: Wait, position: &mut i64) {
+        match wait {
+            Wait::Nothing => tokio::task::yield_now().await,
+            Wait::Room(pause) => tokio::time::sleep(pause).await,
+            Wait::Commit(pause) => match self.ledger.changed(*position, millis(pause)).await {
+                Ok(newest) => *position = newest.max(*position),
+                Err(error) => {
+                    tracing::debug!(%error, "the relay cannot wait for the ledger");
+                    tokio::time::sleep(pause.min(LONGEST)).await;
+                }
+            },
+        }
+    }
+
+    fn note(&self, failures: u32, error: &RelayError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        if failures.is_power_of_two() {
+            tracing::warn!(%error, cause, failures, "the relay stumbled; trying again");
+        }
+        self.status.send_modify(|status| {
+            status.failures = failures;
+            status.last_error = Some(match cause {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            });
+        });
+    }
+
+    /// One sweep if it is time, one round over the outbox, and what to wait for.
+    async fn turn(&self, batch: &mut u32, swept: &mut Option<Instant>) -> Result<Wait, RelayError> {
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.sweep().await?;
             *swept = Some(Instant::now());
         }
-        let round = self.round().await?;
-        let unswept = swept.map_or(Duration::ZERO, |at| at.elapsed());
-        Ok(pause(round, unswept))
+        let round = self.round(*batch).await?;
+        *batch = next_batch(round);
+        Ok(wait(round, swept.map_or(Duration::ZERO, |at| at.elapsed())))
     }
 
-    /// Rings again what is ready in the ledger and due. Returns how many steps
-    /// were named to the queue.
+    /// Rings again what is ready in the ledger, due and off the outbox, oldest
+    /// first, until the window is full: all of it in one go, so that a queue which
+    /// was lost is back after one sweep. Returns how many steps were named to the
+    /// queue.
     pub async fn sweep(&self) -> Result<usize, RelayError> {
-        let room = room(self.queue.depth().await?);
-        if room == 0 {
+        let mut free = self.room().await?;
+        if free == 0 {
+            self.status.send_modify(|status| status.ready = status.waiting);
             return Ok(0);
         }
-        let query = Query::ReadySteps { now: self.clock.now(), limit: room };
-        let Rows::Steps(ready) = self.ask(query).await? else {
-            return Err(RelayError::Answer("ready steps"));
-        };
-        let steps: Vec<StepKey> = ready.into_iter().map(|row| row.key).collect();
-        self.ring(&steps).await?;
-        Ok(steps.len())
-    }
-
-    async fn round(&self) -> Result<Round, RelayError> {
         let now = self.clock.now();
-        let Rows::Outbox(mut rows) = self.ask(Query::Outbox { now, limit: BATCH }).await? else {
+        // What the outbox still has is rung from there. Asked first: a row that
+        // leaves it meanwhile is rung twice rather than not at all.
+        let Rows::Outbox(outbox) = self.ask(Query::Outbox { now, limit: WINDOW }).await? else {
             return Err(RelayError::Answer("the outbox"));
         };
+        let Rows::Steps(ready) = self.ask(Query::ReadySteps { now, limit: WINDOW }).await? else {
+            return Err(RelayError::Answer("ready steps"));
+        };
+        self.status.send_modify(|status| status.ready = ready.len() as u64);
+        let pending: HashSet<StepKey> = outbox.into_iter().map(|row| row.step).collect();
+        let keys = ready.into_iter().map(|row| row.key);
+        let mut rest: Vec<StepKey> = keys.filter(|key| !pending.contains(key)).collect();
+        let mut named = 0;
+        // Each pass names at least one step; those that still wait take no room.
+        while free > 0 && !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(free as usize));
+            self.ring(&rest).await?;
+            named += rest.len();
+            rest = later;
+            free = self.room().await?;
+        }
+        Ok(named)
+    }
+
+    async fn round(&self, batch: u32) -> Result<Round, RelayError> {
+        let now = self.clock.now();
+        let query = Query::Outbox { now, limit: batch };
+        let Rows::Outbox(mut rows) = self.ask(query).await? else {
+            return Err(RelayError::Answer("the outbox"));
+        };
+        let lag = rows.iter().map(|row| now.saturating_sub(row.due_at)).max().unwrap_or(0);
+        self.set_lag(lag);
         let due = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let mut free = BATCH;
+        let mut free = WINDOW;
         if !rows.is_empty() {
-            free = room(self.queue.depth().await?);
+            free = self.room().await?;
             rows.truncate(free as usize);
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             let steps: Vec<StepKey> = rows.into_iter().map(|row| row.step).collect();
@@ -188,11 +265,27 @@ impl Relay {
             if !ids.is_empty() {
                 self.ledger.outbox_done(&ids).await?;
             }
+            if due < batch && due <= free {
+                self.set_lag(0);
+            }
         }
         let Rows::When(next) = self.ask(Query::OutboxNext { now }).await? else {
             return Err(RelayError::Answer("the next outbox row"));
         };
-        Ok(Round { due, room: free, next_due: next.map(|at| until(now, at)) })
+        Ok(Round { asked: batch, due, room: free, next_due: next.map(|at| until(now, at)) })
+    }
+
+    /// How many more steps the queue may hold.
+    async fn room(&self) -> Result<u32, RelayError> {
+        let depth = self.queue.depth().await?;
+        self.status
+            .send_if_modified(|status| std::mem::replace(&mut status.waiting, depth) != depth);
+        Ok(room(depth))
+    }
+
+    fn set_lag(&self, lag: Millis) {
+        let lag = u64::try_from(lag).unwrap_or(0);
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.lag_ms, lag) != lag);
     }
 
     async fn ring(&self, steps: &[StepKey]) -> Result<(), RelayError> {
@@ -229,47 +322,57 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn check(due: u32, room: u32, next: Option<u32>, unswept: u32, expect: Duration) {
-        let round = Round { due, room, next_due: next.map(|ms| ms * MS) };
-        assert_eq!(pause(round, unswept * MS), expect, "{round:?}, {unswept} ms unswept");
+    fn round(due: u32, room: u32, next: Option<u32>) -> Round {
+        Round { asked: BATCH, due, room, next_due: next.map(|ms| ms * MS) }
+    }
+
+    fn check(round: Round, unswept: u32, expect: Wait) {
+        assert_eq!(wait(round, unswept * MS), expect, "{round:?}, {unswept} ms unswept");
     }
 
     #[test]
     fn an_idle_relay_sleeps_until_the_sweep_or_the_next_row() {
-        check(0, 256, None, 0, SWEEP);
-        check(0, 256, None, 500, 1_500 * MS);
-        check(0, 256, Some(40), 500, 40 * MS);
-        check(0, 256, Some(9_000), 500, 1_500 * MS);
-        check(0, 256, None, 9_000, Duration::ZERO);
+        check(round(0, WINDOW, None), 0, Wait::Commit(SWEEP));
+        check(round(0, WINDOW, None), 500, Wait::Commit(1_500 * MS));
+        check(round(0, WINDOW, Some(40)), 500, Wait::Commit(40 * MS));
+        check(round(0, WINDOW, Some(9_000)), 500, Wait::Commit(1_500 * MS));
+        check(round(0, WINDOW, None), 9_000, Wait::Commit(Duration::ZERO));
     }
 
     #[test]
     fn a_full_batch_is_followed_at_once_and_a_full_window_is_waited_for() {
-        check(256, 256, None, 0, Duration::ZERO);
-        check(255, 256, None, 0, SWEEP);
-        check(256, 100, None, 0, FULL);
-        check(1, 0, Some(1), 0, FULL);
+        check(round(BATCH, WINDOW, None), 0, Wait::Nothing);
+        check(round(BATCH - 1, WINDOW, None), 0, Wait::Commit(SWEEP));
+        check(round(BATCH, 100, None), 0, Wait::Room(FULL));
+        check(round(1, 0, Some(1)), 0, Wait::Room(FULL));
+        check(round(1, 0, None), 9_000, Wait::Room(Duration::ZERO));
     }
 
     #[test]
-    fn the_window_bounds_a_batch() {
-        assert_eq!(room(0), BATCH);
-        assert_eq!(room(WINDOW - 3), 3);
-        assert_eq!(room(WINDOW), 0);
+    fn batches_grow_with_a_backlog_and_shrink_after_it() {
+        assert_eq!(next_batch(round(BATCH, WINDOW, None)), 2 * BATCH);
+        assert_eq!(next_batch(round(BATCH - 1, WINDOW, None)), BATCH);
+        assert_eq!(next_batch(round(BATCH, 0, None)), BATCH);
+        let large = Round { asked: WINDOW, ..round(WINDOW, WINDOW, None) };
+        assert_eq!(next_batch(large), WINDOW);
+        assert_eq!(next_batch(Round { due: 3, ..large }), BATCH);
+    }
+
+    #[test]
+    fn the_window_bounds_the_room() {
+        assert_eq!(room(0), WINDOW);
+        assert_eq!(room(u64::from(WINDOW) - 3), 3);
+        assert_eq!(room(u64::from(WINDOW)), 0);
         assert_eq!(room(u64::MAX), 0);
     }
 
     proptest! {
         #[test]
-        fn backoff_stays_within_its_bounds(failures in 1u32.., random: u32) {
-            let pause = backoff(failures, random);
-            prop_assert!(pause >= BACKOFF / 2 && pause <= BACKOFF_MAX);
-        }
-
-        #[test]
-        fn nothing_sleeps_past_a_sweep(due in 0u32..300, room in 0u32..257, next: Option<u32>, unswept in 0u32..5_000) {
-            let round = Round { due, room, next_due: next.map(|ms| ms * MS) };
-            prop_assert!(pause(round, unswept * MS) <= SWEEP);
+        fn nothing_sleeps_past_a_sweep(due in 0u32..300, room in 0u32..300, next: Option<u16>, unswept in 0u32..5_000) {
+            match wait(round(due, room, next.map(u32::from)), unswept * MS) {
+                Wait::Nothing => prop_assert!(due >= BATCH),
+                Wait::Room(pause) | Wait::Commit(pause) => prop_assert!(pause <= SWEEP),
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use charter::ports::{
     OutboxRow, Query, Rows, Transition,
 };
 use charter::rows::{StepRow, StepState};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -90,7 +90,7 @@ impl Queue for MemoryQueue {
 /// A ledger that has an outbox and ready steps and nothing else.
 #[derive(Default)]
 pub(crate) struct OutboxLedger {
-    outbox: Mutex<Vec<OutboxRow>>,
+    outbox: Mutex<BTreeMap<i64, OutboxRow>>,
     ready: Mutex<Vec<StepKey>>,
     position: watch::Sender<i64>,
     pub(crate) queries: AtomicI64,
@@ -101,17 +101,24 @@ impl OutboxLedger {
         let mut outbox = self.outbox.lock().unwrap();
         for step in steps {
             self.position.send_modify(|position| *position += 1);
-            outbox.push(OutboxRow {
-                id: *self.position.borrow(),
-                tenant: TenantId::local(),
-                step: step.clone(),
-                due_at,
-            });
+            let (id, step) = (*self.position.borrow(), step.clone());
+            outbox.insert(id, OutboxRow { id, tenant: TenantId::local(), step, due_at });
         }
     }
 
     pub(crate) fn make_ready(&self, steps: &[StepKey]) {
         *self.ready.lock().unwrap() = steps.to_vec();
+    }
+
+    /// Takes a step that is ready; false if somebody did before.
+    pub(crate) fn claim(&self, step: &StepKey) -> bool {
+        let mut ready = self.ready.lock().unwrap();
+        let place = ready.iter().position(|key| key == step);
+        place.map(|place| ready.remove(place)).is_some()
+    }
+
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.lock().unwrap().len()
     }
 
     pub(crate) fn outbox_len(&self) -> usize {
@@ -161,11 +168,11 @@ impl Ledger for OutboxLedger {
         let outbox = self.outbox.lock().unwrap();
         Ok(match query {
             Query::Outbox { now, limit } => {
-                let due = outbox.iter().filter(|row| row.due_at <= now);
+                let due = outbox.values().filter(|row| row.due_at <= now);
                 Rows::Outbox(due.take(limit as usize).cloned().collect())
             }
             Query::OutboxNext { now } => {
-                Rows::When(outbox.iter().map(|row| row.due_at).filter(|due| *due > now).min())
+                Rows::When(outbox.values().map(|row| row.due_at).filter(|due| *due > now).min())
             }
             Query::ReadySteps { limit, .. } => {
                 let ready = self.ready.lock().unwrap();
@@ -189,7 +196,10 @@ impl Ledger for OutboxLedger {
     }
 
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
-        self.outbox.lock().unwrap().retain(|row| !ids.contains(&row.id));
+        let mut outbox = self.outbox.lock().unwrap();
+        for id in ids {
+            outbox.remove(id);
+        }
         Ok(())
     }
 

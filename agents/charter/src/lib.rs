@@ -22,9 +22,11 @@
 //! | what a mission says of itself in the end | [`report`] |
 //! | what is asked of a language model, and its port | [`generate`] |
 //! | summaries in a model's words, and what of them must hold | [`gist`] |
+//! | a server that keeps failing is left alone for a while | [`breaker`] |
 //! | the ports | [`ports`], [`embed`], [`excerpt`] |
 
 pub mod approval;
+pub mod breaker;
 pub mod budget;
 pub mod check;
 pub mod content;
