@@ -1,5 +1,6 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
+use crate::bell::Bell;
 use crate::model::{self, LazyModel};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
@@ -28,7 +29,7 @@ use librarian::excerpts::Excerpter;
 use librarian::extract::pdf::PdfProcess;
 use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
-use queue::{Consumer, Relay, SqliteDoorbell};
+use queue::{Consumer, Relay};
 use sons_of_helaman::lease::LeaseThread;
 use sons_of_helaman::reconcile::reconcile;
 use sons_of_helaman::{Ports, Settings, Worker};
@@ -52,6 +53,7 @@ pub(crate) struct House {
     /// Of the ledger, once this process has opened it.
     durability: Arc<OnceLock<Durability>>,
     sandbox: Arc<Sandbox>,
+    bell: Bell,
     stop: watch::Sender<bool>,
     office: JoinHandle<()>,
     workers: Option<JoinHandle<usize>>,
@@ -104,7 +106,7 @@ impl House {
             home: home.to_owned(),
             policy: config.policy.rules.clone(),
         };
-        let queue_file = home.join("queue.db");
+        let bell = Bell::open(home, config.queue.url.secret(), || installation(home))?;
         let stop = watch::Sender::new(false);
         let installation = Here {
             home: home.to_owned(),
@@ -126,7 +128,7 @@ impl House {
             alma.clone(),
             needs,
             settings.clone(),
-            queue_file.clone(),
+            bell.clone(),
             stop.subscribe(),
         ));
         let workers = match needs {
@@ -136,11 +138,11 @@ impl House {
                 &ports,
                 &settings,
                 &config,
-                &queue_file,
+                &bell,
                 stop.subscribe(),
             )?),
         };
-        Ok(Self { alma, household, durability, sandbox, stop, office, workers })
+        Ok(Self { alma, household, durability, sandbox, bell, stop, office, workers })
     }
 
     /// Works until interrupted; the second interruption does not wait for what is
@@ -216,19 +218,13 @@ impl House {
         let (office, workers) = (self.office.abort_handle(), self.workers.as_ref());
         let workers = workers.map(JoinHandle::abort_handle);
         let (sandbox, household) = (Arc::clone(&self.sandbox), Arc::clone(&self.household));
-        let queue = self.alma.home.join("queue.db");
+        let bell = self.bell.clone();
         let concurrency = self.alma.config.worker.concurrency;
         Arc::new(move || {
             let dependency = |name, ready, detail| Dependency { name, ready, detail };
             let at_work = workers.as_ref().is_some_and(|workers| !workers.is_finished());
-            let relay = match household.role() {
-                Role::Owner if office.is_finished() => "the relay ended",
-                Role::Owner => "relayed by this process",
-                _ => "relayed by the process that holds the data folder",
-            };
-            let there = queue.exists() && !office.is_finished();
             vec![
-                dependency("queue", there, relay.to_owned()),
+                bell.dependency(household.role(), !office.is_finished()),
                 dependency("sandbox", true, sandbox.containment().level.as_str().to_owned()),
                 dependency("workers", at_work, format!("{concurrency} at the same time")),
             ]
@@ -332,6 +328,12 @@ async fn open_ledger(home: &Path, clock: Arc<dyn Clock>) -> Result<SqliteLedger,
     Ok(ledger)
 }
 
+/// The name of this installation, by the key that the holder of the folder made.
+fn installation(home: &Path) -> anyhow::Result<String> {
+    let key = keys::load(&home.join("ledger.key")).context("could not name this installation")?;
+    Ok(keys::installation(&keys::public(&key)))
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     surfaces::cli::exit::chain(error)
 }
@@ -343,7 +345,7 @@ async fn hold_office(
     alma: Alma,
     needs: Needs,
     settings: Settings,
-    queue_file: PathBuf,
+    bell: Bell,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut role = household.role_changes();
@@ -351,7 +353,7 @@ async fn hold_office(
         let is_owner = *role.borrow_and_update() == Role::Owner;
         if is_owner {
             tokio::select! {
-                () = as_owner(&household, &alma, needs, &settings, &queue_file, stop.clone()) => {}
+                () = as_owner(&household, &alma, needs, &settings, &bell, stop.clone()) => {}
                 _ = role.changed() => continue,
                 _ = stop.wait_for(|stop| *stop) => return,
             }
@@ -368,13 +370,13 @@ async fn as_owner(
     alma: &Alma,
     needs: Needs,
     settings: &Settings,
-    queue_file: &Path,
+    bell: &Bell,
     stop: watch::Receiver<bool>,
 ) {
     let ports = &alma.ports;
     let queue = loop {
-        match SqliteDoorbell::open(queue_file).await {
-            Ok(queue) => break Arc::new(queue),
+        match bell.for_relay().await {
+            Ok(queue) => break queue,
             Err(error) => {
                 tracing::error!(%error, "the queue cannot be opened; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -421,17 +423,17 @@ fn start_workers(
     ports: &Ports,
     settings: &Settings,
     config: &Config,
-    queue_file: &Path,
+    bell: &Bell,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<JoinHandle<usize>> {
     let keeper = LeaseThread::start(Arc::clone(&ports.ledger), Arc::clone(&ports.clock))
         .context("could not start the thread that renews leases")?;
     let worker = Arc::new(Worker::new(ports.clone(), settings.clone(), Arc::new(keeper)));
-    let consumer = Consumer::new(Arc::new(SqliteDoorbell::attach(queue_file)))
+    let consumer = Consumer::new(bell.for_workers())
         .drain(Duration::from_secs(u64::from(config.worker.drain_seconds)));
     let concurrency =
         NonZeroUsize::new(config.worker.concurrency as usize).unwrap_or(NonZeroUsize::MIN);
-    let rings = household.rings();
+    let rings = bell.wakes(household, &ports.entropy);
     Ok(tokio::spawn(async move {
         let handler = move |step: charter::ids::StepKey| {
             let worker = Arc::clone(&worker);

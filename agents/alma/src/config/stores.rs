@@ -17,9 +17,6 @@ pub struct Ledger {
 pub struct Queue {
     /// Empty: `queue.db` in the data folder. Else a Redis server.
     pub url: Address,
-    /// A file with the certificates that a server behind `rediss://` is trusted by;
-    /// empty: those of the system.
-    pub ca: String,
 }
 
 /// The address of a server, with the password that may stand in it; shown without.
@@ -106,15 +103,12 @@ pub fn mode(ledger: &Ledger, queue: &Queue) -> Result<Mode, String> {
             ledger.url
         ));
     }
-    let redis = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
+    let redis = ["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"];
     if queue.url.secret().is_some() && !queue.url.has_scheme(&redis) {
         return Err(format!(
             "queue.url: expected nothing or redis://HOST:PORT, found {}",
             queue.url
         ));
-    }
-    if !queue.ca.trim().is_empty() && !queue.url.has_scheme(&["rediss", "rediss+sentinel"]) {
-        return Err("queue.ca: it is of use with rediss:// in queue.url only".to_owned());
     }
     match (ledger.url.secret(), queue.url.secret()) {
         (None, None) => Ok(Mode::Embedded),
@@ -131,9 +125,9 @@ pub fn mode(ledger: &Ledger, queue: &Queue) -> Result<Mode, String> {
 mod tests {
     use super::*;
 
-    fn check(ledger: &str, queue: &str, ca: &str, expected: Result<Mode, &str>) {
+    fn check(ledger: &str, queue: &str, expected: Result<Mode, &str>) {
         let ledger = Ledger { url: Address::new(ledger) };
-        let queue = Queue { url: Address::new(queue), ca: ca.to_owned() };
+        let queue = Queue { url: Address::new(queue) };
         match (mode(&ledger, &queue), expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected),
             (Err(found), Err(expected)) => assert!(found.starts_with(expected), "{found}"),
@@ -143,14 +137,13 @@ mod tests {
 
     #[test]
     fn record_and_queue_go_together_or_are_refused() {
-        check("", " ", "", Ok(Mode::Embedded));
-        check("", "redis://localhost:6379/1", "", Ok(Mode::OneHost));
-        check("", "redis+sentinel://a:26379,b:26379/alma", "", Ok(Mode::OneHost));
-        check("postgres://alma@db/alma", "rediss://cache", "/etc/ca.pem", Ok(Mode::Scaled));
-        check("postgres://alma@db/alma", "", "", Err("queue.url: a record on PostgreSQL needs"));
-        check("mysql://db/alma", "redis://a", "", Err("ledger.url: expected nothing or postgres"));
-        check("", "localhost:6379", "", Err("queue.url: expected nothing or redis"));
-        check("", "redis://a", "/etc/ca.pem", Err("queue.ca"));
+        check("", " ", Ok(Mode::Embedded));
+        check("", "redis://localhost:6379/1", Ok(Mode::OneHost));
+        check("", "redis+sentinel://a:26379,b:26379/alma", Ok(Mode::OneHost));
+        check("postgres://alma@db/alma", "rediss://cache", Ok(Mode::Scaled));
+        check("postgres://alma@db/alma", "", Err("queue.url: a record on PostgreSQL needs"));
+        check("mysql://db/alma", "redis://a", Err("ledger.url: expected nothing or postgres"));
+        check("", "localhost:6379", Err("queue.url: expected nothing or redis"));
     }
 
     #[test]

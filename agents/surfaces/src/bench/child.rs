@@ -109,19 +109,39 @@ pub fn pause(time: Duration) -> Result<(), BenchError> {
     }
 }
 
-/// Settings on which durability rests, as the owner of the ledger reports them.
+/// Settings on which durability rests, as who holds the ledger reports them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Durability {
-    /// SQLite's journal mode.
-    pub journal_mode: String,
-    /// SQLite's synchronous setting.
-    pub synchronous: String,
+#[serde(untagged)]
+pub enum Durability {
+    /// Of a file.
+    File {
+        /// SQLite's journal mode.
+        journal_mode: String,
+        /// SQLite's synchronous setting.
+        synchronous: String,
+    },
+    /// Of PostgreSQL.
+    Server {
+        /// `on`: what is called written is on disk.
+        synchronous_commit: String,
+        /// `on`.
+        fsync: String,
+        /// `on`.
+        full_page_writes: String,
+    },
 }
 
 impl Durability {
     /// Whether what was committed survives a loss of power.
     pub fn is_full(&self) -> bool {
-        self.journal_mode == "wal" && self.synchronous == "full"
+        match self {
+            Self::File { journal_mode, synchronous } => {
+                journal_mode == "wal" && synchronous == "full"
+            }
+            Self::Server { synchronous_commit, fsync, full_page_writes } => {
+                [synchronous_commit, fsync, full_page_writes].iter().all(|setting| *setting == "on")
+            }
+        }
     }
 }
 
@@ -147,6 +167,8 @@ pub struct Ran {
 /// A program, a data folder and a workspace of their own.
 pub struct Stage {
     program: PathBuf,
+    /// Settings that every command is given.
+    settings: Vec<(&'static str, String)>,
     root: TempDir,
     home: PathBuf,
     workspace: PathBuf,
@@ -165,7 +187,16 @@ impl Stage {
         let path = root.path().canonicalize().map_err(failed)?;
         let (home, workspace) = (path.join("home"), path.join("workspace"));
         std::fs::create_dir(&workspace).map_err(failed)?;
-        Ok(Self { program, root, home, workspace })
+        Ok(Self { program, settings: Vec::new(), root, home, workspace })
+    }
+
+    /// The same with record and queue on servers, where these are named. The database
+    /// must be empty: it belongs to this data folder from now on.
+    pub fn on(mut self, redis: Option<&str>, postgres: Option<&str>) -> Self {
+        let named = [("ALMA_QUEUE__URL", redis), ("ALMA_LEDGER__URL", postgres)];
+        let named = named.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned())));
+        self.settings.extend(named);
+        self
     }
 
     /// Another data folder and workspace, beside this one.
@@ -199,6 +230,7 @@ impl Stage {
         }
         command
             .args(arguments)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .env("ALMA_HOME", &self.home)
             .current_dir(&self.workspace)
             .stdin(Stdio::null())

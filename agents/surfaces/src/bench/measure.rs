@@ -103,7 +103,7 @@ impl Figures {
     /// The document. Figures that were not taken at full durability are void.
     pub fn document(mut self, bench: &str, folder: &str, durability: &Durability) -> Value {
         if !durability.is_full() {
-            self.note("void: the ledger did not run with write-ahead log and synchronous=full");
+            self.note("void: the ledger did not run at full durability");
         }
         let mut document = Map::new();
         let mut set = |key: &str, value: Value| document.insert(key.to_owned(), value);
@@ -247,7 +247,7 @@ mod tests {
         let mut figures = Figures::default();
         figures.number("there", Some(1.234));
         figures.number("missing", None);
-        let full = Durability { journal_mode: "wal".into(), synchronous: "full".into() };
+        let full = Durability::File { journal_mode: "wal".into(), synchronous: "full".into() };
         let document = figures.document("startup", "/tmp", &full);
         assert_eq!(document["there"], json!(1.23));
         assert!(document.get("missing").is_none());
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn figures_without_durability_are_void() {
-        let weak = Durability { journal_mode: "wal".into(), synchronous: "normal".into() };
+        let weak = Durability::File { journal_mode: "wal".into(), synchronous: "normal".into() };
         let document = Figures::default().document("startup", "/tmp", &weak);
         assert_eq!(document["state"], "failed");
         assert!(document["notes"][0].as_str().is_some_and(|note| note.starts_with("void")));

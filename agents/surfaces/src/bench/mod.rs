@@ -83,7 +83,12 @@ fn measured(
     let program = std::env::current_exe()
         .map_err(|source| BenchError::Io { operation: "find this program".to_owned(), source })?;
     let base = base();
-    let stage = Stage::new(program, &base)?;
+    let stage = match command {
+        BenchCommand::Queue { servers, .. } | BenchCommand::Kill { servers, .. } => {
+            Stage::new(program, &base)?.on(servers.redis.as_deref(), servers.postgres.as_deref())
+        }
+        _ => Stage::new(program, &base)?,
+    };
     let mut progress = Progress::new(screen);
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
         BenchCommand::Route { ref data } => {
@@ -113,10 +118,11 @@ fn measured(
         BenchCommand::Stream { steps, runs } => {
             ("stream", stream::run(&stage, (steps, runs), &mut progress)?)
         }
-        BenchCommand::Queue { jobs, workers, protocol } => {
-            ("queue", queue::run(&stage, (jobs, workers, protocol), &mut progress)?)
+        BenchCommand::Queue { jobs, workers, concurrency, protocol, servers: _ } => {
+            let load = queue::Load { jobs, workers, concurrency, protocol };
+            ("queue", queue::run(&stage, &load, &mut progress)?)
         }
-        BenchCommand::Kill { kills, seed } => {
+        BenchCommand::Kill { kills, seed, servers: _ } => {
             ("kill", kill::run(&stage, (kills, seed), &mut progress)?)
         }
     };

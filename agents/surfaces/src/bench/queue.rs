@@ -20,12 +20,23 @@ const REST: Duration = Duration::from_secs(1_800);
 /// Most worker processes.
 const WORKERS_MAX: u32 = 64;
 
+/// What is to be carried.
+pub(super) struct Load {
+    pub(super) jobs: u32,
+    /// Worker processes.
+    pub(super) workers: u32,
+    /// Steps that each works on at the same time, if not as configured.
+    pub(super) concurrency: Option<u32>,
+    pub(super) protocol: bool,
+}
+
 /// Measures.
 pub(super) fn run(
     stage: &Stage,
-    (jobs, workers, protocol): (u32, u32, bool),
+    load: &Load,
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
+    let Load { jobs, workers, concurrency, protocol } = *load;
     if !(1..=WORKERS_MAX).contains(&workers) {
         return Err(BenchError::Usage(format!("--workers: expected 1 to {WORKERS_MAX}")));
     }
@@ -43,7 +54,7 @@ pub(super) fn run(
     progress.say("taking jobs");
     let mut processes: Vec<Worker> = Vec::new();
     for _ in 0..workers {
-        processes.push(stage.worker(None)?);
+        processes.push(stage.worker(concurrency)?);
     }
     let mut durability = None;
     for process in &mut processes {
@@ -69,7 +80,9 @@ pub(super) fn run(
     figures.set("runs", 1);
     figures.set("n", jobs);
     figures.set("workers", workers);
-    figures.set("concurrency", settings["config"]["worker"]["concurrency"].clone());
+    let configured = settings["config"]["worker"]["concurrency"].clone();
+    figures.set("concurrency", concurrency.map_or(configured, |n| json!(n)));
+    figures.set("mode", settings["mode"].clone());
     figures.set("protocol", true);
     if let Some((first, last)) = span.filter(|(first, last)| last > first) {
         let seconds = (last - first) as f64 / 1_000.0;

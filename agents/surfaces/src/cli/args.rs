@@ -740,9 +740,15 @@ pub enum BenchCommand {
         /// Worker processes.
         #[arg(long, default_value_t = 2)]
         workers: u32,
+        /// Steps that each works on at the same time; as configured unless given.
+        #[arg(long, value_name = "N")]
+        concurrency: Option<u32>,
         /// Through the whole effect protocol instead of the bare queue.
         #[arg(long)]
         protocol: bool,
+        /// Where record and queue are.
+        #[command(flatten)]
+        servers: Servers,
     },
     /// What is made of messages: JSON Lines of {"say", "expect": {"route"}}.
     Route {
@@ -779,5 +785,19 @@ pub enum BenchCommand {
         /// Seed of the moments.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Where record and queue are.
+        #[command(flatten)]
+        servers: Servers,
     },
+}
+
+/// Servers instead of files in the data folder.
+#[derive(Debug, Clone, Args)]
+pub struct Servers {
+    /// A Redis for the queue.
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// An empty PostgreSQL database for the record; needs --redis.
+    #[arg(long, value_name = "URL", requires = "redis")]
+    pub postgres: Option<String>,
 }
