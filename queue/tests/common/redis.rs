@@ -21,7 +21,6 @@ pub(crate) struct Redis {
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     kind: Kind,
-    login: Vec<String>,
     child: Child,
 }
 
@@ -63,7 +62,7 @@ impl Redis {
                 certify(folder.path());
             }
             let child = spawn(folder.path(), port, kind);
-            let mut server = Self { folder, port, kind: kind.clone(), login: Vec::new(), child };
+            let mut server = Self { folder, port, kind: kind.clone(), child };
             if server.comes_up() {
                 return server;
             }
@@ -96,16 +95,10 @@ impl Redis {
         }
     }
 
-    /// Who `cli` logs in as from now on.
-    pub(crate) fn log_in(&mut self, user: &str, password: &str) {
-        self.login = ["--user", user, "--pass", password].map(str::to_owned).to_vec();
-    }
-
     /// What `redis-cli` prints.
     pub(crate) fn cli(&self, words: &[&str]) -> String {
         let mut cli = Command::new("redis-cli");
         cli.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        cli.args(&self.login).arg("--no-auth-warning");
         if matches!(self.kind, Kind::Tls(_)) {
             cli.arg("--tls").arg("--cacert").arg(self.folder.path().join("ca.pem"));
         }
