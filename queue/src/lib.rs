@@ -44,6 +44,8 @@ mod consumer;
 mod harness;
 mod redis;
 mod relay;
+#[cfg(test)]
+mod speed;
 mod sqlite;
 #[cfg(test)]
 mod suite;

@@ -408,6 +408,31 @@ async fn after_a_failover_without_data_the_queue_is_whole_again_within_a_lease()
     works.end().await;
 }
 
+#[tokio::test]
+async fn sentinels_with_passwords_are_asked_and_a_frozen_master_is_replaced() {
+    let watched = Watched::with_password("secret");
+    let address = watched.address();
+    refuses(&queue_at(&address, ID), "asks for a password").await;
+    let login = "redis+sentinel://:secret@";
+    let address = address.replace("redis+sentinel://", login) + "?sentinel_password=secret";
+    let queue = queue_at(&address, ID);
+    let mut wakes = queue.wakes(Arc::new(NoEntropy));
+    wakes.wait_for(|wakes| *wakes == 1).await.unwrap();
+    queue.ring(&[step(1)]).await.unwrap();
+    watched.master.freeze();
+    until("the replica is the master", || watched.replica.cli(&["ROLE"]).starts_with("master"));
+    recovers(&queue).await;
+    queue.ring(&[step(2)]).await.unwrap();
+    assert_eq!(watched.replica.cli(&["ZRANGE", KEY, "-1", "-1"]), entry::write(&step(2)));
+    let again = tokio::time::timeout(2 * BOUND, wakes.wait_for(|wakes| *wakes >= 2)).await;
+    assert!(again.is_ok(), "the bell is heard at the new master");
+    // What the old master still believes reaches nobody.
+    watched.master.thaw();
+    until("the old master follows", || watched.master.cli(&["ROLE"]).starts_with("slave"));
+    queue.ring(&[step(3)]).await.unwrap();
+    assert_eq!(watched.replica.cli(&["ZRANGE", KEY, "-1", "-1"]), entry::write(&step(3)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_relays_at_once_lose_nothing_and_double_nothing_that_waits() {
     let redis = Redis::start();
