@@ -42,6 +42,7 @@ mod consumer;
 #[cfg(test)]
 #[path = "../tests/common/redis.rs"]
 mod harness;
+mod pace;
 mod redis;
 mod relay;
 #[cfg(test)]

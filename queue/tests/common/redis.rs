@@ -169,11 +169,9 @@ fn spawn(folder: &Path, port: u16, kind: &Kind) -> Child {
         Kind::Sentinel { .. } => ("redis-sentinel", "redis-sentinel"),
         Kind::Plain(_) | Kind::Tls(_) => ("redis-server", "redis-server"),
     };
-    run(Command::new("sh").args(["-c", &format!("command -v {program}")]), "dash")
-        .status
-        .success()
-        .then_some(())
-        .unwrap_or_else(|| panic!("{program} is missing: apt-get install {package}"));
+    let look = format!("command -v {program}");
+    let there = run(Command::new("sh").args(["-c", &look]), "dash").status.success();
+    assert!(there, "{program} is missing: apt-get install {package}");
     let mut server = Command::new("setpriv");
     server.args(["--pdeathsig", "KILL", program]).current_dir(folder);
     let port = port.to_string();
