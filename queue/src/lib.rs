@@ -42,8 +42,11 @@ mod consumer;
 #[cfg(test)]
 #[path = "../tests/common/redis.rs"]
 mod harness;
+mod pace;
 mod redis;
 mod relay;
+#[cfg(test)]
+mod speed;
 mod sqlite;
 #[cfg(test)]
 mod suite;

@@ -14,6 +14,7 @@
 
 use crate::Queue;
 use crate::backoff::{LONGEST, backoff};
+use crate::pace::{BATCH, Round, SWEEP, WINDOW, Wait, next_batch, room, wait};
 use charter::ids::{Millis, StepKey, TenantId};
 use charter::ports::{Clock, DoorbellError, Entropy, Ledger, LedgerError, Query, Rows};
 use std::collections::HashSet;
@@ -21,68 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// Most steps that wait on the queue at a time.
-const WINDOW: u32 = 1_000;
-/// Outbox rows moved at a time, while there are few. The number doubles with each
-/// full batch up to the window, so that a backlog costs few commits.
-const BATCH: u32 = 256;
-/// Time between sweeps.
-const SWEEP: Duration = Duration::from_secs(2);
-/// Pause while the window is full, in which workers make room.
-const FULL: Duration = Duration::from_millis(20);
-
-/// How many steps may be put on a queue on which `depth` wait.
-fn room(depth: u64) -> u32 {
-    WINDOW.saturating_sub(u32::try_from(depth).unwrap_or(u32::MAX))
-}
-
-/// What one round found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Round {
-    /// Rows that were asked for.
-    asked: u32,
-    /// Rows that were due and read.
-    due: u32,
-    /// Steps that the queue had room for.
-    room: u32,
-    /// Time until the next row that is not due yet.
-    next_due: Option<Duration>,
-}
-
-/// How many rows to ask for in the next round.
-fn next_batch(round: Round) -> u32 {
-    if round.due < round.asked {
-        return BATCH;
-    }
-    match round.due <= round.room {
-        true => round.asked.saturating_mul(2).min(WINDOW),
-        false => round.asked,
-    }
-}
-
-/// What to wait for after a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    /// Nothing: there is more to move.
-    Nothing,
-    /// Room on the queue: what is committed meanwhile would find none.
-    Room(Duration),
-    /// A commit, for so long at most.
-    Commit(Duration),
-}
-
-/// What to wait for after a round; `unswept` is the time since the last sweep.
-fn wait(round: Round, unswept: Duration) -> Wait {
-    let sweep = SWEEP.saturating_sub(unswept);
-    if round.due > round.room {
-        return Wait::Room(FULL.min(sweep));
-    }
-    if round.due >= round.asked {
-        return Wait::Nothing;
-    }
-    Wait::Commit(round.next_due.map_or(sweep, |next| next.min(sweep)))
-}
 
 /// How the relay fares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,7 +66,8 @@ pub struct Relay {
 
 impl Relay {
     /// A relay that calls `announce` each time after it put steps on the queue,
-    /// so that consumers in every process look at once.
+    /// so that consumers in every process look at once. A queue with a bell of its
+    /// own needs none.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         queue: Arc<dyn Queue>,
@@ -315,66 +255,12 @@ fn millis(pause: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::FULL;
     use crate::testing::{MemoryQueue, NoEntropy, OutboxLedger, WallClock, step, steps};
-    use charter::ports::Doorbell;
-    use proptest::prelude::*;
+    use charter::ports::{Doorbell, Ledger};
     use std::sync::atomic::Ordering;
 
     const MS: Duration = Duration::from_millis(1);
-
-    fn round(due: u32, room: u32, next: Option<u32>) -> Round {
-        Round { asked: BATCH, due, room, next_due: next.map(|ms| ms * MS) }
-    }
-
-    fn check(round: Round, unswept: u32, expect: Wait) {
-        assert_eq!(wait(round, unswept * MS), expect, "{round:?}, {unswept} ms unswept");
-    }
-
-    #[test]
-    fn an_idle_relay_sleeps_until_the_sweep_or_the_next_row() {
-        check(round(0, WINDOW, None), 0, Wait::Commit(SWEEP));
-        check(round(0, WINDOW, None), 500, Wait::Commit(1_500 * MS));
-        check(round(0, WINDOW, Some(40)), 500, Wait::Commit(40 * MS));
-        check(round(0, WINDOW, Some(9_000)), 500, Wait::Commit(1_500 * MS));
-        check(round(0, WINDOW, None), 9_000, Wait::Commit(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_full_batch_is_followed_at_once_and_a_full_window_is_waited_for() {
-        check(round(BATCH, WINDOW, None), 0, Wait::Nothing);
-        check(round(BATCH - 1, WINDOW, None), 0, Wait::Commit(SWEEP));
-        check(round(BATCH, 100, None), 0, Wait::Room(FULL));
-        check(round(1, 0, Some(1)), 0, Wait::Room(FULL));
-        check(round(1, 0, None), 9_000, Wait::Room(Duration::ZERO));
-    }
-
-    #[test]
-    fn batches_grow_with_a_backlog_and_shrink_after_it() {
-        assert_eq!(next_batch(round(BATCH, WINDOW, None)), 2 * BATCH);
-        assert_eq!(next_batch(round(BATCH - 1, WINDOW, None)), BATCH);
-        assert_eq!(next_batch(round(BATCH, 0, None)), BATCH);
-        let large = Round { asked: WINDOW, ..round(WINDOW, WINDOW, None) };
-        assert_eq!(next_batch(large), WINDOW);
-        assert_eq!(next_batch(Round { due: 3, ..large }), BATCH);
-    }
-
-    #[test]
-    fn the_window_bounds_the_room() {
-        assert_eq!(room(0), WINDOW);
-        assert_eq!(room(u64::from(WINDOW) - 3), 3);
-        assert_eq!(room(u64::from(WINDOW)), 0);
-        assert_eq!(room(u64::MAX), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_sleeps_past_a_sweep(due in 0u32..300, room in 0u32..300, next: Option<u16>, unswept in 0u32..5_000) {
-            match wait(round(due, room, next.map(u32::from)), unswept * MS) {
-                Wait::Nothing => prop_assert!(due >= BATCH),
-                Wait::Room(pause) | Wait::Commit(pause) => prop_assert!(pause <= SWEEP),
-            }
-        }
-    }
 
     struct Bench {
         ledger: Arc<OutboxLedger>,
@@ -479,6 +365,41 @@ mod tests {
         Doorbell::ring(&*bench.queue, &[step(2)]).await.unwrap();
         assert_eq!(bench.relay.sweep().await.unwrap(), 3);
         assert_eq!(bench.queue.waiting(), vec![step(2), step(1), step(3)]);
+    }
+
+    #[tokio::test]
+    async fn one_sweep_fills_the_window_and_leaves_the_outbox_to_the_rounds() {
+        let bench = bench();
+        bench.ledger.make_ready(&steps(1..=3_000));
+        bench.ledger.submit(&steps(11..=3_000), 0);
+        assert_eq!(bench.relay.sweep().await.unwrap(), 10, "the rest stands in the outbox");
+        assert_eq!(bench.queue.waiting(), steps(1..=10));
+        bench.ledger.outbox_done(&(0..=3_000).collect::<Vec<_>>()).await.unwrap();
+        bench.relay.sweep().await.unwrap();
+        assert_eq!(bench.queue.waiting(), steps(1..=WINDOW));
+        let status = bench.relay.status().borrow().clone();
+        assert_eq!((status.waiting, status.ready), (1_000, 1_000));
+        assert_eq!(bench.relay.sweep().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn how_it_fares_can_be_read() {
+        let bench = bench();
+        let mut status = bench.relay.status();
+        assert_eq!(*status.borrow(), RelayStatus::default());
+        bench.ledger.submit(&[step(1)], WallClock.now() - 5_000);
+        let _stop = bench.start();
+        bench.until("off the outbox", |bench| bench.ledger.outbox_len() == 0).await;
+        status.wait_for(|status| status.lag_ms == 0).await.unwrap();
+        bench.queue.break_down(true);
+        bench.ledger.submit(&[step(2)], WallClock.now() - 5_000);
+        let failing = status.wait_for(|status| status.failures > 1).await.unwrap().clone();
+        assert!(failing.lag_ms >= 5_000, "{failing:?}");
+        let words = "the relay could not reach the queue: the queue could not count: broken";
+        assert_eq!(failing.last_error.as_deref(), Some(words));
+        bench.queue.break_down(false);
+        let well = status.wait_for(|status| status.failures == 0).await.unwrap().clone();
+        assert_eq!((well.lag_ms, well.last_error.as_deref()), (0, Some(words)));
     }
 
     #[tokio::test]

@@ -97,7 +97,12 @@ pub(super) fn explain(
     if error.is_timeout() {
         return Fault::Silent { at, waited };
     }
-    let Some(code) = error.code().map(str::to_owned) else {
+    // The library keeps the server's words to itself when a login fails.
+    let code = match error.kind() {
+        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
+        _ => error.code(),
+    };
+    let Some(code) = code.map(str::to_owned) else {
         return match error.kind() {
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Fault::Nonsense { at, command },
             _ => Fault::Broken { at, source: error },
@@ -116,11 +121,15 @@ fn advice(code: &str, detail: &str, command: &str, about: &str) -> String {
     match code {
         "WRONGPASS" => "the user name or the password is wrong: correct the address of the queue".into(),
         "NOAUTH" => "the server asks for a password: write it into the address of the queue, as in redis://user:password@host".into(),
-        "NOPERM" => format!(
-            "the user may not use {command} on {about}: allow it, for instance with ACL SETUSER \
-             name +{} ~{about}* &{about}*",
-            command.to_lowercase()
-        ),
+        "NOPERM" => {
+            let right = match command {
+                "PUBLISH" | "SUBSCRIBE" => format!(" &{about}"),
+                "INCRBY" | "ZADD" | "ZCARD" | "ZPOPMIN" => format!(" ~{about}"),
+                _ => String::new(),
+            };
+            let name = command.to_lowercase();
+            format!("the user may not use {command}: allow it, as ACL SETUSER … +{name}{right} does")
+        }
         "READONLY" => "the server is a replica and takes no steps: name the master, or its Sentinels".into(),
         "LOADING" => "the server is still reading its data; it is asked again".into(),
         "OOM" => "the memory that the server may use is full: raise maxmemory or remove what else lies there".into(),
@@ -224,7 +233,7 @@ mod tests {
     fn each_refusal_says_what_to_do() {
         advised("WRONGPASS", "", "correct the address");
         advised("NOAUTH", "", "redis://user:password@host");
-        advised("NOPERM", "", "ACL SETUSER name +zadd ~{alma:1}:steps*");
+        advised("NOPERM", "", "ACL SETUSER … +zadd ~{alma:1}:steps does");
         advised("READONLY", "", "name the master");
         advised("LOADING", "", "asked again");
         advised("OOM", "", "raise maxmemory");

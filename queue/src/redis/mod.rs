@@ -37,6 +37,8 @@ mod connect;
 mod entry;
 mod fault;
 #[cfg(test)]
+mod rebuild;
+#[cfg(test)]
 mod tests;
 
 pub use address::{AddressError, RedisAddress};

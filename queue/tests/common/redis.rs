@@ -21,7 +21,6 @@ pub(crate) struct Redis {
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     kind: Kind,
-    login: Vec<String>,
     child: Child,
 }
 
@@ -29,7 +28,7 @@ pub(crate) struct Redis {
 enum Kind {
     Plain(Vec<String>),
     Tls(Vec<String>),
-    Sentinel { master: u16 },
+    Sentinel { master: u16, password: Option<String> },
 }
 
 impl Drop for Redis {
@@ -63,7 +62,7 @@ impl Redis {
                 certify(folder.path());
             }
             let child = spawn(folder.path(), port, kind);
-            let mut server = Self { folder, port, kind: kind.clone(), login: Vec::new(), child };
+            let mut server = Self { folder, port, kind: kind.clone(), child };
             if server.comes_up() {
                 return server;
             }
@@ -79,7 +78,7 @@ impl Redis {
                 return false;
             }
             let said = self.cli(&["PING"]);
-            if ["PONG", "NOAUTH", "LOADING"].iter().any(|word| said.contains(word)) {
+            if ["PONG", "LOADING"].iter().any(|word| said.contains(word)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -96,22 +95,29 @@ impl Redis {
         }
     }
 
-    /// Who `cli` logs in as from now on.
-    pub(crate) fn log_in(&mut self, user: &str, password: &str) {
-        self.login = ["--user", user, "--pass", password].map(str::to_owned).to_vec();
-    }
-
     /// What `redis-cli` prints.
     pub(crate) fn cli(&self, words: &[&str]) -> String {
         let mut cli = Command::new("redis-cli");
         cli.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        cli.args(&self.login).arg("--no-auth-warning");
+        if let Some(password) = self.password() {
+            cli.env("REDISCLI_AUTH", password);
+        }
         if matches!(self.kind, Kind::Tls(_)) {
             cli.arg("--tls").arg("--cacert").arg(self.folder.path().join("ca.pem"));
         }
         let output = run(cli.args(words), "redis-tools");
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).trim().to_owned()
+    }
+
+    fn password(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Sentinel { password, .. } => password.as_deref(),
+            Kind::Plain(options) | Kind::Tls(options) => {
+                let at = options.iter().position(|option| option == "--requirepass")?;
+                options.get(at + 1).map(String::as_str)
+            }
+        }
     }
 
     /// The end without warning (SIGKILL).
@@ -163,20 +169,18 @@ fn spawn(folder: &Path, port: u16, kind: &Kind) -> Child {
         Kind::Sentinel { .. } => ("redis-sentinel", "redis-sentinel"),
         Kind::Plain(_) | Kind::Tls(_) => ("redis-server", "redis-server"),
     };
-    run(Command::new("sh").args(["-c", &format!("command -v {program}")]), "dash")
-        .status
-        .success()
-        .then_some(())
-        .unwrap_or_else(|| panic!("{program} is missing: apt-get install {package}"));
+    let look = format!("command -v {program}");
+    let there = run(Command::new("sh").args(["-c", &look]), "dash").status.success();
+    assert!(there, "{program} is missing: apt-get install {package}");
     let mut server = Command::new("setpriv");
     server.args(["--pdeathsig", "KILL", program]).current_dir(folder);
     let port = port.to_string();
     match kind {
-        Kind::Sentinel { master } => {
+        Kind::Sentinel { master, password } => {
             let file = folder.join("sentinel.conf");
             // A Sentinel that comes again goes on with what it wrote down.
             if !file.exists() {
-                std::fs::write(&file, sentinel(&port, *master)).unwrap();
+                std::fs::write(&file, sentinel(&port, *master, password.as_deref())).unwrap();
             }
             server.arg(file);
         }
@@ -205,14 +209,21 @@ fn spawn(folder: &Path, port: u16, kind: &Kind) -> Child {
 const COMMON: [&str; 8] =
     ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"];
 
-fn sentinel(port: &str, master: u16) -> String {
+/// What a Sentinel is told: with a password, it asks for one and gives the same.
+fn sentinel(port: &str, master: u16, password: Option<&str>) -> String {
     let mut text = format!("port {port}\nbind 127.0.0.1\n");
+    if let Some(password) = password {
+        let _ = writeln!(text, "requirepass {password}\nsentinel sentinel-pass {password}");
+    }
     for line in [
         format!("monitor mine 127.0.0.1 {master} 2"),
         "down-after-milliseconds mine 1000".to_owned(),
         "failover-timeout mine 4000".to_owned(),
     ] {
         let _ = writeln!(text, "sentinel {line}");
+    }
+    if let Some(password) = password {
+        let _ = writeln!(text, "sentinel auth-pass mine {password}");
     }
     text
 }
@@ -245,10 +256,22 @@ pub(crate) struct Watched {
 impl Watched {
     /// Everything up, and every Sentinel aware of the others and of the replica.
     pub(crate) fn start() -> Self {
-        let master = Redis::start();
+        Self::begin(None)
+    }
+
+    /// The same, with one password for servers and Sentinels.
+    pub(crate) fn with_password(password: &str) -> Self {
+        Self::begin(Some(password.to_owned()))
+    }
+
+    fn begin(password: Option<String>) -> Self {
+        let secret = password.as_deref().unwrap_or_default();
+        let login = ["--requirepass", secret, "--masterauth", secret];
+        let login = if password.is_some() { &login[..] } else { &[] };
+        let master = Redis::with(login);
         let port = master.port.to_string();
-        let replica = Redis::with(&["--replicaof", "127.0.0.1", &port]);
-        let kind = Kind::Sentinel { master: master.port };
+        let replica = Redis::with(&[login, &["--replicaof", "127.0.0.1", &port]].concat());
+        let kind = Kind::Sentinel { master: master.port, password };
         let sentinels: Vec<Redis> = (0..3).map(|_| Redis::begin(&kind)).collect();
         until("the Sentinels know each other", || {
             sentinels.iter().all(|sentinel| {
