@@ -84,6 +84,12 @@ pub fn key_id(key: &VerifyingKey) -> String {
     charter::digest::Digest::of(key.as_bytes()).short()
 }
 
+/// The name of the installation that signs with this key: the first sixteen digits
+/// of the SHA-256 of its public key.
+pub fn installation(key: &VerifyingKey) -> String {
+    hex::encode(&charter::digest::Digest::of(key.as_bytes()).0[..8])
+}
+
 /// Writes the key under another name first: under its own name it is whole or
 /// not there, and never replaces one that is.
 pub fn keep(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
