@@ -17,7 +17,9 @@ mod record;
 mod rows;
 mod table;
 
-use crate::sqlite::{SCHEMA, failed, newer, read_only};
+use crate::postgres::{self, PgAddress};
+use crate::sql::{SCHEMA, Sql, fixed, newer};
+use crate::sqlite::read_only;
 use charter::ports::LedgerError;
 use ed25519_dalek::VerifyingKey;
 use serde::Serialize;
@@ -110,29 +112,54 @@ impl AuditReport {
     }
 }
 
-/// Reads the whole ledger and compares it with itself and with what was signed.
+/// Reads the whole ledger in a file and compares it with itself and with what was
+/// signed.
 pub async fn verify(path: &Path, key: &VerifyingKey) -> Result<AuditReport, LedgerError> {
-    let reading = |error| failed("read the ledger for its audit", error);
     let begun = Instant::now();
     let mut conn = read_only(path).await?;
     // One snapshot, whatever an owner writes meanwhile.
-    sqlx::query("BEGIN").execute(&mut conn).await.map_err(reading)?;
+    conn.run("read the ledger for its audit", fixed("BEGIN"), Vec::new()).await?;
     let mut report = AuditReport::default();
     let schema = version(&mut conn).await?;
     integrity(&mut conn, &mut report).await?;
-    let sealed = record::checkpoints(&mut conn, key, &mut report).await?;
-    let mut record = record::events(&mut conn, sealed, &mut report).await?;
-    record::streams(&mut conn, &record, &mut report).await?;
-    record::contents(&mut conn, &mut record, &mut report).await?;
-    let compared = Instant::now();
-    rows::compare(&mut conn, schema, &record.rows, &mut report).await?;
-    published(&mut conn, &mut report).await?;
-    let rebuild = record.applying + compared.elapsed();
-    report.rebuild_ms = millis(rebuild);
-    report.verify_ms = millis(begun.elapsed().saturating_sub(rebuild));
+    inspect(&mut conn, schema, key, begun, &mut report).await?;
     // Nothing was written, so nothing can be lost here.
     let _ = conn.close().await;
     Ok(report)
+}
+
+/// The same for a ledger in PostgreSQL.
+pub async fn verify_postgres(
+    address: &PgAddress,
+    key: &VerifyingKey,
+) -> Result<AuditReport, LedgerError> {
+    let begun = Instant::now();
+    let mut conn = postgres::snapshot(address).await?;
+    let mut report = AuditReport::default();
+    inspect(&mut conn, SCHEMA, key, begun, &mut report).await?;
+    conn.close().await;
+    Ok(report)
+}
+
+/// Reads everything in the snapshot of a connection.
+async fn inspect(
+    conn: &mut dyn Sql,
+    schema: i64,
+    key: &VerifyingKey,
+    begun: Instant,
+    report: &mut AuditReport,
+) -> Result<(), LedgerError> {
+    let sealed = record::checkpoints(conn, key, report).await?;
+    let mut record = record::events(conn, sealed, report).await?;
+    record::streams(conn, &record, report).await?;
+    record::contents(conn, &mut record, report).await?;
+    let compared = Instant::now();
+    rows::compare(conn, schema, &record.rows, report).await?;
+    published(conn, report).await?;
+    let rebuild = record.applying + compared.elapsed();
+    report.rebuild_ms = millis(rebuild);
+    report.verify_ms = millis(begun.elapsed().saturating_sub(rebuild));
+    Ok(())
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -141,16 +168,15 @@ fn millis(duration: Duration) -> u64 {
 
 /// Another version's columns cannot be judged.
 async fn version(conn: &mut SqliteConnection) -> Result<i64, LedgerError> {
-    let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-        .fetch_one(conn)
-        .await
-        .map_err(|error| match failed("find out which schema the ledger has", error) {
-            LedgerError::Store { operation, cause } => {
-                LedgerError::Damaged(format!("could not {operation}: {cause}; is it a ledger?"))
-            }
-            other => other,
-        })?;
-    match version {
+    let sql = fixed("SELECT max(version) FROM _sqlx_migrations");
+    let found = conn.lines("find out which schema the ledger has", sql, Vec::new()).await;
+    let found = found.map_err(|error| match error {
+        LedgerError::Store { operation, cause } => {
+            LedgerError::Damaged(format!("could not {operation}: {cause}; is it a ledger?"))
+        }
+        other => other,
+    })?;
+    match found.first().map(|line| line.maybe_int(0)).transpose()?.flatten() {
         Some(version) if version > SCHEMA => Err(newer(version)),
         version => Ok(version.unwrap_or_default()),
     }
@@ -158,19 +184,14 @@ async fn version(conn: &mut SqliteConnection) -> Result<i64, LedgerError> {
 
 /// What waits for the queue must follow from what is on record: nobody is woken
 /// for a step that cannot run yet.
-async fn published(
-    conn: &mut SqliteConnection,
-    report: &mut AuditReport,
-) -> Result<(), LedgerError> {
-    let early: Vec<(String, i64, i64)> = sqlx::query_as(
+async fn published(conn: &mut dyn Sql, report: &mut AuditReport) -> Result<(), LedgerError> {
+    let sql = fixed(
         "SELECT o.mission, o.n, o.item FROM outbox o LEFT JOIN steps s \
          ON s.tenant = o.tenant AND s.mission = o.mission AND s.n = o.n AND s.item = o.item \
          WHERE s.state IS NULL OR (s.state = 'blocked' AND o.n > 0) LIMIT 20",
-    )
-    .fetch_all(conn)
-    .await
-    .map_err(|error| failed("read the outbox", error))?;
-    for (mission, n, item) in early {
+    );
+    for mut line in conn.lines("read the outbox", sql, Vec::new()).await? {
+        let (mission, n, item) = (line.text(0)?, line.int(1)?, line.int(2)?);
         let what = "it waits for the queue, but it cannot run yet";
         report.find(FindingKind::Row, format!("outbox {mission}/{n}.{item}"), what);
     }
@@ -182,12 +203,12 @@ async fn integrity(
     conn: &mut SqliteConnection,
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
-    let faults: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(20)")
-        .fetch_all(conn)
-        .await
-        .map_err(|error| failed("check the file", error))?;
-    for fault in faults.into_iter().filter(|fault| fault != "ok") {
-        report.find(FindingKind::File, "file", fault);
+    let sql = fixed("PRAGMA integrity_check(20)");
+    for mut fault in conn.lines("check the file", sql, Vec::new()).await? {
+        let fault = fault.text(0)?;
+        if fault != "ok" {
+            report.find(FindingKind::File, "file", fault);
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Random histories, legal and illegal steps mixed, on both ledgers at once:
-//! they give the same answers, counters equal what is counted, and the audit
-//! rebuilds every row.
+//! Random histories, legal and illegal steps mixed, on all ledgers at once: they
+//! give the same answers, counters equal what is counted, and the audit rebuilds
+//! every row.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,8 +20,9 @@ use charter::record::{Kept, RecordKind};
 use charter::rows::{ApprovalRow, EffectRow, MissionRow, MissionState, StepRow, StepState};
 use charter::schedule::{ScheduleRow, Scheduled};
 use charter::tool::Process;
-use common::{Draft, World, head, open};
-use ledger::{MemoryLedger, SqliteLedger};
+use common::postgres::Cluster;
+use common::{Draft, World, head, open, open_postgres};
+use ledger::MemoryLedger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -29,41 +30,48 @@ const SEEDS: u64 = 30;
 const TURNS: usize = 200;
 const RECORD_TURNS: usize = 60;
 
-/// Both ledgers; every answer is compared.
-struct Pair {
+/// Histories in which PostgreSQL takes part as well.
+const POSTGRES_SEEDS: u64 = 4;
+
+/// All ledgers; every answer is compared.
+struct All<'l> {
     twin: MemoryLedger,
-    file: SqliteLedger,
+    others: Vec<&'l dyn Ledger>,
     /// Kinds of events that were committed, and how often.
     kinds: Mutex<BTreeMap<String, u32>>,
 }
 
 #[async_trait]
-impl Ledger for Pair {
+impl Ledger for All<'_> {
     async fn commit(&self, transition: Transition) -> Result<Committed, LedgerError> {
-        let left = self.twin.commit(transition.clone()).await;
-        let right = self.file.commit(transition.clone()).await;
-        assert_eq!(left, right, "{transition:#?}");
-        if left.is_ok() {
+        let answer = self.twin.commit(transition.clone()).await;
+        for other in &self.others {
+            assert_eq!(answer, other.commit(transition.clone()).await, "{transition:#?}");
+        }
+        if answer.is_ok() {
             let mut kinds = self.kinds.lock().unwrap();
             for (_, event) in &transition.events {
                 let kind = serde_json::to_value(event).unwrap()["kind"].to_string();
                 *kinds.entry(kind).or_default() += 1;
             }
         }
-        left
+        answer
     }
 
     async fn query(&self, tenant: &TenantId, query: Query) -> Result<Rows, LedgerError> {
-        let left = self.twin.query(tenant, query.clone()).await;
-        let right = self.file.query(tenant, query.clone()).await;
-        assert_eq!(left, right, "{query:?}");
-        left
+        let answer = self.twin.query(tenant, query.clone()).await;
+        for other in &self.others {
+            assert_eq!(answer, other.query(tenant, query.clone()).await, "{query:?}");
+        }
+        answer
     }
 
     async fn renew(&self, fence: &Fence, expires_at: Millis) -> Result<LeaseStatus, LedgerError> {
-        let left = self.twin.renew(fence, expires_at).await;
-        assert_eq!(left, self.file.renew(fence, expires_at).await);
-        left
+        let answer = self.twin.renew(fence, expires_at).await;
+        for other in &self.others {
+            assert_eq!(answer, other.renew(fence, expires_at).await);
+        }
+        answer
     }
 
     async fn note_program(
@@ -72,20 +80,26 @@ impl Ledger for Pair {
         program: &Process,
         running: bool,
     ) -> Result<(), LedgerError> {
-        let left = self.twin.note_program(fence, program, running).await;
-        assert_eq!(left, self.file.note_program(fence, program, running).await);
-        left
+        let answer = self.twin.note_program(fence, program, running).await;
+        for other in &self.others {
+            assert_eq!(answer, other.note_program(fence, program, running).await);
+        }
+        answer
     }
 
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
-        self.twin.outbox_done(ids).await?;
-        self.file.outbox_done(ids).await
+        for other in &self.others {
+            other.outbox_done(ids).await?;
+        }
+        self.twin.outbox_done(ids).await
     }
 
     async fn changed(&self, after: i64, wait_ms: u64) -> Result<i64, LedgerError> {
-        let left = self.twin.changed(after, wait_ms).await;
-        assert_eq!(left, self.file.changed(after, wait_ms).await);
-        left
+        let answer = self.twin.changed(after, wait_ms).await;
+        for other in &self.others {
+            assert_eq!(answer, other.changed(after, wait_ms).await);
+        }
+        answer
     }
 }
 
@@ -525,15 +539,22 @@ async fn record_turn<'w>(world: &'w World<'w>) -> Option<Draft<'w>> {
 }
 
 #[tokio::test]
-async fn both_ledgers_agree_on_random_histories() {
+async fn all_ledgers_agree_on_random_histories() {
     let mut all: BTreeMap<String, u32> = BTreeMap::new();
     let (mut legal, mut illegal) = (0, 0);
     for seed in 0..SEEDS {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
         let file = open(&path).await.unwrap();
-        let pair = Pair { twin: MemoryLedger::new(), file, kinds: Mutex::default() };
-        let world = World::new(&pair, seed);
+        let database = (seed < POSTGRES_SEEDS).then(|| Cluster::shared().database());
+        let server = match &database {
+            Some(database) => Some(open_postgres(&database.url()).await.unwrap()),
+            None => None,
+        };
+        let mut others: Vec<&dyn Ledger> = vec![&file];
+        others.extend(server.iter().map(|server| server as &dyn Ledger));
+        let all_of = All { twin: MemoryLedger::new(), others, kinds: Mutex::default() };
+        let world = World::new(&all_of, seed);
         for _ in 0..TURNS {
             world.pass(10);
             let player = Player { world: &world, scene: scene(&world).await };
@@ -545,11 +566,11 @@ async fn both_ledgers_agree_on_random_histories() {
                 Err(_) => illegal += 1,
             }
             if player.chance(10) {
-                let _ = pair.commit(transition.clone()).await;
+                let _ = all_of.commit(transition.clone()).await;
             }
             if let (Some(fence), true) = (&transition.fence, player.chance(30)) {
-                let _ = pair.renew(fence, world.now() + 5).await;
-                let _ = pair.note_program(fence, &common::process(3), player.chance(70)).await;
+                let _ = all_of.renew(fence, world.now() + 5).await;
+                let _ = all_of.note_program(fence, &common::process(3), player.chance(70)).await;
             }
         }
         for _ in 0..RECORD_TURNS {
@@ -577,10 +598,21 @@ async fn both_ledgers_agree_on_random_histories() {
         world.ask(Query::DueRecords { now: far, limit: 9_999 }).await;
         world.ask(Query::DueNext).await;
         world.ask(Query::ContentsWith { needle: "words".into(), limit: 9_999 }).await;
-        pair.file.close().await.unwrap();
-        let report = ledger::audit::verify(&path, &common::key().verifying_key()).await.unwrap();
+        file.close().await.unwrap();
+        let public = common::key().verifying_key();
+        let report = ledger::audit::verify(&path, &public).await.unwrap();
         assert_eq!(report.findings, [], "seed {seed}");
-        for (kind, count) in pair.kinds.into_inner().unwrap() {
+        if let (Some(server), Some(database)) = (&server, &database) {
+            server.close().await.unwrap();
+            let address = common::address(&database.url());
+            let other = ledger::audit::verify_postgres(&address, &public).await.unwrap();
+            assert_eq!(other.findings, [], "seed {seed}");
+            assert_eq!(
+                (other.events, other.streams, other.contents, other.forgotten, other.rows),
+                (report.events, report.streams, report.contents, report.forgotten, report.rows)
+            );
+        }
+        for (kind, count) in all_of.kinds.into_inner().unwrap() {
             *all.entry(kind).or_default() += count;
         }
     }

@@ -6,7 +6,8 @@ mod common;
 
 use charter::ids::StepKey;
 use charter::rows::MissionState;
-use common::{World, head, open};
+use common::postgres::{Cluster, Database};
+use common::{World, head, open, open_postgres};
 use ledger::audit::{AuditReport, FindingKind, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
@@ -15,22 +16,27 @@ use std::path::{Path, PathBuf};
 /// Not derived from events: what is in there now is nobody's proof.
 const LEFT_OUT: [&str; 4] = ["leases", "outbox", "_sqlx_migrations", "sqlite_sequence"];
 
+/// One mission has ended, one goes on.
+async fn every_kind_of_row(ledger: &dyn charter::ports::Ledger) {
+    let world = World::new(ledger, 1);
+    world.whole_mission().await;
+    world.whole_life().await;
+    let mission = world.submit(&[head(1, &[])]).await;
+    world.claim(&StepKey::step(&mission, 1)).await;
+}
+
 struct Original {
     home: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Original {
-    /// A ledger with rows of every kind; one mission has ended, one goes on.
+    /// A ledger with rows of every kind.
     async fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
         let ledger = open(&path).await.unwrap();
-        let world = World::new(&ledger, 1);
-        world.whole_mission().await;
-        world.whole_life().await;
-        let mission = world.submit(&[head(1, &[])]).await;
-        world.claim(&StepKey::step(&mission, 1)).await;
+        every_kind_of_row(&ledger).await;
         ledger.close().await.unwrap();
         Self { home, path }
     }
@@ -285,4 +291,60 @@ async fn a_text_that_was_not_forgotten_is_found() {
     assert_eq!((report.findings, report.forgotten), (vec![], 1));
     let never = "DELETE FROM forgotten";
     found(&[never], FindingKind::Row).await;
+}
+
+async fn audit_of(database: &Database<'_>) -> AuditReport {
+    let address = common::address(&database.url());
+    ledger::audit::verify_postgres(&address, &common::key().verifying_key()).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_bit_in_any_column_of_postgres_is_found() {
+    let database = Cluster::shared().database();
+    let ledger = open_postgres(&database.url()).await.unwrap();
+    every_kind_of_row(&ledger).await;
+    ledger.close().await.unwrap();
+    assert_eq!(audit_of(&database).await.findings, []);
+    let columns = database.sql(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns \
+         WHERE table_schema = 'alma' \
+         AND table_name NOT IN ('leases', 'outbox', 'migrations', 'installation')",
+    );
+    let mut tried = 0;
+    for column in columns.lines() {
+        let [table, column, kind] = column.split('|').collect::<Vec<_>>()[..] else { panic!() };
+        let flipped = match kind {
+            "bigint" => format!("coalesce({column} # (1::bigint << 33), 1)"),
+            "text" => format!(
+                "overlay({column} PLACING chr(ascii(substr({column}, length({column}) / 2 + 1)) # 1) \
+                 FROM length({column}) / 2 + 1 FOR 1)"
+            ),
+            "bytea" => {
+                format!("set_byte({column}, length({column}) / 2, get_byte({column}, length({column}) / 2) # 1)")
+            }
+            other => panic!("{table}.{column} holds {other}"),
+        };
+        // In the middle of the table, and back again.
+        database.sql(&format!(
+            "CREATE TABLE public.kept AS SELECT * FROM {table}; \
+             UPDATE {table} SET {column} = {flipped} WHERE ctid = (SELECT ctid FROM {table} \
+             ORDER BY 1, 2 LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {table}))"
+        ));
+        let report = audit_of(&database).await;
+        let found = report
+            .findings
+            .iter()
+            .any(|finding| finding.place.starts_with(table) || table == "events");
+        assert!(found, "{table}.{column}: {:?}", report.findings);
+        database.sql(&format!(
+            "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM public.kept; \
+             DROP TABLE public.kept"
+        ));
+        tried += 1;
+    }
+    assert!(tried >= 64, "{tried}");
+    assert_eq!(audit_of(&database).await.findings, []);
+    database.sql("ALTER TABLE made ADD COLUMN extra text");
+    let report = audit_of(&database).await;
+    assert_eq!(report.findings[0].kind, FindingKind::Schema);
 }

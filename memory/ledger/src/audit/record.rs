@@ -1,10 +1,12 @@
 //! Events, their chains and checkpoints, and the texts that they name.
 
-use super::table::{Cell, scan};
+use super::table::scan;
 use super::{AuditReport, FindingKind};
 use crate::chain::{Checkpoint, Head, Link};
 use crate::projection::{self, RowSet};
-use crate::sqlite::CHECKPOINT_EVERY;
+use crate::sql::tables::{CHECKPOINTS, CONTENTS, EVENTS, STREAMS};
+use crate::sql::work::CHECKPOINT_EVERY;
+use crate::sql::{Cell, Sql};
 use crate::transition::{SALT_BYTES, content_refs};
 use charter::digest::Digest;
 use charter::event::Event;
@@ -12,7 +14,6 @@ use charter::ids::{ContentId, TenantId};
 use charter::memory::Remembered;
 use charter::ports::LedgerError;
 use ed25519_dalek::VerifyingKey;
-use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -24,14 +25,13 @@ pub(super) struct Sealed {
 }
 
 pub(super) async fn checkpoints(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     key: &VerifyingKey,
     report: &mut AuditReport,
 ) -> Result<Sealed, LedgerError> {
-    const COLUMNS: &[&str] = &["n", "at", "position", "prev", "heads", "key", "hash", "signature"];
     let mut sealed = Sealed::default();
     let (mut last, mut prev) = (0, Digest::default());
-    scan(conn, "checkpoints", COLUMNS, "n", report, |cells, report| {
+    scan(conn, &CHECKPOINTS, report, |cells, report| {
         report.checkpoints += 1;
         let place = |n: i64| format!("checkpoints {n}");
         let Some(checkpoint) = checkpoint(cells) else {
@@ -100,14 +100,12 @@ pub(super) struct Record {
 }
 
 pub(super) async fn events(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     mut sealed: Sealed,
     report: &mut AuditReport,
 ) -> Result<Record, LedgerError> {
-    const COLUMNS: &[&str] =
-        &["pos", "tenant", "stream", "seq", "at", "txn", "body", "prev", "hash"];
     let mut record = Record::default();
-    scan(conn, "events", COLUMNS, "pos", report, |cells, report| {
+    scan(conn, &EVENTS, report, |cells, report| {
         report.events += 1;
         match link(cells) {
             Some((link, hash)) => event(link, hash, &mut record, &mut sealed, report),
@@ -218,13 +216,12 @@ fn event(
 }
 
 pub(super) async fn streams(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     record: &Record,
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
-    const COLUMNS: &[&str] = &["tenant", "stream", "seq", "hash"];
     let mut missing = record.heads.clone();
-    scan(conn, "streams", COLUMNS, "tenant, stream", report, |cells, report| {
+    scan(conn, &STREAMS, report, |cells, report| {
         let [tenant, stream, seq, hash] = cells else { return Ok(()) };
         let (Some(tenant), Some(stream)) = (tenant.text(), stream.text()) else {
             report.find(FindingKind::Stream, "streams", "a row cannot be read");
@@ -245,15 +242,14 @@ pub(super) async fn streams(
 }
 
 pub(super) async fn contents(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     record: &mut Record,
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
-    const COLUMNS: &[&str] = &["id", "tenant", "salt", "bytes"];
     let Record { named, rows, .. } = record;
     let forgotten =
         |id: &str| id.parse::<ContentId>().is_ok_and(|id| rows.forgotten.get(&id).is_some());
-    scan(conn, "contents", COLUMNS, "id", report, |cells, report| {
+    scan(conn, &CONTENTS, report, |cells, report| {
         report.contents += 1;
         let [id, tenant, salt, bytes] = cells else { return Ok(()) };
         let id = id.text().unwrap_or("(unreadable)");

@@ -3,14 +3,13 @@
 use super::table::scan;
 use super::{AuditReport, FindingKind};
 use crate::projection::RowSet;
-use crate::sqlite::tables::Stored;
+use crate::sql::tables::Stored;
+use crate::sql::{Cell, Sql};
 use charter::ports::LedgerError;
-use serde_json::Value;
-use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 
 pub(super) async fn compare(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     schema: i64,
     rows: &RowSet,
     report: &mut AuditReport,
@@ -25,13 +24,13 @@ pub(super) async fn compare(
 }
 
 async fn table<'a, T: Stored + 'a>(
-    conn: &mut SqliteConnection,
+    conn: &mut dyn Sql,
     schema: i64,
     rebuilt: impl Iterator<Item = &'a T>,
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
-    let name = |cells: &[Value]| {
-        cells.iter().take(T::KEY).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    let name = |cells: &[Cell]| {
+        cells.iter().take(T::TABLE.key).map(Cell::show).collect::<Vec<_>>().join(" ")
     };
     let mut expected = BTreeMap::new();
     for row in rebuilt {
@@ -39,17 +38,15 @@ async fn table<'a, T: Stored + 'a>(
         expected.insert(name(&cells), cells);
     }
     // A file that no owner of this version has opened yet lacks the newer tables.
-    if schema >= T::SINCE {
-        let order = T::COLUMNS.iter().take(T::KEY).copied().collect::<Vec<_>>().join(", ");
-        scan(conn, T::TABLE, T::COLUMNS, &order, report, |cells, report| {
+    if schema >= T::TABLE.since {
+        scan(conn, T::TABLE, report, |stored, report| {
             report.rows += 1;
-            let stored: Vec<_> = cells.iter().map(super::table::Cell::value).collect();
-            let key = name(&stored);
-            let place = format!("{} {key}", T::TABLE);
+            let key = name(stored);
+            let place = format!("{} {key}", T::TABLE.name);
             match expected.remove(&key) {
                 None => report.find(FindingKind::Row, place, "follows from no event"),
                 Some(rebuilt) => {
-                    let columns = T::COLUMNS.iter().zip(stored.iter().zip(&rebuilt));
+                    let columns = T::TABLE.names().into_iter().zip(stored.iter().zip(&rebuilt));
                     for (column, _) in columns.filter(|(_, (stored, rebuilt))| stored != rebuilt) {
                         let what = format!("{column} is not what follows from the events");
                         report.find(FindingKind::Row, place.as_str(), what);
@@ -61,7 +58,7 @@ async fn table<'a, T: Stored + 'a>(
         .await?;
     }
     for key in expected.keys() {
-        report.find(FindingKind::Row, format!("{} {key}", T::TABLE), "is missing");
+        report.find(FindingKind::Row, format!("{} {key}", T::TABLE.name), "is missing");
     }
     Ok(())
 }

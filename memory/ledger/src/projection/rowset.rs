@@ -93,7 +93,7 @@ impl<K: Ord + Clone, T: PartialEq + Clone> Table<K, T> {
     }
 
     /// Makes or replaces a row.
-    pub(super) fn put(&mut self, key: K, row: T) {
+    pub(crate) fn put(&mut self, key: K, row: T) {
         match self.0.get_mut(&key) {
             Some(slot) => slot.is = Some(row),
             None => {
@@ -103,9 +103,24 @@ impl<K: Ord + Clone, T: PartialEq + Clone> Table<K, T> {
     }
 
     /// Removes a row.
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some(slot) = self.0.get_mut(key) {
             slot.is = None;
+        }
+    }
+
+    /// The rows from this one on as they are now, in order.
+    fn from(&self, key: &K) -> impl Iterator<Item = (&K, &T)> {
+        self.0.range(key..).filter_map(|(key, slot)| Some((key, slot.is.as_ref()?)))
+    }
+
+    /// Takes over what happened to the rows of another table.
+    fn follow(&mut self, other: &Self) {
+        for change in other.changes() {
+            match change.is {
+                Some(row) => self.put(change.key.clone(), row.clone()),
+                None => self.remove(change.key),
+            }
         }
     }
 
@@ -148,6 +163,53 @@ pub struct RowSet {
 }
 
 impl RowSet {
+    /// A copy of the rows that a transition of this tenant works on.
+    pub(crate) fn lend<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k RowKey>,
+        tenant: &TenantId,
+    ) -> Self {
+        let mut lent = Self::default();
+        macro_rules! lend {
+            ($table:ident, $key:expr) => {{
+                let key = $key;
+                if let Some(row) = self.$table.get(&key) {
+                    lent.$table.load(key, row.clone());
+                }
+            }};
+        }
+        for key in keys {
+            match key {
+                RowKey::Mission(id) => lend!(missions, id.clone()),
+                RowKey::Step(key) => lend!(steps, key.clone()),
+                RowKey::StepsOf(mission) => {
+                    let first = StepKey::report(mission);
+                    let own = self.steps.from(&first).take_while(|(key, _)| key.mission == *mission);
+                    for (key, row) in own.filter(|(key, _)| key.item == 0) {
+                        lent.steps.load(key.clone(), row.clone());
+                    }
+                }
+                RowKey::Effect(key) => lend!(effects, *key),
+                RowKey::Approval(id) => lend!(approvals, id.clone()),
+                RowKey::Made(made) => lend!(made, (tenant.clone(), *made)),
+                RowKey::Record(key) => lend!(records, key.clone()),
+                RowKey::Forgotten(id) => lend!(forgotten, id.clone()),
+            }
+        }
+        lent
+    }
+
+    /// Takes over what a transition did to the rows that it was lent.
+    pub(crate) fn follow(&mut self, lent: &Self) {
+        self.missions.follow(&lent.missions);
+        self.steps.follow(&lent.steps);
+        self.effects.follow(&lent.effects);
+        self.approvals.follow(&lent.approvals);
+        self.made.follow(&lent.made);
+        self.records.follow(&lent.records);
+        self.forgotten.follow(&lent.forgotten);
+    }
+
     /// A mission that was submitted and has no plan yet. A transition must not
     /// end like this.
     pub(crate) fn unplanned(&self) -> Option<&MissionId> {

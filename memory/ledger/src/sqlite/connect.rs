@@ -1,5 +1,6 @@
 //! Connections, their settings, migrations, and what SQLite's errors mean.
 
+use crate::sql::{SCHEMA, Sql, first, fixed, newer};
 use charter::ports::LedgerError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -13,8 +14,6 @@ use std::time::Duration;
 const BUSY: Duration = Duration::from_secs(5);
 /// Time that readers get to end before the log is emptied.
 const SCRUB_WAIT: Duration = Duration::from_secs(1);
-/// The newest schema.
-pub(crate) const SCHEMA: i64 = 2;
 /// Connections for reading.
 const READERS: u32 = 4;
 
@@ -60,6 +59,40 @@ pub(super) async fn writer(path: &Path) -> Result<(SqliteConnection, Durability)
     let durability = durability(&mut conn).await.map_err(opening)?;
     migrate(&mut conn).await?;
     Ok((conn, durability))
+}
+
+/// The writing connection of a transfer.
+pub(crate) async fn whole(path: &Path) -> Result<SqliteConnection, LedgerError> {
+    writer(path).await.map(|(conn, _)| conn)
+}
+
+/// Whether a transfer into the file was begun and has not ended.
+pub(crate) async fn is_arriving(conn: &mut SqliteConnection) -> Result<bool, LedgerError> {
+    let sql = fixed("PRAGMA user_version");
+    let found = first(conn.lines("see whether the file is whole", sql, Vec::new()).await?)?;
+    Ok(found.int(0)? != 0)
+}
+
+/// Nobody works with half a ledger.
+pub(crate) async fn refuse_arriving(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
+    match is_arriving(conn).await? {
+        true => Err(LedgerError::Damaged(
+            "a transfer into this file was begun and not finished: begin it anew".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Says that a transfer into the file is under way, or that it has ended.
+pub(crate) async fn mark(
+    conn: &mut SqliteConnection,
+    arriving: bool,
+) -> Result<(), LedgerError> {
+    let sql = match arriving {
+        true => "PRAGMA user_version = 1",
+        false => "PRAGMA user_version = 0",
+    };
+    conn.run("mark the file", fixed(sql), Vec::new()).await.map(|_| ())
 }
 
 /// Connections for reading, made when needed.
@@ -149,14 +182,6 @@ async fn migrate(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
     })
 }
 
-/// A file from the future.
-pub(crate) fn newer(version: i64) -> LedgerError {
-    LedgerError::Damaged(format!(
-        "it was written by a newer version of Alma (schema {version}); update Alma, or restore \
-         a backup made by this version"
-    ))
-}
-
 /// What an SQLite error means for the caller.
 pub(crate) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
     const CORRUPT: i32 = 11;
@@ -203,7 +228,7 @@ pub(super) async fn scrub(conn: &mut SqliteConnection) -> Result<bool, LedgerErr
 }
 
 /// Closes the writing connection after moving its log into the file.
-pub(super) async fn close(mut conn: SqliteConnection) -> Result<(), LedgerError> {
+pub(crate) async fn close(mut conn: SqliteConnection) -> Result<(), LedgerError> {
     let closing = |error| failed("close the file", error);
     // A reader that is still there may hold it back; the next owner does it then.
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await.map_err(closing)?;

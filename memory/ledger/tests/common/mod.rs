@@ -2,6 +2,7 @@
 //! any ledger, from a seed.
 #![allow(dead_code, reason = "each suite uses its own part of it")]
 
+pub(crate) mod postgres;
 pub(crate) mod records;
 
 use charter::approval::{Answer, Grant, Question};
@@ -18,7 +19,7 @@ use charter::ports::{
 };
 use charter::rows::{ApprovalRow, EffectRow, MissionRow, MissionState, StepRow};
 use charter::tool::Process;
-use ledger::{SigningKey, SqliteLedger};
+use ledger::{PgAddress, PgLedger, SigningKey, SqliteLedger};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -74,6 +75,14 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 
 pub(crate) async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
     SqliteLedger::open(path, clock(), key()).await
+}
+
+pub(crate) async fn open_postgres(url: &str) -> Result<PgLedger, LedgerError> {
+    PgLedger::open(&address(url), clock(), key()).await
+}
+
+pub(crate) fn address(url: &str) -> PgAddress {
+    url.parse().unwrap()
 }
 
 pub(crate) fn process(pid: u32) -> Process {

@@ -1,0 +1,148 @@
+//! What must be true of a database before it is used: durable settings, our
+//! schema, our key.
+
+use super::PgDurability;
+use super::connect::Pg;
+use crate::keys;
+use crate::sql::{Arg, SCHEMA, Sql, first, fixed, newer};
+use charter::ports::LedgerError;
+use ed25519_dalek::VerifyingKey;
+use sqlx::PgConnection;
+
+/// Whoever holds this lock writes events. One database holds one ledger, so that
+/// a fixed number will do.
+pub(super) const WRITERS: i64 = 0x616c_6d61_0001;
+/// Whoever holds this lock makes or changes the schema.
+const MIGRATIONS: i64 = 0x616c_6d61_0002;
+/// The state of a database that a transfer fills.
+pub(super) const ARRIVING: &str = "arriving";
+/// The state of a database in use.
+pub(super) const SETTLED: &str = "settled";
+
+/// Schemas, counted as SQLite's are; PostgreSQL joined at the second.
+const STEPS: [(i64, &str); 1] =
+    [(SCHEMA, include_str!("../../migrations/postgres/0002_ledger.sql"))];
+
+type Conn = Pg<Box<PgConnection>>;
+
+/// Reads the settings back on which durability rests and refuses others.
+pub(super) async fn durability(conn: &mut Conn) -> Result<PgDurability, LedgerError> {
+    let refused = |cause: String| LedgerError::Store {
+        operation: "use the PostgreSQL server".to_owned(),
+        cause,
+    };
+    let sql = fixed(
+        "SELECT current_setting('synchronous_commit'), current_setting('fsync'), \
+         current_setting('full_page_writes'), current_setting('server_encoding'), \
+         CAST(pg_is_in_recovery() AS TEXT), current_setting('transaction_read_only')",
+    );
+    let mut line = first(conn.lines("read the settings of the server", sql, Vec::new()).await?)?;
+    let found = PgDurability {
+        synchronous_commit: line.text(0)?,
+        fsync: line.text(1)?,
+        full_page_writes: line.text(2)?,
+    };
+    let (encoding, standby, read_only) = (line.text(3)?, line.text(4)?, line.text(5)?);
+    if standby == "true" || read_only == "on" {
+        return Err(refused(
+            "it may only be read, as a standby may: give the address of the primary".to_owned(),
+        ));
+    }
+    if encoding != "UTF8" {
+        return Err(refused(format!(
+            "the database holds texts as {encoding}: make one with ENCODING 'UTF8'"
+        )));
+    }
+    if [&found.synchronous_commit, &found.fsync, &found.full_page_writes].iter().any(|s| *s != "on")
+    {
+        return Err(refused(format!(
+            "what it calls written may be lost: synchronous_commit={}, fsync={}, \
+             full_page_writes={}; set all three to on",
+            found.synchronous_commit, found.fsync, found.full_page_writes
+        )));
+    }
+    Ok(found)
+}
+
+/// Makes the schema or brings it up to date, in one transaction: another process
+/// waits, and a crash leaves what was there before.
+pub(super) async fn schema(conn: &mut Conn) -> Result<(), LedgerError> {
+    const DOING: &str = "bring the schema up to date";
+    if version(conn).await? == SCHEMA {
+        return Ok(());
+    }
+    conn.script(DOING, "BEGIN").await?;
+    let lock = fixed("SELECT pg_advisory_xact_lock($1)");
+    conn.run(DOING, lock, vec![MIGRATIONS.into()]).await?;
+    // Somebody else may have done it while we waited.
+    let version = version(conn).await?;
+    if version == 0 {
+        conn.script(
+            DOING,
+            "CREATE SCHEMA IF NOT EXISTS alma; \
+             CREATE TABLE alma.migrations (version bigint PRIMARY KEY)",
+        )
+        .await?;
+    }
+    for (step, sql) in STEPS.into_iter().filter(|(step, _)| *step > version) {
+        conn.script(DOING, sql).await?;
+        let done = fixed("INSERT INTO migrations (version) VALUES ($1)");
+        conn.run(DOING, done, vec![step.into()]).await?;
+    }
+    conn.script(DOING, "COMMIT").await
+}
+
+/// The schema that the database has; 0: none of ours.
+pub(super) async fn version(conn: &mut Conn) -> Result<i64, LedgerError> {
+    const DOING: &str = "find out which schema the ledger has";
+    let there = fixed(
+        "SELECT CAST(CASE WHEN to_regclass('alma.migrations') IS NULL THEN 0 ELSE 1 END AS BIGINT)",
+    );
+    if first(conn.lines(DOING, there, Vec::new()).await?)?.int(0)? == 0 {
+        return Ok(0);
+    }
+    let newest = fixed("SELECT coalesce(max(version), 0) FROM alma.migrations");
+    match first(conn.lines(DOING, newest, Vec::new()).await?)?.int(0)? {
+        version if version > SCHEMA => Err(newer(version)),
+        version => Ok(version),
+    }
+}
+
+/// The key and the state that the database remembers; `None` before its first use.
+pub(super) async fn owner(conn: &mut Conn) -> Result<Option<(Vec<u8>, String)>, LedgerError> {
+    let sql = fixed("SELECT public_key, state FROM installation");
+    let found = conn.lines("find out whose ledger it is", sql, Vec::new()).await?;
+    let owner = |mut line: crate::sql::Line| Ok((line.blob(0)?, line.text(1)?));
+    found.into_iter().next().map(owner).transpose()
+}
+
+/// Takes a database that belongs to nobody yet, and refuses one that belongs to
+/// another key or is not whole.
+pub(super) async fn claim(conn: &mut Conn, key: &VerifyingKey) -> Result<(), LedgerError> {
+    let sql = fixed(
+        "INSERT INTO installation (public_key, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    );
+    let args = vec![Arg::Blob(key.as_bytes().to_vec()), SETTLED.into()];
+    conn.run("put the key on record", sql, args).await?;
+    match owner(conn).await? {
+        Some((_, state)) if state == ARRIVING => Err(LedgerError::Damaged(
+            "a transfer into this database was begun and not finished: begin it anew".to_owned(),
+        )),
+        Some((kept, _)) => own(&kept, key),
+        None => Err(LedgerError::Damaged("the database forgot its key: restore a backup".into())),
+    }
+}
+
+/// Refuses another key than the one on record.
+pub(super) fn own(kept: &[u8], key: &VerifyingKey) -> Result<(), LedgerError> {
+    if kept == key.as_bytes() {
+        return Ok(());
+    }
+    let theirs = kept.try_into().ok().and_then(|kept| VerifyingKey::from_bytes(kept).ok());
+    Err(LedgerError::Damaged(format!(
+        "the database belongs to the installation {}, and `ledger.key` here to {}: copy \
+         `ledger.key` from that installation's data folder into this one",
+        theirs.map_or("(unreadable)".to_owned(), |theirs| keys::installation(&theirs)),
+        keys::installation(key)
+    )))
+}

@@ -1,0 +1,274 @@
+//! Moves a whole ledger between a file and a database, in either direction.
+//!
+//! Everything is copied as it stands, row by row and with bounded memory, in one
+//! transaction of the target; then both sides are read again, compared cell by
+//! cell and audited, and only then the target is called whole. Until then it says
+//! of itself that it is arriving, nobody opens it, and a transfer can begin anew.
+//!
+//! Nobody writes to either side meanwhile: the locks of their writers are held.
+
+use crate::audit::{self, AuditReport};
+use crate::postgres::{self, Pg, PgAddress};
+use crate::sql::pack::Packer;
+use crate::sql::seal;
+use crate::sql::tables::{self, Table};
+use crate::sql::{Cell, Sql, built, first, fixed, next};
+use crate::sqlite;
+use charter::digest::Digest;
+use charter::ids::Millis;
+use charter::ports::LedgerError;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use serde::Serialize;
+use sqlx::{PgConnection, SqliteConnection};
+use std::path::PathBuf;
+
+/// Where a ledger is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a file of SQLite.
+    File(PathBuf),
+    /// In PostgreSQL.
+    Postgres(PgAddress),
+}
+
+/// What was moved, and found equal on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// Rows of each table.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Position of the newest event.
+    pub position: i64,
+    /// The audit of the target.
+    pub audit: AuditReport,
+}
+
+/// Copies the ledger at `from` to `to`, which must hold none, and proves it. `key`
+/// signs the checkpoints of both. Leases must have run out by `now`.
+pub async fn transfer(
+    from: &Place,
+    to: &Place,
+    key: &SigningKey,
+    now: Millis,
+) -> Result<Moved, LedgerError> {
+    let key = key.verifying_key();
+    let mut source = Side::source(from, &key).await?;
+    idle(source.conn(), now).await?;
+    let honest = audit(from, &key).await?;
+    if !honest.is_clean() {
+        return Err(LedgerError::Damaged(format!(
+            "what is to be moved is not what was signed ({} findings): see `alma audit verify`",
+            honest.findings.len() as u64 + honest.more
+        )));
+    }
+    let mut target = Side::target(to, &key).await?;
+    let copied = copy_all(&mut source, &mut target).await?;
+    for (table, copied) in tables::ALL.into_iter().zip(&copied) {
+        if read(target.conn(), table).await? != *copied {
+            return Err(differs(table.name));
+        }
+    }
+    let audit = audit(to, &key).await?;
+    let untimed =
+        |report: &AuditReport| AuditReport { verify_ms: 0, rebuild_ms: 0, ..report.clone() };
+    if untimed(&audit) != untimed(&honest) {
+        return Err(differs("the audit"));
+    }
+    let position = seal::end(target.conn()).await?.position;
+    target.settle().await?;
+    let rows = tables::ALL.into_iter().zip(copied).map(|(table, read)| (table.name, read.rows));
+    Ok(Moved { rows: rows.collect(), position, audit })
+}
+
+fn differs(what: &str) -> LedgerError {
+    LedgerError::Damaged(format!(
+        "after the copy, {what} was not the same on both sides: the target stays marked as \
+         arriving; begin the transfer anew"
+    ))
+}
+
+async fn audit(place: &Place, key: &VerifyingKey) -> Result<AuditReport, LedgerError> {
+    match place {
+        Place::File(path) => audit::verify(path, key).await,
+        Place::Postgres(address) => audit::verify_postgres(address, key).await,
+    }
+}
+
+/// One side, with the lock of its writers.
+enum Side {
+    File(SqliteConnection),
+    Postgres(Pg<Box<PgConnection>>),
+}
+
+impl Side {
+    async fn source(place: &Place, key: &VerifyingKey) -> Result<Self, LedgerError> {
+        match place {
+            Place::File(path) => {
+                if !path.exists() {
+                    let what = format!("the ledger {}", path.display());
+                    return Err(LedgerError::NotFound(what));
+                }
+                let mut conn = sqlite::whole(path).await?;
+                sqlite::refuse_arriving(&mut conn).await?;
+                conn.run("take the lock of the writers", fixed("BEGIN IMMEDIATE"), vec![]).await?;
+                Ok(Self::File(conn))
+            }
+            Place::Postgres(address) => {
+                postgres::whole(address, key).await.map(Self::Postgres)
+            }
+        }
+    }
+
+    /// A side that holds nothing, or what an earlier transfer left; marked.
+    async fn target(place: &Place, key: &VerifyingKey) -> Result<Self, LedgerError> {
+        match place {
+            Place::File(path) => {
+                let mut conn = sqlite::whole(path).await?;
+                if !sqlite::is_arriving(&mut conn).await? {
+                    empty(&mut conn).await?;
+                    sqlite::mark(&mut conn, true).await?;
+                }
+                Ok(Self::File(conn))
+            }
+            Place::Postgres(address) => {
+                let (mut conn, arriving) = postgres::fresh(address, key).await?;
+                if !arriving {
+                    empty(&mut conn).await?;
+                    postgres::mark(&mut conn, true).await?;
+                }
+                Ok(Self::Postgres(conn))
+            }
+        }
+    }
+
+    fn conn(&mut self) -> &mut dyn Sql {
+        match self {
+            Self::File(conn) => conn,
+            Self::Postgres(conn) => conn,
+        }
+    }
+
+    /// Takes the mark off a target.
+    async fn settle(self) -> Result<(), LedgerError> {
+        match self {
+            Self::File(mut conn) => {
+                sqlite::mark(&mut conn, false).await?;
+                sqlite::let_go(conn).await
+            }
+            Self::Postgres(mut conn) => {
+                postgres::mark(&mut conn, false).await?;
+                conn.close().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whoever still works on a step would lose it.
+async fn idle(conn: &mut dyn Sql, now: Millis) -> Result<(), LedgerError> {
+    let sql = fixed("SELECT count(*) FROM leases WHERE expires_at > $1");
+    match first(conn.lines("look for leases", sql, vec![now.into()]).await?)?.int(0)? {
+        0 => Ok(()),
+        held => Err(LedgerError::Conflict(format!(
+            "{held} steps are being worked on: stop the workers, or wait until their leases have \
+             run out"
+        ))),
+    }
+}
+
+async fn empty(conn: &mut dyn Sql) -> Result<(), LedgerError> {
+    for table in tables::ALL {
+        let sql = built(format!("SELECT count(*) FROM {}", table.name));
+        if first(conn.lines("look at the target", sql, Vec::new()).await?)?.int(0)? > 0 {
+            return Err(LedgerError::Conflict(
+                "the target holds a ledger already; a transfer needs an empty one".to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A table, read whole.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Read {
+    rows: u64,
+    /// Over every cell of every row, in order.
+    digest: Digest,
+}
+
+impl Read {
+    fn add(&mut self, row: &[Cell]) {
+        let mut bytes = Vec::new();
+        for cell in row {
+            let (kind, value): (u8, &[u8]) = match cell {
+                Cell::Null => (0, &[]),
+                Cell::Int(number) => (1, &number.to_be_bytes()),
+                Cell::Text(text) => (2, text.as_bytes()),
+                Cell::Blob(blob) => (3, blob),
+                Cell::Odd(kind) => (4, kind.as_bytes()),
+            };
+            bytes.push(kind);
+            bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(value);
+        }
+        self.rows += 1;
+        self.digest = Digest::of_parts(&[&self.digest.0, &bytes]);
+    }
+}
+
+const READING: &str = "read a table";
+
+async fn read(conn: &mut dyn Sql, table: &Table) -> Result<Read, LedgerError> {
+    let mut read = Read::default();
+    let mut rows = conn.stream(READING, built(table.scan()));
+    while let Some(row) = next(READING, &mut rows).await? {
+        read.add(&row.0);
+    }
+    Ok(read)
+}
+
+/// Copies everything in one transaction of the target.
+async fn copy_all(source: &mut Side, target: &mut Side) -> Result<Vec<Read>, LedgerError> {
+    const DOING: &str = "copy the ledger";
+    target.conn().run(DOING, fixed("BEGIN"), Vec::new()).await?;
+    let mut copied = Vec::new();
+    for table in tables::ALL {
+        let clear = built(format!("DELETE FROM {}", table.name));
+        target.conn().run(DOING, clear, Vec::new()).await?;
+        let mut packer = Packer::new(DOING, table.insert(), table.has_blobs());
+        let mut read = Read::default();
+        let mut rows = source.conn().stream(READING, built(table.scan()));
+        while let Some(row) = next(READING, &mut rows).await? {
+            read.add(&row.0);
+            packer.add(target.conn(), &row.0).await?;
+        }
+        packer.end(target.conn()).await?;
+        copied.push(read);
+    }
+    if let Side::Postgres(conn) = target {
+        postgres::count_on(conn).await?;
+    }
+    target.conn().run(DOING, fixed("COMMIT"), Vec::new()).await?;
+    Ok(copied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(rows: &[&[Cell]]) -> Digest {
+        let mut read = Read::default();
+        rows.iter().for_each(|row| read.add(row));
+        read.digest
+    }
+
+    #[test]
+    fn every_cell_counts() {
+        let text = |text: &str| Cell::from(text);
+        let ab = digest(&[&[text("a"), text("b")]]);
+        assert_ne!(ab, digest(&[&[text("ab"), text("")]]));
+        assert_ne!(ab, digest(&[&[text("a")], &[text("b")]]));
+        assert_ne!(digest(&[&[Cell::Null]]), digest(&[&[text("")]]));
+        assert_ne!(digest(&[&[Cell::Blob(b"a".to_vec())]]), digest(&[&[text("a")]]));
+        assert_ne!(digest(&[&[Cell::Int(1)]]), digest(&[&[Cell::Int(2)]]));
+    }
+}
