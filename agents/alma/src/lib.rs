@@ -5,6 +5,7 @@
 mod calendar;
 pub mod config;
 pub mod conversation;
+mod desk;
 pub mod error;
 pub mod memory;
 mod model_plan;

@@ -4,7 +4,7 @@ use crate::model::{self, LazyModel};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use crate::thinker::{self, Way};
-use crate::{diagnose, memory, night, schedules};
+use crate::{desk, diagnose, memory, night, schedules};
 use alma::config::Config;
 use alma::memory::Memory;
 use alma::operations::doctor::Finding;
@@ -408,6 +408,8 @@ async fn as_owner(
         let alma = alma.clone();
         clerks.spawn(night::keep(alma.clone(), Arc::clone(household), stop.clone()));
         clerks.spawn(memory::follow(Arc::clone(household)));
+        let of = alma.clone();
+        clerks.spawn(async move { desk::keep(&of).await });
         clerks.spawn(async move { schedules::keep(&alma).await });
     }
     tokio::select! {

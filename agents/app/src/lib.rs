@@ -1,6 +1,7 @@
 //! What the binary `alma` is made of: configuration, wiring, signals; nothing
 //! else. A library, so that a binary with other tools has the same wiring.
 
+mod desk;
 mod diagnose;
 mod house;
 mod memory;

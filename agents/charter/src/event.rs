@@ -69,6 +69,20 @@ pub enum DeathCause {
     Unproven,
 }
 
+impl DeathCause {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Exhausted => "exhausted",
+            Self::Poison => "poison",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

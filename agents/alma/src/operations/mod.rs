@@ -9,7 +9,9 @@ pub mod chat_attach;
 pub mod chat_cancel;
 pub mod chat_say;
 pub mod config_show;
+pub mod dead_letter_bulk;
 pub mod dead_letter_discard;
+pub mod dead_letter_edit;
 pub mod dead_letter_list;
 pub mod dead_letter_requeue;
 pub mod dead_letter_show;
@@ -118,6 +120,8 @@ pub const ALL: &[Operation] = &[
     operation!("dead_letters.show", dead_letter_show, "show one of them with input and error"),
     operation!("dead_letters.requeue", dead_letter_requeue, "send one of them round again"),
     operation!("dead_letters.discard", dead_letter_discard, "take one of them off the desk"),
+    operation!("dead_letters.edit", dead_letter_edit, "give one of them other inputs"),
+    operation!("dead_letters.bulk", dead_letter_bulk, "send many of them round, or discard them"),
     operation!("playbooks.list", playbook_list, "list playbooks"),
     operation!("playbooks.show", playbook_show, "show one playbook"),
     operation!("tools.list", tool_list, "list tools"),
