@@ -14,6 +14,7 @@ pub mod operations;
 pub mod schedules;
 pub mod talk;
 mod thinking;
+mod waking;
 
 use async_trait::async_trait;
 use charter::embed::Embed;

@@ -426,7 +426,8 @@ fn start_workers(
     queue_file: &Path,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<JoinHandle<usize>> {
-    let keeper = LeaseThread::start(Arc::clone(&ports.ledger), Arc::clone(&ports.clock))
+    let (ledger, clock) = (Arc::clone(&ports.ledger), Arc::clone(&ports.clock));
+    let keeper = LeaseThread::start(ledger, clock, settings.tenant.clone())
         .context("could not start the thread that renews leases")?;
     let worker = Arc::new(Worker::new(ports.clone(), settings.clone(), Arc::new(keeper)));
     let consumer = Consumer::new(Arc::new(SqliteDoorbell::attach(queue_file)))

@@ -148,7 +148,10 @@ impl Job<'_> {
         let prepared = match self.worker.ports.tools.prepare(call).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.receive(key, EffectOutcome::Failed, None);
+                // What goes on later keeps its intent, and its grant.
+                if !self.is_halted().await? {
+                    self.receive(key, EffectOutcome::Failed, None);
+                }
                 return Err(error.into());
             }
         };
@@ -259,7 +262,7 @@ impl Job<'_> {
                 // repeated.
                 let unknown = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled)
                     && !matches!(act.repeat, Repeat::Safe | Repeat::Keyed);
-                if !unknown && !error.code.is_transient() {
+                if !unknown && !error.code.is_transient() && !self.is_halted().await? {
                     self.receive(key, EffectOutcome::Failed, None);
                 }
                 Err(error.into())
@@ -370,12 +373,13 @@ impl Job<'_> {
             match applied {
                 Ok(targets) => self.applied(key, call, proposed, &targets)?,
                 Err(error) => {
-                    // What may pass leaves the intents, and their grants, open.
+                    // What may pass, and what goes on later, leaves the intents, and
+                    // their grants, open.
                     // A target that somebody else changed was not touched.
                     let settled = !error.code.is_transient()
                         || error.code == ErrorCode::ChangedSince
                         || self.is_last_try().await && self.is_untouched(call, proposed).await;
-                    if settled {
+                    if settled && !self.is_halted().await? {
                         self.receive(key, EffectOutcome::Failed, None);
                         for (key, _) in to_do {
                             self.receive(key, EffectOutcome::NotDone, None);

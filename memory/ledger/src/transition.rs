@@ -316,6 +316,8 @@ pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
         | Event::StepReleased { .. }
         | Event::StepParked { .. }
         | Event::StepCancelled { .. }
+        | Event::StepHalted { .. }
+        | Event::ModeChanged { .. }
         | Event::StepRequeued { .. }
         | Event::StepDiscarded { .. }
         | Event::EffectIntended { .. }

@@ -61,6 +61,8 @@ pub mod sessions_search;
 pub mod sessions_show;
 pub mod tool_list;
 pub mod tool_show;
+pub mod work_set;
+pub mod work_status;
 
 pub mod shared;
 
@@ -158,6 +160,8 @@ pub const ALL: &[Operation] = &[
     operation!("schedules.resume", schedule_resume, "let a schedule go on"),
     operation!("schedules.delete", schedule_delete, "end a schedule"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
+    operation!("work.status", work_status, "say whether work goes on, and what waits"),
+    operation!("work.set", work_set, "stop all work, let it drain, or let it go on"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),
 ];

@@ -237,6 +237,22 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Say whether work goes on, and what runs and waits.
+    Status,
+    /// Stop all work, let what runs end, or let work go on; it holds until it is said
+    /// otherwise.
+    #[command(group = clap::ArgGroup::new("how").required(true))]
+    Stop {
+        /// Interrupt everything now; it goes on where it was after `--resume`.
+        #[arg(long, group = "how")]
+        all: bool,
+        /// Let work go on.
+        #[arg(long, group = "how")]
+        resume: bool,
+        /// `on`: running steps end, no new one begins; `off`: work goes on.
+        #[arg(long, group = "how", value_name = "on|off", value_parser = ["on", "off"])]
+        maintenance: Option<String>,
+    },
     /// Look whether everything is in order, and say what to do if not.
     Doctor,
     /// The configuration.

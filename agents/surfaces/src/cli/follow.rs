@@ -128,6 +128,12 @@ pub async fn watch(
             }
             continue;
         }
+        if let Some(notice) = &now.notice
+            && !work_is_claimed(alma, principal).await?
+        {
+            drawing.end();
+            return rests(alma, principal, screen, mission, notice).await;
+        }
         tokio::select! {
             next = alma.ports.ledger.changed(position, LOOK_MS) => position = next?,
             Some(()) = interrupts.recv() => {
@@ -170,6 +176,40 @@ async fn finish(
         screen.line(response.text.trim_end());
     }
     Ok(Exit::of_mission(response.report.state))
+}
+
+/// Whether a worker still has a step, while all work rests.
+async fn work_is_claimed(alma: &Alma, principal: &Principal) -> Result<bool, Error> {
+    let status = operations::work_status::run(alma, principal, Default::default()).await?;
+    Ok(status.claimed > 0)
+}
+
+/// Says that all work rests, and how it goes on.
+async fn rests(
+    alma: &Alma,
+    principal: &Principal,
+    screen: &Screen,
+    mission: &MissionId,
+    notice: &str,
+) -> Result<Exit, Error> {
+    if screen.json {
+        let request = operations::plan_show::Request { mission: mission.clone() };
+        let plan = operations::plan_show::run(alma, principal, request).await?;
+        screen.document(&json!({
+            "mission": mission,
+            "state": Exit::Waiting.state(),
+            "notice": notice,
+            "plan": plan.plan,
+            "digest": plan.digest,
+            "answer": "",
+            "claims": [],
+            "files": [],
+            "approvals": [],
+        }));
+    } else {
+        screen.line(&format!("mission {mission} waits; nothing is lost: {notice}"));
+    }
+    Ok(Exit::Waiting)
 }
 
 /// Says what is asked, and how to answer.

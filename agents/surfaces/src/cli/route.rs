@@ -67,6 +67,8 @@ pub const NAMES: &[&str] = &[
     "models.list",
     "models.show",
     "audit.verify",
+    "work.status",
+    "work.set",
     "doctor",
     "config.show",
 ];
@@ -246,6 +248,15 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             ModelCommand::Show { name } => ("models.show", json!({ "name": name })),
         },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
+        Command::Status => ("work.status", json!({})),
+        Command::Stop { maintenance: Some(how), .. } if how == "on" => {
+            ("work.set", json!({ "mode": "maintenance" }))
+        }
+        Command::Stop { maintenance: Some(_), .. } => {
+            ("work.set", json!({ "mode": "running", "only_from": "maintenance" }))
+        }
+        Command::Stop { resume: true, .. } => ("work.set", json!({ "mode": "running" })),
+        Command::Stop { .. } => ("work.set", json!({ "mode": "stopped" })),
         Command::Doctor => ("doctor", json!({})),
         Command::Config { command: ConfigCommand::Show | ConfigCommand::Check } => {
             ("config.show", json!({}))

@@ -20,6 +20,7 @@ pub fn response(name: &str, response: &Value) -> String {
         "approvals.show" => whole_card(response),
         "dead_letters.list" => desk_list(response),
         "dead_letters.bulk" => moved(response),
+        "work.status" | "work.set" => work(response),
         "doctor" => doctor(response),
         "memory.recall" => memory::recalled(response),
         "memory.remember" => memory::kept(response),
@@ -293,6 +294,31 @@ fn events(response: &Value) -> String {
         format!("{seq:>6}  {at}  {:<19}  {about}\n", text(&event["kind"]))
     };
     rows.iter().map(line).collect()
+}
+
+/// Whether work goes on, and how much there is of it.
+fn work(response: &Value) -> String {
+    let count = |field: &str| response[field].as_u64().unwrap_or(0);
+    let mut shown = match response["notice"].as_str() {
+        Some(notice) => format!("{notice}\n"),
+        None => "work goes on\n".to_owned(),
+    };
+    if let (Some(by), at) = (response["by"].as_str(), moment(response["since"].as_i64())) {
+        shown.push_str(&format!("  since    {at}, by {by}\n"));
+    }
+    let kept = match count("dead_kept_days") {
+        0 => "kept for ever".to_owned(),
+        days => format!("kept for {days} days"),
+    };
+    shown.push_str(&format!(
+        "  running  {} steps\n  ready    {} steps\n  waiting  {} missions, for you\n  \
+         dead     {} steps, {kept}\n",
+        count("claimed"),
+        count("ready"),
+        count("waiting"),
+        count("dead"),
+    ));
+    shown
 }
 
 /// A few lines per dead step: which and why, what it was given, what it cost, what

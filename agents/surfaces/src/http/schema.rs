@@ -230,6 +230,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("budget", "Budget"),
             ("spent", "map"),
             ("idle", "flag"),
+            ("notice?", "text"),
         ]),
     ),
     (
@@ -253,6 +254,10 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
     (
         "Event",
         Fields(&[
+            ("schema_version", "whole"),
+            ("tenant_id", "text"),
+            ("trace_id", "text"),
+            ("span_id", "text"),
             ("position", "whole"),
             ("stream", "text"),
             ("seq", "whole"),
@@ -550,6 +555,20 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
     ),
     ("Config", Fields(&[("home", "text"), ("config", "map")])),
     ("Doctor", Fields(&[("healthy", "flag"), ("findings", "[map]")])),
+    (
+        "Work",
+        Fields(&[
+            ("mode", "text"),
+            ("since", "whole?"),
+            ("by", "text?"),
+            ("notice", "text?"),
+            ("claimed", "whole"),
+            ("ready", "whole"),
+            ("waiting", "whole"),
+            ("dead", "whole"),
+            ("dead_kept_days", "whole"),
+        ]),
+    ),
     ("Audit", Fields(&[("intact", "flag")])),
     ("Health", Fields(&[("status", "text"), ("version", "text")])),
     ("Readiness", Fields(&[("ready", "flag"), ("dependencies", "[Dependency]")])),
