@@ -2,9 +2,17 @@
 //! and goes on where it was, maintenance lets what runs end, and neither loses or
 //! doubles anything, whatever is killed in between.
 
+use alma::operations::{mission_submit, plan_new};
+use alma_tests::rig::Rig;
 use alma_tests::shell::Shell;
 use alma_tests::web::Server;
+use charter::budget::Budget;
+use charter::event::Event;
+use charter::ids::{Principal, StepKey, TenantId, WorkerId};
+use charter::ports::{Fence, LeaseChange, LedgerExt};
 use serde_json::{Value, json};
+use sons_of_helaman::{Draft, commit};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const MISSIONS: &str = "/api/v1/missions";
@@ -183,6 +191,88 @@ fn maintenance_lets_what_runs_end_and_begins_nothing() {
     shell.intact();
 }
 
+/// Two workers that read the same row and claim at the same time: the record itself
+/// lets one of them begin.
+#[tokio::test]
+async fn the_record_lets_no_step_begin_beyond_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path(), hephaestus::Hephaestus::new());
+    let (ports, tenant) = (&rig.alma.ports, TenantId::local());
+    let step = json!({ "tool": "list", "title": "List", "args": { "files": "**" } });
+    let file = json!({ "goal": "list", "steps": [step, step, step] }).to_string();
+    let request = mission_submit::Request {
+        wish: plan_new::Request {
+            workspace: folder.path().canonicalize().unwrap(),
+            words: None,
+            file: Some(file),
+            budget: Some(Budget { steps: 2, ..Budget::default() }),
+        },
+        again: true,
+        mission: None,
+        once: None,
+    };
+    let accepted = mission_submit::run(&rig.alma, &Principal::local(), request).await.unwrap();
+    let claim = async |n| {
+        let step = StepKey::step(&accepted.mission, n);
+        let mut draft = Draft::new(ports, &tenant, &accepted.mission);
+        let worker = WorkerId::new(1, ports.entropy.as_ref());
+        draft.event(Event::StepClaimed { step: step.clone(), worker, token: 1 });
+        let take = LeaseChange::Take { holder: hephaestus::process::me(), expires_at: i64::MAX };
+        commit(ports, draft.transition(Some(Fence { step, token: 1 }), take)).await
+    };
+    claim(1).await.unwrap();
+    claim(2).await.unwrap();
+    let refused = claim(3).await.unwrap_err().to_string();
+    assert!(refused.contains("would pass the budget of its mission: steps"), "{refused}");
+    let row = ports.ledger.mission(&tenant, &accepted.mission).await.unwrap();
+    assert_eq!(row.spent.steps, 2);
+}
+
+/// A mission whose list has many elements, and a budget that ends in the middle: the
+/// workers of two processes take elements at the same time.
+#[test]
+fn a_budget_is_never_passed_by_more_than_one_step() {
+    let shell = shell();
+    for n in 0..40 {
+        shell.put(format!("f{n:02}.txt"), "words\n");
+    }
+    let mut command = shell.command(&[]);
+    command.env("ALMA_WORKER__CONCURRENCY", "8");
+    let server = Server::start(command);
+    let mut worker = shell.command(&["worker", "--concurrency", "8"]).spawn().unwrap();
+    for budget in [7_u64, 12, 25] {
+        let file = json!({
+            "goal": "copy each file",
+            "steps": [
+                { "tool": "list", "title": "List", "args": { "files": "f*.txt" } },
+                { "tool": "write", "title": "Write",
+                  "for_each": { "items": "${1.files}", "max_items": 100 },
+                  "args": { "path": format!("b{budget}/${{item.path}}"), "text": "x\n" } },
+            ],
+        });
+        let body = json!({
+            "file": file.to_string(), "workspace": "work", "again": true,
+            "budget": { "steps": budget },
+        });
+        let mission = server.submit(&body);
+        assert_eq!(server.ended(&mission), "partial");
+        let path = format!("{MISSIONS}/{mission}/events?limit=1000");
+        let page = server.ask("GET", &path, &[("accept", "application/json")], b"").is(200, "");
+        let begun: BTreeSet<&str> = page["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["event"]["kind"] == "effect_intended")
+            .map(|event| event["event"]["step"].as_str().unwrap())
+            .collect();
+        assert!(!begun.is_empty() && begun.len() as u64 <= budget, "{budget}: {begun:?}");
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    drop(server);
+    shell.intact();
+}
+
 #[test]
 fn a_stream_goes_on_without_gap_or_double_over_a_restart() {
     let shell = shell();
@@ -231,7 +321,7 @@ fn a_stream_goes_on_without_gap_or_double_over_a_restart() {
     let streamed: Vec<&Value> = seen.iter().map(|sent| &sent.data).collect();
     assert_eq!(told.iter().collect::<Vec<_>>(), streamed);
     // One trace, a span for each step, and one for what is about no step.
-    let field = |name: &str| -> std::collections::BTreeSet<&str> {
+    let field = |name: &str| -> BTreeSet<&str> {
         told.iter().map(|event| event[name].as_str().unwrap()).collect()
     };
     assert_eq!(field("trace_id").len(), 1);

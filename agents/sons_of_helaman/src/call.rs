@@ -11,7 +11,7 @@ use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit};
 use charter::plan::Step;
-use charter::ports::{Fence, Ledger, ProgramWatch};
+use charter::ports::{Fence, Ledger, LedgerExt, ProgramWatch};
 use charter::rows::{ApprovalRow, EffectRow, EffectState, made_digest};
 use charter::tool::{
     Act, Acted, Call, ErrorCode, Prepared, Process, Proposed, ToolError, effect_key,
@@ -340,7 +340,9 @@ impl Job<'_> {
             return Ok(Flow::Ended);
         }
         let bytes: u64 = intents.iter().map(|(_, _, p, _)| p.change.bytes_written()).sum();
-        let mut next = self.mission.spent;
+        // Other steps of the mission may have written since this one was claimed.
+        let (ledger, tenant) = (&self.worker.ports.ledger, &self.worker.settings.tenant);
+        let mut next = ledger.mission(tenant, &self.mission.id).await?.spent;
         next.bytes_written = next.bytes_written.saturating_add(bytes);
         if self.mission.budget.exceeded(&next) == Some(Limit::BytesWritten) {
             self.over_budget(Limit::BytesWritten).await?;

@@ -88,7 +88,14 @@ pub async fn cancel(
     let mut position = 0;
     while std::time::Instant::now() < until {
         let request = mission_show::Request { mission: mission.clone() };
-        if mission_show::run(alma, principal, request).await?.state.is_end() {
+        let now = mission_show::run(alma, principal, request).await?;
+        if now.state.is_end() {
+            return Ok(exit);
+        }
+        if let Some(notice) = &now.notice
+            && !work_is_claimed(alma, principal).await?
+        {
+            screen.note(&format!("its report is written when work goes on: {notice}"));
             return Ok(exit);
         }
         position = alma.ports.ledger.changed(position, CANCEL_LOOK_MS).await.unwrap_or(position);
