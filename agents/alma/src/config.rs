@@ -40,6 +40,8 @@ pub struct Config {
     pub ledger: stores::Ledger,
     /// Where the queue is kept.
     pub queue: stores::Queue,
+    /// The dead-letter desk.
+    pub dead_letters: DeadLetters,
 }
 
 impl Config {
@@ -48,6 +50,15 @@ impl Config {
         stores::mode(&self.ledger, &self.queue)
             .map_err(|message| ConfigError::Field { place: "in force".to_owned(), message })
     }
+}
+
+/// The dead-letter desk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    /// Days after which a dead step is discarded whose mission did not change since,
+    /// at most 36,500; 0: never.
+    pub keep_days: u32,
 }
 
 /// Workers.
@@ -188,6 +199,9 @@ fn check(all: &Table, place: &str) -> Result<Config, ConfigError> {
     }
     if config.worker.drain_seconds > 3_600 {
         return Err(wrong("worker.drain_seconds: expected at most 3600".to_owned()));
+    }
+    if config.dead_letters.keep_days > 36_500 {
+        return Err(wrong("dead_letters.keep_days: expected at most 36500".to_owned()));
     }
     if config.budget.steps == 0 {
         return Err(wrong("budget.steps: expected at least 1".to_owned()));

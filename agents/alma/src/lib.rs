@@ -5,6 +5,7 @@
 mod calendar;
 pub mod config;
 pub mod conversation;
+mod desk;
 pub mod error;
 pub mod memory;
 mod model_plan;
@@ -13,6 +14,7 @@ pub mod operations;
 pub mod schedules;
 pub mod talk;
 mod thinking;
+mod waking;
 
 use async_trait::async_trait;
 use charter::embed::Embed;

@@ -5,7 +5,7 @@ use crate::model::{self, LazyModel};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use crate::thinker::{self, Way};
-use crate::{diagnose, memory, night, schedules};
+use crate::{desk, diagnose, memory, night, schedules};
 use alma::config::Config;
 use alma::memory::Memory;
 use alma::operations::doctor::Finding;
@@ -410,6 +410,8 @@ async fn as_owner(
         let alma = alma.clone();
         clerks.spawn(night::keep(alma.clone(), Arc::clone(household), stop.clone()));
         clerks.spawn(memory::follow(Arc::clone(household)));
+        let of = alma.clone();
+        clerks.spawn(async move { desk::keep(&of).await });
         clerks.spawn(async move { schedules::keep(&alma).await });
     }
     tokio::select! {
@@ -426,7 +428,8 @@ fn start_workers(
     bell: &Bell,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<JoinHandle<usize>> {
-    let keeper = LeaseThread::start(Arc::clone(&ports.ledger), Arc::clone(&ports.clock))
+    let (ledger, clock) = (Arc::clone(&ports.ledger), Arc::clone(&ports.clock));
+    let keeper = LeaseThread::start(ledger, clock, settings.tenant.clone())
         .context("could not start the thread that renews leases")?;
     let worker = Arc::new(Worker::new(ports.clone(), settings.clone(), Arc::new(keeper)));
     let consumer = Consumer::new(bell.for_workers())

@@ -2,6 +2,7 @@
 //! else. A library, so that a binary with other tools has the same wiring.
 
 mod bell;
+mod desk;
 mod diagnose;
 mod house;
 mod memory;

@@ -4,6 +4,7 @@
 use alma::night::timer::{Due, due, time_of_day};
 use alma::{Alma, Error, night};
 use charter::ids::{Millis, Principal};
+use charter::mode::Mode;
 use charter::night::NightRow;
 use charter::ports::{LedgerExt, Query, Rows};
 use charter::record::RecordKind;
@@ -42,6 +43,9 @@ pub(crate) async fn keep(alma: Alma, household: Arc<Household>, mut stop: watch:
 async fn look(alma: &Alma) -> Result<(), Error> {
     let Ok(Some(at)) = time_of_day(&alma.config.night.at) else { return Ok(()) };
     let principal = Principal::local();
+    if alma.ports.ledger.mode(&principal.tenant).await? != Mode::Running {
+        return Ok(());
+    }
     let now = alma.ports.clock.now();
     let query = Query::Records {
         kind: RecordKind::Night,

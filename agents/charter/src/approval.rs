@@ -25,6 +25,7 @@ pub enum ApprovalState {
 }
 
 /// What is asked.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
@@ -122,6 +123,7 @@ impl Card {
 }
 
 /// The answer to an approval.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -136,6 +138,7 @@ pub enum Answer {
 }
 
 /// One permission, spent by the intent of exactly one effect.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The approval it comes from.

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Upper bounds of one mission. Checked before spending; a mission that would
 /// pass one stops early and says which (`partial`).
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
@@ -25,6 +26,7 @@ impl Default for Budget {
 }
 
 /// Resources used by a step or a mission.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -51,6 +53,7 @@ impl Usage {
 }
 
 /// The bound that was reached.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {

@@ -30,6 +30,7 @@ pub struct Content {
 }
 
 /// What an event says of a text.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentRef {
     /// Which text.

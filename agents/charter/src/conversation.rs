@@ -8,6 +8,7 @@ use crate::ids::{Millis, MissionId, SessionId, TenantId, TurnId};
 use serde::{Deserialize, Serialize};
 
 /// What is to be done about what somebody said.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
@@ -58,6 +59,7 @@ impl Route {
 }
 
 /// The shape of an answer, chosen by what is being done.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
@@ -70,6 +72,7 @@ pub enum Tone {
 }
 
 /// How a turn stands.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnState {
@@ -99,6 +102,7 @@ impl TurnState {
 }
 
 /// What can happen to a conversation.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Conversed {

@@ -90,6 +90,9 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 #[cfg(test)]
+crate::schemas::text!(Digest, "^[0-9a-f]{64}$");
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -7,14 +7,18 @@ use crate::content::ContentRef;
 use crate::conversation::Conversed;
 use crate::digest::Digest;
 use crate::effect::{EffectClass, Repeat};
-use crate::ids::{ApprovalId, Millis, MissionId, StepKey, StreamId, TransitionId, WorkerId};
+use crate::ids::{
+    ApprovalId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId, WorkerId,
+};
 use crate::memory::Remembered;
+use crate::mode::Mode;
 use crate::night::Nightly;
 use crate::rows::MissionState;
 use crate::schedule::Scheduled;
 use serde::{Deserialize, Serialize};
 
 /// What the ledger keeps of a step when a plan is laid down.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepHead {
     /// Position, from 1.
@@ -30,6 +34,7 @@ pub struct StepHead {
 }
 
 /// Policy's word on one effect, as recorded with its intent.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
     /// The rule that allowed it.
@@ -40,6 +45,7 @@ pub struct Permit {
 }
 
 /// How an effect ended.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectOutcome {
@@ -52,6 +58,7 @@ pub enum EffectOutcome {
 }
 
 /// Why a step ended for good without a result.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeathCause {
@@ -69,7 +76,22 @@ pub enum DeathCause {
     Unproven,
 }
 
+impl DeathCause {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Exhausted => "exhausted",
+            Self::Poison => "poison",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
 /// An event.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Event {
@@ -81,6 +103,15 @@ pub enum Event {
     Scheduled(Scheduled),
     /// Something happened in a night.
     Nightly(Nightly),
+    /// Work was stopped, put into maintenance, or let go on.
+    ModeChanged {
+        /// Whose work.
+        tenant: TenantId,
+        /// How it stands from now on.
+        mode: Mode,
+        /// Who.
+        by: String,
+    },
     /// A wish was accepted. Its plan follows in the same transition.
     MissionSubmitted {
         /// The mission.
@@ -244,6 +275,13 @@ pub enum Event {
         /// Resources used.
         usage: Usage,
     },
+    /// The step was interrupted because all work was stopped; it goes on where it was.
+    StepHalted {
+        /// The step.
+        step: StepKey,
+        /// Resources used.
+        usage: Usage,
+    },
     /// A person sent a dead step round again.
     StepRequeued {
         /// The step.
@@ -371,6 +409,7 @@ impl Event {
             Self::Remembered(_) => "remembered",
             Self::Scheduled(_) => "scheduled",
             Self::Nightly(_) => "nightly",
+            Self::ModeChanged { .. } => "mode_changed",
             Self::MissionSubmitted { .. } => "mission_submitted",
             Self::MissionPlanned { .. } => "mission_planned",
             Self::MissionReplanned { .. } => "mission_replanned",
@@ -386,6 +425,7 @@ impl Event {
             Self::StepFailed { .. } => "step_failed",
             Self::StepDied { .. } => "step_died",
             Self::StepCancelled { .. } => "step_cancelled",
+            Self::StepHalted { .. } => "step_halted",
             Self::StepRequeued { .. } => "step_requeued",
             Self::StepDiscarded { .. } => "step_discarded",
             Self::EffectIntended { .. } => "effect_intended",
@@ -400,7 +440,32 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The step that it is about, if it is about one.
+    pub fn step(&self) -> Option<&StepKey> {
+        match self {
+            Self::StepClaimed { step, .. }
+            | Self::StepReleased { step, .. }
+            | Self::StepExpanded { step, .. }
+            | Self::StepPrepared { step, .. }
+            | Self::StepParked { step, .. }
+            | Self::StepFinished { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepDied { step, .. }
+            | Self::StepCancelled { step, .. }
+            | Self::StepHalted { step, .. }
+            | Self::StepRequeued { step, .. }
+            | Self::StepDiscarded { step, .. }
+            | Self::EffectIntended { step, .. }
+            | Self::EffectReceived { step, .. }
+            | Self::EffectInDoubt { step, .. } => Some(step),
+            _ => None,
+        }
+    }
+}
+
 /// An event in its place in a stream.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Position in the whole ledger, ascending.

@@ -98,6 +98,9 @@ macro_rules! id {
                 id.0
             }
         }
+
+        #[cfg(test)]
+        crate::schemas::text!($name, concat!("^", $prefix, "-[0-9a-hjkmnp-tv-z]{16}$"));
     };
 }
 
@@ -148,6 +151,7 @@ id!(
 );
 
 /// Whose data it is. The local user is tenant `local`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TenantId(pub String);
 
@@ -259,8 +263,12 @@ impl From<StepKey> for String {
     }
 }
 
+#[cfg(test)]
+crate::schemas::text!(StepKey, "^m-[0-9a-hjkmnp-tv-z]{16}/[0-9]+([.][0-9]+)?$");
+
 /// A sequence of events with a hash chain of its own: `mission/m-…`,
 /// `conversation/s-…`, `memory`, or `admin` (schedules, nights, proposals).
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub String);
 

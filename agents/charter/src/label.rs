@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Who could have written a text.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
@@ -14,6 +15,7 @@ pub enum Trust {
 }
 
 /// How much harm it does when others see a text.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sensitivity {
@@ -24,6 +26,7 @@ pub enum Sensitivity {
 }
 
 /// Trust and sensitivity of a datum.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Label {
     /// Who could have written it.

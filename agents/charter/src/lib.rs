@@ -17,6 +17,8 @@
 //! | checks and their verdicts | [`check`] |
 //! | what is asked of a person | [`approval`] |
 //! | the record: events, and the rows derived from them | [`event`], [`rows`] |
+//! | an event as it leaves the house; its schema in `schemas/` | [`envelope`] |
+//! | whether work goes on | [`mode`] |
 //! | conversations, memories, schedules, nights: events and rows | [`conversation`], [`memory`], [`schedule`], [`night`], [`record`] |
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
@@ -34,6 +36,7 @@ pub mod conversation;
 pub mod digest;
 pub mod effect;
 pub mod embed;
+pub mod envelope;
 pub mod event;
 pub mod excerpt;
 pub mod generate;
@@ -41,6 +44,7 @@ pub mod gist;
 pub mod ids;
 pub mod label;
 pub mod memory;
+pub mod mode;
 pub mod night;
 pub mod plan;
 pub mod ports;
@@ -49,5 +53,7 @@ pub mod reference;
 pub mod report;
 pub mod rows;
 pub mod schedule;
+#[cfg(test)]
+mod schemas;
 pub mod survey;
 pub mod tool;

@@ -12,6 +12,7 @@ pub const NAMED_MAX: usize = 10_000;
 pub const SOURCES_MAX: usize = 100;
 
 /// What a memory is.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKind {
@@ -44,6 +45,7 @@ impl MemoryKind {
 }
 
 /// Where a memory comes from.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "from")]
 pub enum Source {
@@ -82,6 +84,7 @@ pub enum Source {
 }
 
 /// Part of a source's text: bytes from `start` to before `end`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
@@ -91,6 +94,7 @@ pub struct Span {
 }
 
 /// What can happen to memories.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Remembered {

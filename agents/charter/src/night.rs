@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const STAGES_MAX: usize = 100;
 
 /// What can happen in a night, and to what it proposed.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Nightly {
@@ -96,6 +97,7 @@ impl NightState {
 }
 
 /// How a proposal stands.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProposalState {

@@ -10,6 +10,7 @@ use crate::event::{Event, Recorded};
 use crate::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
+use crate::mode::{Mode, ModeRow};
 use crate::record::{Kept, Record, RecordKey, RecordKind};
 use crate::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, MissionState, StepRow, StepState};
 use crate::survey::Survey;
@@ -571,6 +572,15 @@ pub trait LedgerExt: Ledger {
             _ => None,
         };
         found.ok_or_else(|| LedgerError::NotFound(key.to_string()))
+    }
+
+    /// Whether work goes on.
+    async fn mode(&self, tenant: &TenantId) -> Result<Mode, LedgerError> {
+        match self.record::<ModeRow>(tenant, tenant).await {
+            Ok(row) => Ok(row.mode),
+            Err(LedgerError::NotFound(_)) => Ok(Mode::Running),
+            Err(error) => Err(error),
+        }
     }
 
     /// Records of one kind, as [`Query::Records`] and its kin return them.

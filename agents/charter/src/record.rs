@@ -4,6 +4,7 @@
 use crate::conversation::{SessionRow, TurnRow};
 use crate::ids::{Millis, TenantId};
 use crate::memory::MemoryRow;
+use crate::mode::ModeRow;
 use crate::night::{NightRow, ProposalRow};
 use crate::schedule::{DueRow, Outcome, ScheduleRow};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub enum RecordKind {
     Night,
     /// A proposal; its parent is its night.
     Proposal,
+    /// Whether work goes on; named by its tenant.
+    Mode,
 }
 
 impl RecordKind {
@@ -40,6 +43,7 @@ impl RecordKind {
             Self::Due => "due",
             Self::Night => "night",
             Self::Proposal => "proposal",
+            Self::Mode => "mode",
         }
     }
 }
@@ -89,6 +93,8 @@ pub enum Record {
     Night(NightRow),
     /// A proposal.
     Proposal(ProposalRow),
+    /// Whether work goes on.
+    Mode(ModeRow),
 }
 
 impl Record {
@@ -102,6 +108,7 @@ impl Record {
             Self::Due(row) => return RecordKey::due(&row.schedule, row.due_at),
             Self::Night(row) => (RecordKind::Night, row.id.to_string()),
             Self::Proposal(row) => (RecordKind::Proposal, row.id.to_string()),
+            Self::Mode(row) => (RecordKind::Mode, row.tenant.to_string()),
         };
         RecordKey { kind, id }
     }
@@ -116,6 +123,7 @@ impl Record {
             Self::Due(row) => &row.tenant,
             Self::Night(row) => &row.tenant,
             Self::Proposal(row) => &row.tenant,
+            Self::Mode(row) => &row.tenant,
         }
     }
 
@@ -126,7 +134,7 @@ impl Record {
             Self::Memory(row) => &row.scope,
             Self::Due(row) => row.schedule.as_str(),
             Self::Proposal(row) => row.night.as_str(),
-            Self::Session(_) | Self::Schedule(_) | Self::Night(_) => "",
+            Self::Session(_) | Self::Schedule(_) | Self::Night(_) | Self::Mode(_) => "",
         }
     }
 
@@ -144,6 +152,7 @@ impl Record {
             },
             Self::Night(row) => row.state.as_str(),
             Self::Proposal(row) => row.state.as_str(),
+            Self::Mode(row) => row.mode.as_str(),
         }
     }
 
@@ -193,5 +202,6 @@ kept!(
     Schedule: ScheduleRow,
     Due: DueRow,
     Night: NightRow,
-    Proposal: ProposalRow
+    Proposal: ProposalRow,
+    Mode: ModeRow
 );

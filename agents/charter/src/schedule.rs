@@ -7,6 +7,7 @@ use crate::ids::{Millis, MissionId, ScheduleId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// What is done about due times that passed while nothing ran.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
@@ -17,6 +18,7 @@ pub enum Missed {
 }
 
 /// What came of a due time.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "as")]
 pub enum Outcome {
@@ -44,6 +46,7 @@ pub fn runs_of(schedule: &ScheduleId) -> Digest {
 }
 
 /// What can happen to a schedule.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 #[allow(clippy::large_enum_variant, reason = "few exist at a time, and each is written at once")]

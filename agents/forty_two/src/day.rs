@@ -24,6 +24,8 @@ pub struct Day {
     pub asked: Vec<Asked>,
     /// Memories that were made in this time.
     pub memories: u32,
+    /// Dead steps that nobody looked after, and that were discarded in this time.
+    pub discarded: u32,
 }
 
 /// A mission.

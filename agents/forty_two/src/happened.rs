@@ -112,6 +112,12 @@ pub fn happened(day: &Day) -> Vec<Line> {
             told.join(", ")
         )));
     }
+    if day.discarded > 0 {
+        lines.push(Line::new(format!(
+            "{} discarded, for nobody looked after them.",
+            count(day.discarded as usize, "dead step")
+        )));
+    }
     if day.memories > 0 {
         lines.push(Line::new(format!("{} kept.", count(day.memories as usize, "memory"))));
     }

@@ -12,13 +12,14 @@
 //! | how a wish of several parts is planned | [`clauses`], [`plan_words`] |
 //! | what is wrong with a plan, or with a playbook | [`lint`], [`schema`], [`trial`] |
 //! | how plans are shown and compared | [`render`] |
-//! | how a failed step is repaired | [`heal`] |
+//! | how a failed step is repaired, or given other inputs | [`heal`], [`inputs`] |
 //! | how a mission goes on | [`machine`] |
 //! | what a mission says of itself in the end | [`report`] |
 
 pub mod clauses;
 pub mod compile;
 pub mod heal;
+pub mod inputs;
 pub mod likeness;
 pub mod lint;
 pub mod machine;

@@ -11,7 +11,7 @@ use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit};
 use charter::plan::Step;
-use charter::ports::{Fence, Ledger, ProgramWatch};
+use charter::ports::{Fence, Ledger, LedgerExt, ProgramWatch};
 use charter::rows::{ApprovalRow, EffectRow, EffectState, made_digest};
 use charter::tool::{
     Act, Acted, Call, ErrorCode, Prepared, Process, Proposed, ToolError, effect_key,
@@ -148,7 +148,10 @@ impl Job<'_> {
         let prepared = match self.worker.ports.tools.prepare(call).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.receive(key, EffectOutcome::Failed, None);
+                // What goes on later keeps its intent, and its grant.
+                if !self.is_halted().await? {
+                    self.receive(key, EffectOutcome::Failed, None);
+                }
                 return Err(error.into());
             }
         };
@@ -259,7 +262,7 @@ impl Job<'_> {
                 // repeated.
                 let unknown = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled)
                     && !matches!(act.repeat, Repeat::Safe | Repeat::Keyed);
-                if !unknown && !error.code.is_transient() {
+                if !unknown && !error.code.is_transient() && !self.is_halted().await? {
                     self.receive(key, EffectOutcome::Failed, None);
                 }
                 Err(error.into())
@@ -337,7 +340,9 @@ impl Job<'_> {
             return Ok(Flow::Ended);
         }
         let bytes: u64 = intents.iter().map(|(_, _, p, _)| p.change.bytes_written()).sum();
-        let mut next = self.mission.spent;
+        // Other steps of the mission may have written since this one was claimed.
+        let (ledger, tenant) = (&self.worker.ports.ledger, &self.worker.settings.tenant);
+        let mut next = ledger.mission(tenant, &self.mission.id).await?.spent;
         next.bytes_written = next.bytes_written.saturating_add(bytes);
         if self.mission.budget.exceeded(&next) == Some(Limit::BytesWritten) {
             self.over_budget(Limit::BytesWritten).await?;
@@ -370,12 +375,13 @@ impl Job<'_> {
             match applied {
                 Ok(targets) => self.applied(key, call, proposed, &targets)?,
                 Err(error) => {
-                    // What may pass leaves the intents, and their grants, open.
+                    // What may pass, and what goes on later, leaves the intents, and
+                    // their grants, open.
                     // A target that somebody else changed was not touched.
                     let settled = !error.code.is_transient()
                         || error.code == ErrorCode::ChangedSince
                         || self.is_last_try().await && self.is_untouched(call, proposed).await;
-                    if settled {
+                    if settled && !self.is_halted().await? {
                         self.receive(key, EffectOutcome::Failed, None);
                         for (key, _) in to_do {
                             self.receive(key, EffectOutcome::NotDone, None);

@@ -6,11 +6,12 @@ use charter::event::Event;
 use charter::ids::{MissionId, StreamId, TenantId, TransitionId};
 use charter::label::Label;
 use charter::ports::{Committed, Fence, LeaseChange, LedgerError, Transition};
+use moroni::machine::failure::full_jitter;
 use serde::Serialize;
 
 /// Tries to commit when the store cannot be reached, before giving up.
 const COMMIT_TRIES_MAX: u32 = 8;
-/// First wait between two tries, in milliseconds; doubled every time.
+/// Longest first wait between two tries, in milliseconds; doubled every time.
 const COMMIT_WAIT_FIRST_MS: u64 = 20;
 /// Tries while the disk is full: an effect has happened and its receipt must
 /// not be lost, so this lasts for minutes.
@@ -119,7 +120,8 @@ pub async fn commit(ports: &Ports, transition: Transition) -> Result<Committed, 
                 if tries >= COMMIT_TRIES_MAX {
                     return Err(LedgerError::Store { operation, cause });
                 }
-                ports.timer.rest(COMMIT_WAIT_FIRST_MS << tries).await;
+                let ceiling = COMMIT_WAIT_FIRST_MS << tries;
+                ports.timer.rest(full_jitter(ceiling, ports.entropy.next_u32())).await;
             }
             Err(LedgerError::DiskFull(place)) if !intends => {
                 full += 1;

@@ -35,6 +35,10 @@ impl Job<'_> {
             cancel: call.cancel.clone(),
         };
         let verdicts = self.worker.ports.tools.check(&subject).await;
+        // A check that was interrupted proves nothing, either way.
+        if self.is_halted().await? {
+            return self.halt().await;
+        }
         self.prove(subject.output, label, verdicts).await
     }
 
@@ -70,7 +74,11 @@ impl Job<'_> {
     /// with the decision.
     pub(crate) async fn failed(&mut self, error: ToolError) -> Result<(), Stop> {
         if error.code == ErrorCode::Cancelled || self.lease.cancel.is_cancelled() {
-            return self.cancelled().await;
+            return if self.is_halted().await? {
+                self.halt().await
+            } else {
+                self.cancelled().await
+            };
         }
         let attempts = match self.planned().await {
             Ok((_, step)) => step.limits.attempts,
@@ -177,6 +185,14 @@ impl Job<'_> {
             // Somebody else has it, or the ledger is away: then its lease runs out.
             tracing::debug!(step = %self.key(), ?stop, "a claim was not given back");
         }
+    }
+
+    /// Gives the claim back because all work was stopped. What was drafted, receipts
+    /// above all, is kept; what is open is settled under the next claim.
+    async fn halt(&mut self) -> Result<(), Stop> {
+        let (step, usage) = (self.key().clone(), self.used());
+        self.draft.event(Event::StepHalted { step, usage });
+        self.release().await
     }
 
     /// Ends the step because the mission is being stopped.

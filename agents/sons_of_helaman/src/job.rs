@@ -10,7 +10,7 @@ use charter::effect::EffectClass;
 use charter::ids::{Millis, StepKey};
 use charter::label::Label;
 use charter::plan::{Plan, Step};
-use charter::ports::{Fence, LeaseChange, LedgerError};
+use charter::ports::{Fence, LeaseChange, LedgerError, LedgerExt};
 use charter::reference::{self, Root};
 use charter::rows::{MissionRow, StepRow};
 use charter::tool::{Call, ErrorCode, ToolError};
@@ -123,6 +123,18 @@ impl<'w> Job<'w> {
     pub(crate) fn used(&self) -> Usage {
         let wall = self.worker.ports.clock.now().saturating_sub(self.started);
         Usage { wall_ms: u64::try_from(wall).unwrap_or(0), steps: 0, ..self.usage }
+    }
+
+    /// Whether the step is interrupted though its mission goes on: all work was
+    /// stopped.
+    pub(crate) async fn is_halted(&self) -> Result<bool, Stop> {
+        if !self.lease.cancel.is_cancelled() {
+            return Ok(false);
+        }
+        let worker = self.worker;
+        let mission =
+            worker.ports.ledger.mission(&worker.settings.tenant, &self.mission.id).await?;
+        Ok(!mission.cancelled && mission.stopped.is_none())
     }
 
     pub(crate) async fn plan(&self) -> Result<Arc<Plan>, Stop> {

@@ -3,8 +3,9 @@
 //! Renewal runs on a thread of its own with its own small runtime: however busy
 //! the workers' threads are with a model or a tool, the lease is renewed.
 
-use charter::ids::Millis;
-use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError};
+use charter::ids::{Millis, TenantId};
+use charter::mode::Mode;
+use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt};
 use charter::tool::Cancel;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +14,11 @@ use std::time::Duration;
 
 /// How long a lease lasts without renewal, in milliseconds.
 pub const LEASE_MS: Millis = 10_000;
-/// How often it is renewed, in milliseconds. A cancelled mission's running step
-/// learns of it with the next renewal.
+/// How long one question to the ledger may take: one that hangs must not hold up the
+/// other leases.
+const ASK_TIME: Duration = Duration::from_secs(2);
+/// How often it is renewed, in milliseconds. The running step of a cancelled mission
+/// learns of it with the next renewal, and so does every step when all work is stopped.
 pub const RENEW_MS: u64 = 500;
 
 /// Keeps leases alive.
@@ -25,7 +29,7 @@ pub trait LeaseKeeper: Send + Sync {
 
 /// A lease that is being renewed.
 pub struct Lease {
-    /// Set when the mission is cancelled or the lease is lost.
+    /// Set when the mission is cancelled, all work is stopped, or the lease is lost.
     pub cancel: Cancel,
     lost: Arc<AtomicBool>,
     on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
@@ -73,8 +77,12 @@ pub struct LeaseThread {
 }
 
 impl LeaseThread {
-    /// Starts the thread.
-    pub fn start(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
+    /// Starts the thread, for the steps of one tenant.
+    pub fn start(
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        tenant: TenantId,
+    ) -> std::io::Result<Self> {
         let held = Table::default();
         let (stop, stopped) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -83,12 +91,19 @@ impl LeaseThread {
             let tick = Duration::from_millis(RENEW_MS);
             while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
                 let all: Vec<Held> = lock(&table).values().cloned().collect();
+                if all.is_empty() {
+                    continue;
+                }
+                let mode = runtime
+                    .block_on(async { tokio::time::timeout(ASK_TIME, ledger.mode(&tenant)).await });
                 for held in all {
+                    if matches!(mode, Ok(Ok(Mode::Stopped))) {
+                        held.cancel.cancel();
+                    }
                     let expires_at = clock.now() + LEASE_MS;
                     let answer = runtime.block_on(async {
-                        // A ledger that hangs must not hold up the other leases.
                         let renewal = ledger.renew(&held.fence, expires_at);
-                        tokio::time::timeout(Duration::from_secs(2), renewal).await
+                        tokio::time::timeout(ASK_TIME, renewal).await
                     });
                     note(&held, answer.ok());
                 }

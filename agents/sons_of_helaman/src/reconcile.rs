@@ -5,11 +5,17 @@
 use crate::draft::{Draft, commit};
 use crate::worker::{Ports, Settings};
 use charter::event::Event;
-use charter::ports::{Fence, LeaseChange, LeaseRow, LedgerError, Query, Rows};
+use charter::ids::{Millis, MissionId, StepKey, TenantId};
+use charter::ports::{Fence, LeaseChange, LeaseRow, LedgerError, LedgerExt, Query, Rows};
 use moroni::machine::failure::backoff_ms;
+use std::collections::BTreeMap;
 
 /// Approvals handled in one round.
 const BATCH: u32 = 100;
+/// Dead steps looked at in one round.
+const DEAD_LOOKED_MAX: u32 = 1_000;
+/// Who discards what nobody looked after, in the record.
+pub const RETENTION: &str = "retention";
 
 /// One round. `is_alive` tells whether a process of this host still runs; `None`
 /// for other hosts. Returns how many claims were taken back.
@@ -76,6 +82,39 @@ async fn take_back(
         Err(LedgerError::Conflict(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Takes dead steps off the desk whose missions have not changed since then, on
+/// the record. Returns how many.
+pub async fn discard_old(
+    ports: &Ports,
+    tenant: &TenantId,
+    unchanged_since: Millis,
+) -> Result<u32, LedgerError> {
+    let query = Query::DeadSteps { limit: DEAD_LOOKED_MAX };
+    let mut dead: BTreeMap<MissionId, Vec<StepKey>> = BTreeMap::new();
+    for row in ports.ledger.steps(tenant, query).await? {
+        dead.entry(row.key.mission.clone()).or_default().push(row.key);
+    }
+    let mut discarded = 0;
+    for (id, steps) in dead {
+        if ports.ledger.mission(tenant, &id).await?.updated_at >= unchanged_since {
+            continue;
+        }
+        // All of a mission at once: the first one changes the mission.
+        let mut draft = Draft::new(ports, tenant, &id);
+        let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        for step in steps {
+            draft.event(Event::StepDiscarded { step, by: RETENTION.to_owned() });
+        }
+        match commit(ports, draft.transition(None, LeaseChange::Keep)).await {
+            Ok(_) => discarded += count,
+            // A person was quicker.
+            Err(LedgerError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(discarded)
 }
 
 async fn expire_approvals(ports: &Ports, settings: &Settings) -> Result<(), LedgerError> {

@@ -138,7 +138,8 @@ impl Worker {
         let tenant = &self.settings.tenant;
         let step = self.ports.ledger.step(tenant, key).await?;
         let mission = self.ports.ledger.mission(tenant, &key.mission).await?;
-        match on_ring(&step, &mission, self.ports.clock.now()) {
+        let mode = self.ports.ledger.mode(tenant).await?;
+        match on_ring(&step, &mission, mode, self.ports.clock.now()) {
             Ring::Ignore => Ok(Worked::Ignored),
             Ring::Stop(limit) => self.stop(&mission, limit).await,
             Ring::Claim(work) => self.claim(step, mission, work).await,

@@ -17,6 +17,7 @@
 //! | `StepFailed` | *claimed* | *ready* at `retry_at`, `failures` + 1 |
 //! | `StepFinished` | *claimed* | *done*; each of `unblocks` has one need less |
 //! | `StepDied` | *claimed* or *ready* | *dead*; its `skips`, unless ended, *skipped* |
+//! | `StepHalted` | *claimed* | *ready* at once, nothing lost |
 //! | `StepCancelled` | *claimed* or *ready*, in a mission that was stopped | *cancelled* |
 //! | `StepRequeued` | *dead* | *ready* as new, token kept; `revives` are *blocked* again |
 //! | `StepDiscarded` | *dead* | *discarded* |
@@ -68,6 +69,7 @@
 //! | `Stage` | *running* | *running*, each part once |
 //! | `Nightly::Ended` | *running* | *done* or *partial* |
 //! | `Proposed` | – | *open* |
+//! | `ModeChanged` | another mode; not from *stopped* to *maintenance* | as it says |
 //! | `Decided` | *open*; *accepted* | *accepted* or *rejected*; *undone* |
 
 mod approvals;
@@ -75,6 +77,7 @@ mod conversations;
 mod effects;
 mod memories;
 mod missions;
+mod modes;
 mod nights;
 mod records;
 mod rowset;
@@ -98,9 +101,11 @@ pub(crate) fn conflict<T>(why: impl Into<String>) -> Result<T, LedgerError> {
 /// The mission that an event belongs to, if it is about one.
 pub fn mission_of(event: &Event) -> Option<&MissionId> {
     Some(match event {
-        Event::Conversed(_) | Event::Remembered(_) | Event::Scheduled(_) | Event::Nightly(_) => {
-            return None;
-        }
+        Event::Conversed(_)
+        | Event::Remembered(_)
+        | Event::Scheduled(_)
+        | Event::Nightly(_)
+        | Event::ModeChanged { .. } => return None,
         Event::MissionSubmitted { mission, .. }
         | Event::MissionPlanned { mission, .. }
         | Event::MissionReplanned { mission, .. }
@@ -121,6 +126,7 @@ pub fn mission_of(event: &Event) -> Option<&MissionId> {
         | Event::StepFailed { step, .. }
         | Event::StepDied { step, .. }
         | Event::StepCancelled { step, .. }
+        | Event::StepHalted { step, .. }
         | Event::StepRequeued { step, .. }
         | Event::StepDiscarded { step, .. }
         | Event::EffectIntended { step, .. }
@@ -158,6 +164,7 @@ pub fn touches(event: &Event) -> Vec<RowKey> {
             Event::Remembered(event) => memories::touches(event),
             Event::Scheduled(event) => schedules::touches(event),
             Event::Nightly(event) => nights::touches(event),
+            Event::ModeChanged { tenant, .. } => modes::touches(tenant),
             _ => Vec::new(),
         };
     };
@@ -173,6 +180,7 @@ pub fn touches(event: &Event) -> Vec<RowKey> {
         | Event::Remembered(_)
         | Event::Scheduled(_)
         | Event::Nightly(_)
+        | Event::ModeChanged { .. }
         | Event::MissionSubmitted { .. }
         | Event::MissionEnded { .. } => {}
         Event::MissionPlanned { steps: heads, .. } => {
@@ -192,6 +200,7 @@ pub fn touches(event: &Event) -> Vec<RowKey> {
         | Event::StepPrepared { step, .. }
         | Event::StepFailed { step, .. }
         | Event::StepCancelled { step, .. }
+        | Event::StepHalted { step, .. }
         | Event::StepDiscarded { step, .. } => steps(std::slice::from_ref(step)),
         Event::StepExpanded { step, items, approval, .. } => {
             steps(std::slice::from_ref(step));
@@ -270,6 +279,7 @@ pub fn apply(
         Event::Remembered(event) => memories::apply(event, &mut cx)?,
         Event::Scheduled(event) => schedules::apply(event, &mut cx)?,
         Event::Nightly(event) => nights::apply(event, &mut cx)?,
+        Event::ModeChanged { tenant, mode, by } => modes::apply(tenant, *mode, by, &mut cx)?,
         Event::MissionSubmitted { .. }
         | Event::MissionPlanned { .. }
         | Event::MissionReplanned { .. }
@@ -285,6 +295,7 @@ pub fn apply(
         | Event::StepFailed { .. }
         | Event::StepDied { .. }
         | Event::StepCancelled { .. }
+        | Event::StepHalted { .. }
         | Event::StepRequeued { .. }
         | Event::StepDiscarded { .. } => steps::apply(event, &mut cx)?,
         Event::EffectIntended { .. }

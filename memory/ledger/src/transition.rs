@@ -3,6 +3,7 @@
 //! asks [`decide`], and writes the rows that changed.
 
 use crate::projection::{self, RowKey, RowSet, conflict};
+use charter::budget::Usage;
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::ids::{ContentId, Millis, StepKey};
@@ -179,8 +180,12 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         _ => {}
     }
     for (_, event) in &transition.events {
-        if let Event::MissionReplanned { .. } = event {
-            check_replan(event, transition.fence.as_ref(), rows)?;
+        match event {
+            Event::MissionReplanned { .. } => {
+                check_replan(event, transition.fence.as_ref(), rows)?;
+            }
+            Event::StepClaimed { step, .. } => check_budget(step, rows)?,
+            _ => {}
         }
         projection::apply(event, transition.at, &transition.tenant, rows)?;
     }
@@ -294,6 +299,19 @@ fn check_replan(event: &Event, fence: Option<&Fence>, rows: &RowSet) -> Result<(
     }
 }
 
+/// A step begins within the budget of its mission, however many begin at the same
+/// time. The report, and a step that only ends because the mission stops, cost nothing.
+fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
+    let Some(mission) = rows.missions.get(&step.mission) else { return Ok(()) };
+    let next = mission.spent.plus(Usage { steps: 1, ..Usage::default() });
+    match mission.budget.exceeded(&next) {
+        Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
+            conflict(format!("step {step} would pass the budget of its mission: {limit}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Every text that an event refers to.
 pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
     match event {
@@ -316,6 +334,8 @@ pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
         | Event::StepReleased { .. }
         | Event::StepParked { .. }
         | Event::StepCancelled { .. }
+        | Event::StepHalted { .. }
+        | Event::ModeChanged { .. }
         | Event::StepRequeued { .. }
         | Event::StepDiscarded { .. }
         | Event::EffectIntended { .. }

@@ -86,7 +86,7 @@ impl Turn<'_> {
             return Ok(Outcome::of(TurnState::Failed, Moment::Asked, say));
         }
         let mut say = Say::default();
-        if let Some(model) = self.alma.installation.generate() {
+        if let Some(model) = self.alma.model(self.principal) {
             match self.composed(model, words, &found.memories).await {
                 Ok(Some(answer)) => {
                     say.what = answer.text;

@@ -6,6 +6,7 @@ use crate::Error;
 use crate::operations::mission_submit::Once;
 use crate::operations::{
     approval_show, mission_report, mission_show, mission_submit, plan_dry_run, plan_new,
+    work_status,
 };
 use crate::talk::focus::{self, Blocked};
 use crate::talk::risk::{self, Guard, Intent};
@@ -173,6 +174,11 @@ impl Turn<'_> {
             }
             let waits = now.state == MissionState::Waiting;
             let approvals = now.approvals.clone();
+            if let Some(notice) = now.notice.clone()
+                && work_status::status(self.alma, self.principal).await?.claimed == 0
+            {
+                return Ok(self.rests(mission, notice));
+            }
             if told.as_ref() != Some(&now) {
                 self.watcher.glance(Happening::Progress(Box::new(now.clone())));
                 told = Some(now);
@@ -185,6 +191,17 @@ impl Turn<'_> {
             }
             position = self.alma.ports.ledger.changed(position, LOOK_MS).await?;
         }
+    }
+
+    /// All work rests, and this mission with it.
+    fn rests(&mut self, mission: &MissionId, notice: String) -> Outcome {
+        self.focus.mission = Some(mission.clone());
+        let say = Say {
+            what: format!("Mission {mission} is on record and waits: {notice}."),
+            options: vec!["`alma status` shows how work stands".into()],
+            ..Say::default()
+        };
+        Outcome::of(TurnState::Asked, Moment::Choice, say)
     }
 
     fn expired(&mut self, mission: &MissionId) -> Outcome {

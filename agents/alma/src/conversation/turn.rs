@@ -13,6 +13,7 @@ use charter::conversation::{Conversed, Route, SessionRow, Tone, TurnRow, TurnSta
 use charter::event::Event;
 use charter::ids::{Principal, SessionId, TurnId};
 use charter::label::Label;
+use charter::ports::LedgerExt;
 use charter::rows::MissionState;
 use moroni::Playbooks;
 use moroni::words::sentence::Sentence;
@@ -449,7 +450,7 @@ impl<'a> Turn<'a> {
     ) -> Result<Outcome, Error> {
         let speeches = self.router()?.speeches();
         let mut trouble = None;
-        if let Some(model) = self.alma.installation.generate() {
+        if let Some(model) = self.alma.model(self.principal) {
             let recalled = match self.alma.installation.memory() {
                 Some(_) => self.look_up(words).await?.memories,
                 None => Vec::new(),
@@ -548,6 +549,8 @@ impl<'a> Turn<'a> {
                 (line.state.to_string(), format!("{} ({of}, {})", line.wish, line.mission))
             })
             .collect();
+        let notice = self.alma.ledger().mode(&self.principal.tenant).await?.notice();
+        facts.extend(notice.map(|notice| ("work".to_owned(), notice.to_owned())));
         facts.extend(self.schedule_alerts().await?);
         Ok(Outcome::said(Say { what, facts, ..Say::default() }))
     }
@@ -571,7 +574,7 @@ impl<'a> Turn<'a> {
             ]
             .map(str::to_owned),
         );
-        let model = match self.alma.installation.generate() {
+        let model = match self.alma.model(self.principal) {
             Some(model) => format!(
                 "the language model {} is set up for free talk, and for plans that no playbook \
                  covers; `alma models list`",

@@ -7,6 +7,7 @@ use charter::approval::Card;
 use charter::check::Outcome;
 use charter::content::ContentRef;
 use charter::conversation::TurnRow;
+use charter::event::{Event, Recorded};
 use charter::ids::{MemoryId, Millis, Principal};
 use charter::label::Label;
 use charter::memory::{MemoryKind, MemoryRow, MemoryState, Source};
@@ -16,6 +17,7 @@ use charter::rows::MissionRow;
 use charter::survey::{Entry, Survey};
 use forty_two::day::{Asked, Day, Mission, Step, Turn};
 use sons_of_helaman::StepError;
+use sons_of_helaman::reconcile::RETENTION;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ const WINDOW_MS: Millis = 30 * 24 * 3_600_000;
 const FOLDERS_MAX: usize = 50;
 /// Rows that are read at a time.
 const PAGE: u32 = 200;
+/// Pages of discarded steps that are read.
+const DISCARDED_PAGES_MAX: u32 = 500;
 /// Questions of one mission.
 const ASKED_MAX: u32 = 100;
 
@@ -93,7 +97,9 @@ pub(super) async fn gather(
     if more {
         left_out.push(cut("memories"));
     }
-    let day = Day { since, until, missions, turns, asked, memories: memories.len() as u32 };
+    let memories_made = memories.len() as u32;
+    let discarded = reader.discarded(since, until).await?;
+    let day = Day { since, until, missions, turns, asked, memories: memories_made, discarded };
     let window = window.into_iter().map(|(mission, _)| mission).collect();
     Ok(Gathered { day, window, memories, left_out })
 }
@@ -107,6 +113,29 @@ impl Reader<'_> {
     /// A text; `None` if it was forgotten.
     async fn text(&self, reference: &ContentRef) -> Result<Option<String>, Error> {
         there(self.alma.text_of(self.principal, reference).await)
+    }
+
+    /// Dead steps that housekeeping discarded in a time.
+    async fn discarded(&self, since: Millis, until: Millis) -> Result<u32, Error> {
+        let (mut found, mut after) = (0, 0);
+        for _ in 0..DISCARDED_PAGES_MAX {
+            let kinds = vec!["step_discarded".to_owned()];
+            let query = Query::Happened { after, kinds, limit: PAGE };
+            let Rows::Events(page) =
+                self.alma.ledger().query(&self.principal.tenant, query).await?
+            else {
+                break;
+            };
+            let by_age =
+                |event: &Event| matches!(event, Event::StepDiscarded { by, .. } if by == RETENTION);
+            let inside = |one: &&Recorded| one.at >= since && one.at < until && by_age(&one.event);
+            found += u32::try_from(page.iter().filter(inside).count()).unwrap_or(u32::MAX);
+            match page.last() {
+                Some(last) if page.len() == PAGE as usize => after = last.position,
+                _ => break,
+            }
+        }
+        Ok(found)
     }
 
     /// Missions of a time, oldest first, and whether there were more.

@@ -258,7 +258,7 @@ impl Night<'_> {
         let memories = Arc::clone(&gathered);
         let mut themes =
             apart(move || themes::themes(&memories.memories, embedder.as_ref())).await??;
-        if let Some(model) = self.alma.installation.generate() {
+        if let Some(model) = self.alma.model(self.principal) {
             gists::write(model, &mut themes, self.began + self.bound()).await;
         }
         let mut draft = self.alma.draft(self.principal, StreamId::admin());

@@ -1,12 +1,9 @@
 //! Takes one dead step off the desk for good.
 
-use crate::{Alma, Error};
-use charter::event::Event;
+use crate::{Alma, Error, desk};
 use charter::ids::{Principal, StepKey};
-use charter::ports::{LeaseChange, LedgerExt};
 use charter::rows::StepState;
 use serde::{Deserialize, Serialize};
-use sons_of_helaman::{Draft, commit};
 
 /// Which step.
 #[derive(Debug, Deserialize, Serialize)]
@@ -27,12 +24,7 @@ pub struct Response {
 
 /// Discards.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
-    let row = alma.ledger().step(&principal.tenant, &request.step).await?;
-    if row.state != StepState::Dead {
-        return Err(Error::NotFound(format!("a dead letter {}", request.step)));
-    }
-    let mut draft = Draft::new(&alma.ports, &principal.tenant, &row.key.mission);
-    draft.event(Event::StepDiscarded { step: row.key.clone(), by: principal.subject.clone() });
-    commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
+    let row = desk::dead(alma, principal, &request.step).await?;
+    desk::discard(alma, principal, &row).await?;
     Ok(Response { step: row.key, state: StepState::Discarded })
 }

@@ -1,4 +1,4 @@
-//! One dead step with its input, its error and what it cost.
+//! One dead step with its inputs, its error, what it cost and what it did.
 
 use super::shared::{DeadLetter, dead_letter};
 use crate::{Alma, Error};
@@ -6,7 +6,6 @@ use charter::ids::{Principal, StepKey};
 use charter::ports::LedgerExt;
 use charter::rows::{EffectRow, StepState};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Which step.
 #[derive(Debug, Deserialize, Serialize)]
@@ -22,8 +21,6 @@ pub struct Response {
     /// What is on the desk.
     #[serde(flatten)]
     pub letter: DeadLetter,
-    /// Its arguments as planned.
-    pub args: Value,
     /// What it did before it died.
     pub effects: Vec<EffectRow>,
 }
@@ -34,7 +31,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     if !matches!(row.state, StepState::Dead | StepState::Discarded) {
         return Err(Error::NotFound(format!("a dead letter {}", request.step)));
     }
-    let (letter, args) = dead_letter(alma, principal, &row).await?;
+    let letter = dead_letter(alma, principal, &row).await?;
     let effects = alma.ledger().effects(&principal.tenant, &row.key).await?;
-    Ok(Response { letter, args, effects })
+    Ok(Response { letter, effects })
 }

@@ -4,6 +4,8 @@
 use super::shared::Nothing;
 use crate::{Alma, Error};
 use charter::ids::Principal;
+use charter::mode::Mode;
+use charter::ports::LedgerExt;
 use serde::Serialize;
 
 /// What was found.
@@ -42,14 +44,21 @@ pub enum Level {
 }
 
 /// Looks.
-pub async fn run(alma: &Alma, _: &Principal, _: Nothing) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, _: Nothing) -> Result<Response, Error> {
     let installation = std::sync::Arc::clone(&alma.installation);
-    let findings =
+    let mode = alma.ledger().mode(&principal.tenant).await?;
+    let mut findings =
         tokio::task::spawn_blocking(move || installation.diagnose()).await.map_err(|error| {
             Error::Machine {
                 operation: "look at this machine".to_owned(),
                 cause: error.to_string(),
             }
         })?;
+    findings.push(Finding {
+        what: "work".to_owned(),
+        level: if mode == Mode::Running { Level::Good } else { Level::Notice },
+        detail: mode.notice().unwrap_or("goes on").to_owned(),
+        fix: None,
+    });
     Ok(Response { healthy: findings.iter().all(|f| f.level != Level::Bad), findings })
 }

@@ -2,7 +2,7 @@
 
 use super::shared::limit;
 use crate::{Alma, Error};
-use charter::event::Recorded;
+use charter::envelope::Envelope;
 use charter::ids::{MissionId, Principal, StreamId};
 use charter::ports::{LedgerExt, Query, Rows};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct Request {
 #[derive(Debug, Serialize)]
 pub struct Response {
     /// The events.
-    pub events: Vec<Recorded>,
+    pub events: Vec<Envelope>,
 }
 
 /// Lists.
@@ -38,7 +38,11 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         limit: limit(request.limit),
     };
     match alma.ledger().query(&principal.tenant, query).await? {
-        Rows::Events(events) => Ok(Response { events }),
+        Rows::Events(events) => {
+            let tenant = &principal.tenant;
+            let events = events.into_iter().map(|event| Envelope::new(tenant, event)).collect();
+            Ok(Response { events })
+        }
         _ => Ok(Response { events: Vec::new() }),
     }
 }

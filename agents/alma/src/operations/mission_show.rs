@@ -41,6 +41,9 @@ pub struct Response {
     pub spent: Usage,
     /// Whether nothing can move on by itself.
     pub idle: bool,
+    /// Why nothing of it begins now, where all work rests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// A step as it stands.
@@ -120,6 +123,10 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         created_at: row.created_at,
         steps,
         approvals,
+        notice: match row.state.is_end() {
+            true => None,
+            false => alma.ledger().mode(tenant).await?.notice().map(str::to_owned),
+        },
         idle: row.state.is_end() || row.state == MissionState::Waiting,
         budget: row.budget,
         spent: row.spent,

@@ -66,7 +66,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         budget: Some(row.budget.clone()),
     };
     let planned = plan_new::run(alma, principal, wanted).await?;
-    let plan = plan_edit::replace(alma, principal, &row.id, planned.plan, "steered by a person");
+    let plan = plan_edit::instead(alma, principal, &row.id, planned.plan, "steered by a person");
     let mut notes = resolved.notes;
     notes.extend(planned.notes);
     Ok(Response { wish: resolved.words, notes, plan: plan.await? })

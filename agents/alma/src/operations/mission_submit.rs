@@ -8,7 +8,7 @@ use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::{Plan, PlanSource};
-use charter::ports::{Drawn, Entropy, LeaseChange, Query, Rows};
+use charter::ports::{Drawn, Entropy, LeaseChange, LedgerExt, Query, Rows};
 use charter::rows::{MissionRow, MissionState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
@@ -142,6 +142,8 @@ pub(crate) async fn submit(
         }
         (accepting, _) => accepting?,
     };
+    let mut notes = planned.notes;
+    notes.extend(alma.ledger().mode(&principal.tenant).await?.notice().map(str::to_owned));
     Ok(Response {
         mission,
         resumed: false,
@@ -150,7 +152,7 @@ pub(crate) async fn submit(
         digest: planned.digest,
         text: planned.text,
         reason: planned.reason,
-        notes: planned.notes,
+        notes,
     })
 }
 

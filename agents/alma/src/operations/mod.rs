@@ -9,7 +9,9 @@ pub mod chat_attach;
 pub mod chat_cancel;
 pub mod chat_say;
 pub mod config_show;
+pub mod dead_letter_bulk;
 pub mod dead_letter_discard;
+pub mod dead_letter_edit;
 pub mod dead_letter_list;
 pub mod dead_letter_requeue;
 pub mod dead_letter_show;
@@ -59,6 +61,8 @@ pub mod sessions_search;
 pub mod sessions_show;
 pub mod tool_list;
 pub mod tool_show;
+pub mod work_set;
+pub mod work_status;
 
 pub mod shared;
 
@@ -118,6 +122,8 @@ pub const ALL: &[Operation] = &[
     operation!("dead_letters.show", dead_letter_show, "show one of them with input and error"),
     operation!("dead_letters.requeue", dead_letter_requeue, "send one of them round again"),
     operation!("dead_letters.discard", dead_letter_discard, "take one of them off the desk"),
+    operation!("dead_letters.edit", dead_letter_edit, "give one of them other inputs"),
+    operation!("dead_letters.bulk", dead_letter_bulk, "send many of them round, or discard them"),
     operation!("playbooks.list", playbook_list, "list playbooks"),
     operation!("playbooks.show", playbook_show, "show one playbook"),
     operation!("tools.list", tool_list, "list tools"),
@@ -154,6 +160,8 @@ pub const ALL: &[Operation] = &[
     operation!("schedules.resume", schedule_resume, "let a schedule go on"),
     operation!("schedules.delete", schedule_delete, "end a schedule"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
+    operation!("work.status", work_status, "say whether work goes on, and what waits"),
+    operation!("work.set", work_set, "stop all work, let it drain, or let it go on"),
     operation!("doctor", doctor, "look whether everything is in order"),
     operation!("config.show", config_show, "show the configuration in force"),
 ];

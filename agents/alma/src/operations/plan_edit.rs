@@ -9,7 +9,7 @@ use charter::ids::{ApprovalId, MissionId, Principal};
 use charter::label::Label;
 use charter::plan::Plan;
 use charter::ports::{LeaseChange, LedgerExt, Query, Rows};
-use charter::rows::StepState;
+use charter::rows::{MissionRow, StepState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
 
@@ -42,12 +42,11 @@ pub struct Response {
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let edited = moroni::mission_file::compile(&request.file, &alma.specs())
         .map_err(|error| Error::Usage(error.to_string()))?;
-    replace(alma, principal, &request.mission, edited, "edited by a person").await
+    instead(alma, principal, &request.mission, edited, "edited by a person").await
 }
 
-/// Puts another plan in the place of a mission's: a child that carries finished
-/// steps over.
-pub(super) async fn replace(
+/// Puts another plan in the place of an open mission's.
+pub(super) async fn instead(
     alma: &Alma,
     principal: &Principal,
     mission: &MissionId,
@@ -64,6 +63,25 @@ pub(super) async fn replace(
     let parent = alma.plan_of(principal, &row).await?;
     let child = moroni::heal::child(&parent, plan, reason)?;
     let keep = moroni::heal::keep(&parent, &child);
+    replace(alma, principal, Replaced { mission: &row, parent: &parent, child, keep }).await
+}
+
+/// A child plan in the place of its parent.
+pub(super) struct Replaced<'a> {
+    pub(super) mission: &'a MissionRow,
+    pub(super) parent: &'a Plan,
+    pub(super) child: Plan,
+    /// Positions that are carried over.
+    pub(super) keep: Vec<u32>,
+}
+
+/// Puts a child plan in force.
+pub(super) async fn replace(
+    alma: &Alma,
+    principal: &Principal,
+    replaced: Replaced<'_>,
+) -> Result<Response, Error> {
+    let Replaced { mission: row, parent, child, keep } = replaced;
     let mut drop = Vec::new();
     for step in alma.all_steps(principal, &row.id, None).await? {
         if step.key.n == 0 || keep.contains(&step.key.n) {
@@ -97,11 +115,11 @@ pub(super) async fn replace(
     }
     commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
     Ok(Response {
-        mission: row.id,
+        mission: row.id.clone(),
         parent: row.plan_digest,
         digest,
         kept: keep,
-        diff: moroni::render::diff(&parent, &child),
+        diff: moroni::render::diff(parent, &child),
     })
 }
 

@@ -48,13 +48,18 @@ pub struct Response {
 }
 
 /// Plans; changes nothing.
-pub async fn run(alma: &Alma, _: &Principal, request: Request) -> Result<Response, Error> {
+pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
     let today = today(alma.now())?;
-    plan_on(alma, request, today).await
+    plan_on(alma, principal, request, today).await
 }
 
 /// Plans as of a day.
-pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Result<Response, Error> {
+pub(crate) async fn plan_on(
+    alma: &Alma,
+    principal: &Principal,
+    request: Request,
+    today: Date,
+) -> Result<Response, Error> {
     let specs = alma.specs();
     let (mut plan, reason, notes) = match (&request.words, &request.file) {
         (Some(words), None) => {
@@ -88,7 +93,7 @@ pub(crate) async fn plan_on(alma: &Alma, request: Request, today: Date) -> Resul
                         missing: refused.missing,
                         nearest: refused.nearest,
                     };
-                    match alma.installation.generate() {
+                    match alma.model(principal) {
                         Some(model) if !fits => {
                             let made = model_plan::plan(
                                 model,

@@ -99,12 +99,18 @@ pub struct DeadLetter {
     pub wish: String,
     /// What the step was to do.
     pub title: String,
+    /// The tool; empty for a report, and where the plan was forgotten.
+    pub tool: String,
+    /// Its inputs as planned.
+    pub args: Value,
     /// Why it is dead.
     pub cause: Option<charter::event::DeathCause>,
-    /// What happened.
+    /// What happened, and what to do about it.
     pub error: Option<StepError>,
     /// Tries that failed.
     pub failures: u32,
+    /// Tries that ended without a word.
+    pub lost: u32,
     /// Resources used.
     pub usage: charter::budget::Usage,
 }
@@ -114,7 +120,7 @@ pub(crate) async fn dead_letter(
     alma: &Alma,
     principal: &Principal,
     row: &StepRow,
-) -> Result<(DeadLetter, Value), Error> {
+) -> Result<DeadLetter, Error> {
     let mission = alma.ledger().mission(&principal.tenant, &row.key.mission).await?;
     let plan = there(alma.plan_of(principal, &mission).await)?;
     let step = plan.as_ref().and_then(|plan| plan.step(row.key.n));
@@ -122,7 +128,7 @@ pub(crate) async fn dead_letter(
         Some(error) => there(alma.json_of(principal, error, "an error").await)?,
         None => None,
     };
-    let letter = DeadLetter {
+    Ok(DeadLetter {
         step: row.key.clone(),
         wish: alma.spoken(principal, &mission.wish).await?,
         title: match (step, row.key.n) {
@@ -130,10 +136,12 @@ pub(crate) async fn dead_letter(
             (None, 0) => "report".to_owned(),
             (None, _) => FORGOTTEN.to_owned(),
         },
+        tool: step.map_or_else(String::new, |step| step.tool.clone()),
+        args: step.map_or(Value::Null, |step| step.args.clone()),
         cause: row.cause,
         error,
         failures: row.failures,
+        lost: row.lost,
         usage: row.usage,
-    };
-    Ok((letter, step.map_or(Value::Null, |step| step.args.clone())))
+    })
 }

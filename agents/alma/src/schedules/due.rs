@@ -13,8 +13,9 @@ use charter::approval::{APPROVAL_OPEN_MS, Answer, Card, Question, cover};
 use charter::event::Event;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId};
 use charter::label::Label;
+use charter::mode::Mode;
 use charter::plan::Plan;
-use charter::ports::{Query, Rows};
+use charter::ports::{LedgerExt, Query, Rows};
 use charter::record::Record;
 use charter::schedule::{Outcome, ScheduleRow, Scheduled, runs_of};
 use sons_of_helaman::Draft;
@@ -28,10 +29,14 @@ const PAGES_MAX: u32 = 20;
 /// Takes every due time that has come, of all schedules. Gives how many schedules
 /// had one.
 pub async fn take_due(alma: &Alma) -> Result<u32, Error> {
+    let tenant = charter::ids::TenantId::local();
+    // What comes due meanwhile is missed, and taken as each schedule says.
+    if alma.ledger().mode(&tenant).await? == Mode::Stopped {
+        return Ok(0);
+    }
     let mut taken = 0;
     for _ in 0..PAGES_MAX {
         let query = Query::DueRecords { now: alma.now(), limit: PAGE };
-        let tenant = charter::ids::TenantId::local();
         let Rows::Records(rows) = alma.ledger().query(&tenant, query).await? else { break };
         let mut moved = 0;
         for record in rows {
@@ -128,9 +133,9 @@ async fn planned(
         )));
     }
     let arranged: Arrangement = alma.json_of(principal, &row.plan, "a schedule").await?;
-    let due = planned_on(alma, &wish, folder.clone(), day_of(due_at, zone)?).await?;
+    let due = planned_on(alma, principal, &wish, folder.clone(), day_of(due_at, zone)?).await?;
     let mut covers = Vec::new();
-    if row.approved.is_some() && is_same(alma, &arranged, &wish, folder).await? {
+    if row.approved.is_some() && is_same(alma, principal, &arranged, &wish, folder).await? {
         for allowed in &arranged.covers {
             if let Some(step) = due.plan.step(allowed.step) {
                 covers.push(cover(&step.digest()?, allowed.class, &allowed.rule));
@@ -145,13 +150,14 @@ async fn planned(
 /// differs from it in its dates alone.
 async fn is_same(
     alma: &Alma,
+    principal: &Principal,
     arranged: &Arrangement,
     wish: &str,
     folder: PathBuf,
 ) -> Result<bool, Error> {
     // A day that cannot be read is from another version: then nothing is covered.
     let Ok(day) = arranged.day.parse() else { return Ok(false) };
-    let again = planned_on(alma, wish, folder, day).await?;
+    let again = planned_on(alma, principal, wish, folder, day).await?;
     Ok(again.digest == arranged.plan.digest()?)
 }
 

@@ -101,7 +101,7 @@ pub(crate) async fn make(
     let schedule = wanted.schedule.clone();
     same(alma, principal, &wanted, &zone, &workspace).await?;
     let day = day_of(now, &zone)?;
-    let planned = planned_on(alma, &wanted.wish, wanted.workspace.clone(), day).await?;
+    let planned = planned_on(alma, principal, &wanted.wish, wanted.workspace.clone(), day).await?;
     if !planned.plan.unmet.is_empty() {
         return Err(Error::Usage(format!(
             "only a part of this can be done, so it is not put on a schedule; not possible: {}",
@@ -228,13 +228,14 @@ fn covers(
 /// The plan of a wish as of a day.
 pub(super) async fn planned_on(
     alma: &Alma,
+    principal: &Principal,
     wish: &str,
     workspace: PathBuf,
     day: Date,
 ) -> Result<plan_new::Response, Error> {
     let request =
         plan_new::Request { workspace, words: Some(wish.to_owned()), file: None, budget: None };
-    plan_new::plan_on(alma, request, day).await
+    plan_new::plan_on(alma, principal, request, day).await
 }
 
 /// The calendar day in a zone.

@@ -52,11 +52,16 @@ pub fn after(
     Next::Die(DeathCause::Permanent)
 }
 
-/// Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS
-/// Architecture Blog, 2015): between 1 ms and the doubled wait.
+/// Exponential backoff with full jitter.
 pub fn backoff_ms(failures: u32, jitter: u32) -> u64 {
-    let ceiling = BACKOFF_FIRST_MS.saturating_mul(1 << failures.min(20)).clamp(1, BACKOFF_MAX_MS);
-    1 + u64::from(jitter) % ceiling
+    let ceiling = BACKOFF_FIRST_MS.saturating_mul(1 << failures.min(20)).min(BACKOFF_MAX_MS);
+    full_jitter(ceiling, jitter)
+}
+
+/// A wait from 1 ms up to the ceiling, each as likely ("Exponential Backoff And
+/// Jitter", AWS Architecture Blog, 2015): who failed together comes back apart.
+pub fn full_jitter(ceiling_ms: u64, jitter: u32) -> u64 {
+    1 + u64::from(jitter) % ceiling_ms.max(1)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use charter::budget::{Limit, Usage};
 use charter::ids::Millis;
+use charter::mode::Mode;
 use charter::rows::{MissionRow, StepRow, StepState};
 
 /// Claims that may end without a word before a step counts as poison: it kills
@@ -11,7 +12,7 @@ pub const LOST_MAX: u32 = 3;
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ring {
-    /// Nothing: a late or repeated ring.
+    /// Nothing: a late or repeated ring, or work does not go on.
     Ignore,
     /// A budget would be passed: stop the mission before this step spends more.
     Stop(Limit),
@@ -37,8 +38,9 @@ pub enum Work {
 }
 
 /// Decides what a ring for this step means.
-pub fn on_ring(step: &StepRow, mission: &MissionRow, now: Millis) -> Ring {
-    if step.state != StepState::Ready || step.ready_at > now || mission.state.is_end() {
+pub fn on_ring(step: &StepRow, mission: &MissionRow, mode: Mode, now: Millis) -> Ring {
+    let is_due = step.state == StepState::Ready && step.ready_at <= now;
+    if mode != Mode::Running || !is_due || mission.state.is_end() {
         return Ring::Ignore;
     }
     if step.key.n == 0 {
@@ -70,7 +72,14 @@ mod tests {
     fn check(change: impl FnOnce(&mut StepRow, &mut MissionRow), expected: Ring) {
         let (mut step, mut mission) = (step(), mission());
         change(&mut step, &mut mission);
-        assert_eq!(on_ring(&step, &mission, 1_000), expected);
+        assert_eq!(on_ring(&step, &mission, Mode::Running, 1_000), expected);
+    }
+
+    #[test]
+    fn nothing_is_claimed_while_work_does_not_go_on() {
+        for mode in [Mode::Maintenance, Mode::Stopped] {
+            assert_eq!(on_ring(&step(), &mission(), mode, 1_000), Ring::Ignore);
+        }
     }
 
     #[test]

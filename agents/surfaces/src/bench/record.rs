@@ -181,6 +181,7 @@ impl Record {
                 | Event::StepFailed { step, .. }
                 | Event::StepDied { step, .. }
                 | Event::StepCancelled { step, .. }
+                | Event::StepHalted { step, .. }
                 | Event::EffectInDoubt { step, .. } => (step.clone(), ClaimEnd::Own),
                 Event::MissionEnded { mission, .. } => (StepKey::report(mission), ClaimEnd::Own),
                 _ => continue,
@@ -231,6 +232,7 @@ impl Record {
                 }
                 Event::StepReleased { step, .. }
                 | Event::StepFailed { step, .. }
+                | Event::StepHalted { step, .. }
                 | Event::StepRequeued { step, .. } => {
                     taken.remove(&(step.n, step.item));
                 }

@@ -237,6 +237,22 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Say whether work goes on, and what runs and waits.
+    Status,
+    /// Stop all work, let what runs end, or let work go on; it holds until it is said
+    /// otherwise.
+    #[command(group = clap::ArgGroup::new("how").required(true))]
+    Stop {
+        /// Interrupt everything now; it goes on where it was after `--resume`.
+        #[arg(long, group = "how")]
+        all: bool,
+        /// Let work go on.
+        #[arg(long, group = "how")]
+        resume: bool,
+        /// `on`: running steps end, no new one begins; `off`: work goes on.
+        #[arg(long, group = "how", value_name = "on|off", value_parser = ["on", "off"])]
+        maintenance: Option<String>,
+    },
     /// Look whether everything is in order, and say what to do if not.
     Doctor,
     /// The configuration.
@@ -567,25 +583,110 @@ pub enum ScheduleCommand {
 #[derive(Debug, Subcommand)]
 pub enum DeadLetterCommand {
     /// List dead steps.
-    List,
-    /// Show one with its input and error.
+    List {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// How many at most.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show one with its inputs and error.
     Show {
         /// Which.
         step: StepKey,
     },
-    /// Send one round again; the mission goes on.
-    Requeue {
+    /// Give one other inputs; it and what depends on it run, nothing else.
+    Edit {
         /// Which.
         step: StepKey,
+        /// Put one value into the inputs: --arg rows.0.name=Ada, --arg limit=5. What
+        /// is JSON is taken as JSON, else as text.
+        #[arg(long = "arg", value_name = "PATH=VALUE", value_parser = input)]
+        set: Vec<Input>,
+        /// All inputs, as a JSON object.
+        #[arg(long, value_name = "JSON", conflicts_with = "input")]
+        args: Option<String>,
+        /// All inputs, from a file that holds a JSON object; `-` reads standard input.
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
         /// Do not wait for the mission.
         #[arg(long)]
         no_wait: bool,
     },
-    /// Take one off the desk for good.
+    /// Send one round again, or many; their missions go on.
+    Requeue {
+        /// Which.
+        #[arg(required_unless_present = "all")]
+        step: Option<StepKey>,
+        /// Many.
+        #[command(flatten)]
+        many: Many,
+        /// Do not wait for the mission.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Take one off the desk for good, or many.
     Discard {
         /// Which.
-        step: StepKey,
+        #[arg(required_unless_present = "all")]
+        step: Option<StepKey>,
+        /// Many.
+        #[command(flatten)]
+        many: Many,
     },
+}
+
+/// What a step may have died of.
+const CAUSES: [&str; 6] = ["permanent", "exhausted", "poison", "refused", "denied", "unproven"];
+
+/// Which dead steps.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Only of this mission.
+    #[arg(long)]
+    pub mission: Option<MissionId>,
+    /// Only those of this tool.
+    #[arg(long)]
+    pub tool: Option<String>,
+    /// Only those that died of this.
+    #[arg(long, value_parser = CAUSES)]
+    pub cause: Option<String>,
+}
+
+/// Many dead steps at once.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// All of them, or all that the next options name.
+    #[arg(long, conflicts_with = "step")]
+    pub all: bool,
+    /// Only of this mission.
+    #[arg(long, requires = "all", conflicts_with = "step")]
+    pub mission: Option<MissionId>,
+    /// Only those of this tool.
+    #[arg(long, requires = "all", conflicts_with = "step")]
+    pub tool: Option<String>,
+    /// Only those that died of this.
+    #[arg(long, requires = "all", conflicts_with = "step", value_parser = CAUSES)]
+    pub cause: Option<String>,
+    /// Do not ask after counting.
+    #[arg(long, requires = "all", conflicts_with = "step")]
+    pub yes: bool,
+}
+
+/// One value of an input, and where it goes.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The place.
+    pub path: String,
+    /// The value.
+    pub value: serde_json::Value,
+}
+
+fn input(text: &str) -> Result<Input, String> {
+    let (path, value) = text.split_once('=').ok_or("expected PATH=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok(Input { path: path.to_owned(), value })
 }
 
 /// `alma playbooks …`

@@ -88,7 +88,14 @@ pub async fn cancel(
     let mut position = 0;
     while std::time::Instant::now() < until {
         let request = mission_show::Request { mission: mission.clone() };
-        if mission_show::run(alma, principal, request).await?.state.is_end() {
+        let now = mission_show::run(alma, principal, request).await?;
+        if now.state.is_end() {
+            return Ok(exit);
+        }
+        if let Some(notice) = &now.notice
+            && !work_is_claimed(alma, principal).await?
+        {
+            screen.note(&format!("its report is written when work goes on: {notice}"));
             return Ok(exit);
         }
         position = alma.ports.ledger.changed(position, CANCEL_LOOK_MS).await.unwrap_or(position);
@@ -127,6 +134,12 @@ pub async fn watch(
                 return waiting(alma, principal, screen, &now).await;
             }
             continue;
+        }
+        if let Some(notice) = &now.notice
+            && !work_is_claimed(alma, principal).await?
+        {
+            drawing.end();
+            return rests(alma, principal, screen, mission, notice).await;
         }
         tokio::select! {
             next = alma.ports.ledger.changed(position, LOOK_MS) => position = next?,
@@ -170,6 +183,40 @@ async fn finish(
         screen.line(response.text.trim_end());
     }
     Ok(Exit::of_mission(response.report.state))
+}
+
+/// Whether a worker still has a step, while all work rests.
+async fn work_is_claimed(alma: &Alma, principal: &Principal) -> Result<bool, Error> {
+    let status = operations::work_status::run(alma, principal, Default::default()).await?;
+    Ok(status.claimed > 0)
+}
+
+/// Says that all work rests, and how it goes on.
+async fn rests(
+    alma: &Alma,
+    principal: &Principal,
+    screen: &Screen,
+    mission: &MissionId,
+    notice: &str,
+) -> Result<Exit, Error> {
+    if screen.json {
+        let request = operations::plan_show::Request { mission: mission.clone() };
+        let plan = operations::plan_show::run(alma, principal, request).await?;
+        screen.document(&json!({
+            "mission": mission,
+            "state": Exit::Waiting.state(),
+            "notice": notice,
+            "plan": plan.plan,
+            "digest": plan.digest,
+            "answer": "",
+            "claims": [],
+            "files": [],
+            "approvals": [],
+        }));
+    } else {
+        screen.line(&format!("mission {mission} waits; nothing is lost: {notice}"));
+    }
+    Ok(Exit::Waiting)
 }
 
 /// Says what is asked, and how to answer.

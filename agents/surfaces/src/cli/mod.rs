@@ -9,6 +9,7 @@ pub mod chat;
 mod chat_commands;
 mod chat_editor;
 mod chat_view;
+mod desk;
 pub mod exit;
 pub mod follow;
 mod memory;
@@ -53,11 +54,11 @@ impl Command {
             Self::Approve { no_wait, .. } | Self::Deny { no_wait, .. } if !no_wait => {
                 Needs::Workers
             }
-            Self::DeadLetters { command: args::DeadLetterCommand::Requeue { no_wait, .. } }
-                if !no_wait =>
-            {
-                Needs::Workers
-            }
+            Self::DeadLetters {
+                command:
+                    args::DeadLetterCommand::Requeue { step: Some(_), no_wait, .. }
+                    | args::DeadLetterCommand::Edit { no_wait, .. },
+            } if !no_wait => Needs::Workers,
             _ => Needs::Ledger,
         }
     }
@@ -150,10 +151,8 @@ pub async fn run(
             follow::after(alma, principal, screen, interrupts, "approvals.answer", request, no_wait)
                 .await
         }
-        Command::DeadLetters { command: args::DeadLetterCommand::Requeue { step, no_wait } } => {
-            let request = json!({ "step": step });
-            let name = "dead_letters.requeue";
-            follow::after(alma, principal, screen, interrupts, name, request, no_wait).await
+        Command::DeadLetters { command } => {
+            desk::run(alma, principal, screen, interrupts, command).await
         }
         Command::Plan { command: PlanCommand::Show { mission, file: true } } if !screen.json => {
             let request = json!({ "mission": mission });
@@ -217,7 +216,8 @@ pub fn reached() -> Vec<&'static str> {
     let mut names = route::NAMES.to_vec();
     names.extend(["memory.export", "config.show"]);
     names.extend(["chat.say", "chat.attach", "chat.cancel"]);
-    names.extend(["mission.submit", "plan.dry_run", "approvals.answer", "dead_letters.requeue"]);
+    names.extend(["mission.submit", "plan.dry_run", "approvals.answer"]);
+    names.extend(["dead_letters.requeue", "dead_letters.edit", "dead_letters.bulk"]);
     names
 }
 

@@ -6,7 +6,7 @@ use super::args::{
     SessionCommand, ToolCommand, Wish,
 };
 use super::exit::Exit;
-use super::{Screen, show};
+use super::{Screen, desk, show};
 use alma::{Alma, Error, operations};
 use charter::budget::Budget;
 use charter::ids::Principal;
@@ -67,6 +67,8 @@ pub const NAMES: &[&str] = &[
     "models.list",
     "models.show",
     "audit.verify",
+    "work.status",
+    "work.set",
     "doctor",
 ];
 
@@ -194,12 +196,18 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             }
         },
         Command::DeadLetters { command } => match command {
-            DeadLetterCommand::List => ("dead_letters.list", json!({})),
+            DeadLetterCommand::List { which, limit } => {
+                let mut request = desk::which(which);
+                request["limit"] = json!(limit);
+                ("dead_letters.list", request)
+            }
             DeadLetterCommand::Show { step } => ("dead_letters.show", json!({ "step": step })),
-            DeadLetterCommand::Discard { step } => {
+            DeadLetterCommand::Discard { step: Some(step), .. } => {
                 ("dead_letters.discard", json!({ "step": step }))
             }
-            DeadLetterCommand::Requeue { .. } => return Ok(None),
+            DeadLetterCommand::Discard { .. }
+            | DeadLetterCommand::Requeue { .. }
+            | DeadLetterCommand::Edit { .. } => return Ok(None),
         },
         Command::Playbooks { command } => match command {
             PlaybookCommand::List => ("playbooks.list", json!({})),
@@ -239,6 +247,15 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
             ModelCommand::Show { name } => ("models.show", json!({ "name": name })),
         },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
+        Command::Status => ("work.status", json!({})),
+        Command::Stop { maintenance: Some(how), .. } if how == "on" => {
+            ("work.set", json!({ "mode": "maintenance" }))
+        }
+        Command::Stop { maintenance: Some(_), .. } => {
+            ("work.set", json!({ "mode": "running", "only_from": "maintenance" }))
+        }
+        Command::Stop { resume: true, .. } => ("work.set", json!({ "mode": "running" })),
+        Command::Stop { .. } => ("work.set", json!({ "mode": "stopped" })),
         Command::Doctor => ("doctor", json!({})),
         Command::Chat { .. }
         | Command::Config { .. }
@@ -293,9 +310,9 @@ fn folder(named: &Path) -> Result<String, Error> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+pub(super) fn read(path: &Path) -> Result<String, Error> {
     let fail = |cause: String| {
-        Error::Usage(format!("the mission file {} cannot be read: {cause}", path.display()))
+        Error::Usage(format!("the file {} cannot be read: {cause}", path.display()))
     };
     let mut text = String::new();
     let size = if path == Path::new("-") {
@@ -386,6 +403,7 @@ fn outcome(name: &str, response: &Value) -> Exit {
         "mission.submit" | "schedules.new" if response["state"] == json!("waiting") => {
             Exit::Waiting
         }
+        "dead_letters.bulk" if response["count"] == json!(0) => Exit::Empty,
         "memory.remember" if response["memory"].is_null() => Exit::Waiting,
         _ if response["found"] == json!(false) => Exit::Empty,
         _ if only_list.is_some_and(Vec::is_empty) => Exit::Empty,

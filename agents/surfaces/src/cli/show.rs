@@ -11,11 +11,16 @@ use std::collections::BTreeMap;
 
 /// Widest cell of a list.
 const CELL_MAX: usize = 60;
+/// Most columns of the inputs of a dead step.
+const INPUTS_MAX: usize = 100;
 
 /// A response as text.
 pub fn response(name: &str, response: &Value) -> String {
     match name {
         "approvals.show" => whole_card(response),
+        "dead_letters.list" => desk_list(response),
+        "dead_letters.bulk" => moved(response),
+        "work.status" | "work.set" => work(response),
         "doctor" => doctor(response),
         "memory.recall" => memory::recalled(response),
         "memory.remember" => memory::kept(response),
@@ -52,7 +57,7 @@ pub fn response(name: &str, response: &Value) -> String {
             notes(response),
             text(&response["diff"])
         ),
-        "plan.diff" | "plan.edit" => text(&response["diff"]),
+        "plan.diff" | "plan.edit" | "dead_letters.edit" => text(&response["diff"]),
         _ => match response.get("text").and_then(Value::as_str) {
             Some(text) => text.to_owned(),
             None => general(response),
@@ -289,6 +294,84 @@ fn events(response: &Value) -> String {
         format!("{seq:>6}  {at}  {:<19}  {about}\n", text(&event["kind"]))
     };
     rows.iter().map(line).collect()
+}
+
+/// Whether work goes on, and how much there is of it.
+fn work(response: &Value) -> String {
+    let count = |field: &str| response[field].as_u64().unwrap_or(0);
+    let mut shown = match response["notice"].as_str() {
+        Some(notice) => format!("{notice}\n"),
+        None => "work goes on\n".to_owned(),
+    };
+    if let (Some(by), at) = (response["by"].as_str(), moment(response["since"].as_i64())) {
+        shown.push_str(&format!("  since    {at}, by {by}\n"));
+    }
+    let kept = match count("dead_kept_days") {
+        0 => "kept for ever".to_owned(),
+        days => format!("kept for {days} days"),
+    };
+    shown.push_str(&format!(
+        "  running  {} steps\n  ready    {} steps\n  waiting  {} missions, for you\n  \
+         dead     {} steps, {kept}\n",
+        count("claimed"),
+        count("ready"),
+        count("waiting"),
+        count("dead"),
+    ));
+    shown
+}
+
+/// A few lines per dead step: which and why, what it was given, what it cost, what
+/// to do.
+fn desk_list(response: &Value) -> String {
+    let rows = response["dead_letters"].as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return "no step is dead".to_owned();
+    }
+    let line = |row: &Value| {
+        let error = &row["error"]["error"];
+        let cell = |value: &Value| {
+            console::truncate_str(&visible(&text(value)), INPUTS_MAX, "…").into_owned()
+        };
+        let tries = row["failures"].as_u64().unwrap_or(0) + row["lost"].as_u64().unwrap_or(0);
+        let hint = match &error["hint"] {
+            Value::Null => String::new(),
+            hint => format!("\n  → {}", visible(&text(hint))),
+        };
+        format!(
+            "{}  {}  {}: {}\n  {}{hint}\n  inputs {}  tries {tries}  wall_ms {}  of “{}”\n",
+            text(&row["step"]),
+            text(&row["cause"]),
+            text(&row["tool"]),
+            cell(&row["title"]),
+            visible(&text(&error["message"])),
+            cell(&row["args"]),
+            text(&row["usage"]["wall_ms"]),
+            cell(&row["wish"]),
+        )
+    };
+    let all: String = rows.iter().map(line).collect();
+    format!("{all}mend one with: alma dead-letters edit STEP --arg NAME=VALUE, or requeue STEP")
+}
+
+/// What became of many dead steps.
+fn moved(response: &Value) -> String {
+    let steps = response["steps"].as_array().map_or(0, Vec::len);
+    let mut shown = match (response["count"].as_u64(), response["what"].as_str()) {
+        (Some(0) | None, _) => return "no dead step fits".to_owned(),
+        (_, Some("requeue")) => {
+            format!("{steps} dead steps go round again, while `alma serve` or `alma worker` runs")
+        }
+        _ => format!("{steps} dead steps are off the desk"),
+    };
+    for left in response["left"].as_array().into_iter().flatten() {
+        shown.push_str(&format!("\nleft: {}", visible(&text(left))));
+    }
+    let more = response["count"].as_u64().unwrap_or(0).saturating_sub(steps as u64);
+    if more > 0 {
+        shown.push_str(&format!("\n{more} are still there; say it again"));
+    }
+    shown
 }
 
 fn doctor(response: &Value) -> String {

@@ -3,7 +3,7 @@
 use super::App;
 use super::metrics::{head, line};
 use super::problem::Problem;
-use charter::ports::{Query, Rows};
+use charter::ports::{LedgerExt, Query, Rows};
 use charter::rows::MissionState;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -46,8 +46,20 @@ pub(super) async fn dependencies(app: &App) -> Vec<Dependency> {
         Err(_) => (false, format!("no answer within {LEDGER_TIME:?}")),
     };
     let mut all = vec![Dependency { name: "ledger", ready: ledger.0, detail: ledger.1 }];
+    all.push(work(app).await);
     all.extend((app.probe)());
     all
+}
+
+/// Whether work goes on. Also while it does not, this process answers, and takes what
+/// is submitted.
+async fn work(app: &App) -> Dependency {
+    let asking = app.alma.ports.ledger.mode(&app.principal.tenant);
+    let detail = match tokio::time::timeout(LEDGER_TIME, asking).await {
+        Ok(Ok(mode)) => mode.notice().unwrap_or("goes on").to_owned(),
+        Ok(Err(_)) | Err(_) => "cannot be told: the ledger does not answer".to_owned(),
+    };
+    Dependency { name: "work", ready: true, detail }
 }
 
 /// Figures of requests, streams, missions and the queue, as text.

@@ -10,7 +10,8 @@ use alma::Alma;
 use alma::operations::mission_events;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use charter::event::{Event, Recorded};
+use charter::envelope::Envelope;
+use charter::event::Event;
 use charter::ids::{MissionId, Principal};
 use futures::stream;
 use std::collections::{HashMap, VecDeque};
@@ -42,9 +43,10 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(recorded: &Recorded) -> Self {
-        let data = serde_json::to_value(recorded).unwrap_or_default();
-        let kind = data["event"]["kind"].as_str().unwrap_or("event");
+    fn new(envelope: &Envelope) -> Self {
+        let recorded = &envelope.recorded;
+        let data = serde_json::to_value(envelope).unwrap_or_default();
+        let kind = recorded.event.kind();
         Self {
             seq: recorded.seq,
             text: format!("id: {}\nevent: {kind}\ndata: {data}\n\n", recorded.seq).into(),

@@ -157,7 +157,10 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/approvals/{approval}", Ask("approvals.show"), &[APPROVAL], "Approval"),
     post("/api/v1/approvals/{approval}/approve", Say("approvals.answer", "answer", "approve"), &[APPROVAL], Some("Yes"), "Answered"),
     post("/api/v1/approvals/{approval}/deny", Say("approvals.answer", "answer", "deny"), &[APPROVAL], Some("No"), "Answered"),
-    get("/api/v1/dead-letters", Ask("dead_letters.list"), &[LIMIT], "DeadLetters"),
+    get("/api/v1/dead-letters", Ask("dead_letters.list"), &[query("mission", "MissionId"), query("tool", "text"), query("cause", "DeathCause"), LIMIT], "DeadLetters"),
+    post("/api/v1/dead-letters/requeue", Say("dead_letters.bulk", "what", "requeue"), &[], Some("Bulk"), "Moved"),
+    post("/api/v1/dead-letters/discard", Say("dead_letters.bulk", "what", "discard"), &[], Some("Bulk"), "Moved"),
+    post("/api/v1/dead-letters/{mission}/{step}/edit", Ask("dead_letters.edit"), &[MISSION, STEP], Some("Inputs"), "InputsEdited"),
     get("/api/v1/dead-letters/{mission}/{step}", Ask("dead_letters.show"), &[MISSION, STEP], "DeadLetter"),
     post("/api/v1/dead-letters/{mission}/{step}/requeue", Ask("dead_letters.requeue"), &[MISSION, STEP], None, "Requeued"),
     post("/api/v1/dead-letters/{mission}/{step}/discard", Ask("dead_letters.discard"), &[MISSION, STEP], None, "Discarded"),
@@ -199,6 +202,10 @@ pub(super) const ROUTES: &[Route] = &[
     get("/api/v1/config", Ask("config.show"), &[], "Config"),
     get("/api/v1/audit", Ask("audit.verify"), &[], "Audit"),
     get("/api/v1/doctor", Ask("doctor"), &[], "Doctor"),
+    get("/api/v1/work", Ask("work.status"), &[], "Work"),
+    post("/api/v1/work/stop", Say("work.set", "mode", "stopped"), &[], None, "Work"),
+    post("/api/v1/work/maintenance", Say("work.set", "mode", "maintenance"), &[], None, "Work"),
+    post("/api/v1/work/resume", Say("work.set", "mode", "running"), &[], None, "Work"),
     get("/health", Health, &[], "Health"),
     get("/ready", Ready, &[], "Readiness"),
     get("/metrics", Metrics, &[], "text"),
@@ -270,7 +277,8 @@ impl Route {
     /// A name for programs that make clients out of the document.
     pub(super) fn id(&self) -> String {
         match (self.does, self.operation()) {
-            (Say(_, _, word), _) => format!("{}_{word}", self.topic()),
+            (Say("approvals.answer", _, word), _) => format!("approvals_{word}"),
+            (Say(name, _, word), _) => format!("{}_{word}", name.replace('.', "_")),
             (Talk, _) => "chat_stream".to_owned(),
             (_, Some(name)) => name.replace('.', "_"),
             (_, None) => self.path.trim_start_matches('/').replace('.', "_"),

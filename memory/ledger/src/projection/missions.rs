@@ -34,15 +34,21 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             planned(mission, plan, *digest, steps, cx)
         }
         Event::MissionReplanned { mission, plan, digest, parent, steps, keep, drop } => {
-            let row = open(mission, "given another plan", cx)?;
+            let row = get(mission, cx)?;
             if row.plan_digest != *parent {
                 return conflict(format!("the plan of mission {mission} was replaced meanwhile"));
+            }
+            // Other inputs for a dead step: its mission goes on.
+            let ended = row.state.is_end();
+            if ended {
+                reopen(mission, cx)?;
             }
             let row = row_mut(mission, cx)?;
             row.plan = plan.clone();
             row.plan_digest = *digest;
             row.replans += 1;
-            replan(mission, *digest, steps, &keep.iter().copied().collect(), drop, cx)
+            replan(mission, *digest, steps, &keep.iter().copied().collect(), drop, cx)?;
+            if ended { refused_no_more(mission, cx) } else { Ok(()) }
         }
         Event::MissionCancelled { mission, steps, .. } => {
             open(mission, "cancelled", cx)?;

@@ -141,6 +141,13 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             missions::spend(&step.mission, &row.spent(usage), cx)?;
             set(row, cx)
         }
+        Event::StepHalted { step, usage } => {
+            let mut row = claimed(step, "halted", cx)?;
+            row.usage = row.usage.plus(row.spent(usage));
+            row.make_ready(AT_ONCE);
+            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            set(row, cx)
+        }
         Event::StepRequeued { step, revives, .. } => requeue(step, revives, cx),
         Event::StepDiscarded { step, .. } => {
             let mut row = get(step, cx)?;
