@@ -301,6 +301,14 @@ mod tests {
         }
     }
 
+    async fn fares(
+        status: &mut watch::Receiver<RelayStatus>,
+        so: impl FnMut(&RelayStatus) -> bool,
+    ) -> RelayStatus {
+        let fares = tokio::time::timeout(Duration::from_secs(10), status.wait_for(so)).await;
+        fares.expect("never").unwrap().clone()
+    }
+
     #[tokio::test]
     async fn a_commit_is_relayed_at_once() {
         let bench = bench();
@@ -390,15 +398,15 @@ mod tests {
         bench.ledger.submit(&[step(1)], WallClock.now() - 5_000);
         let _stop = bench.start();
         bench.until("off the outbox", |bench| bench.ledger.outbox_len() == 0).await;
-        status.wait_for(|status| status.lag_ms == 0).await.unwrap();
+        fares(&mut status, |status| status.lag_ms == 0).await;
         bench.queue.break_down(true);
         bench.ledger.submit(&[step(2)], WallClock.now() - 5_000);
-        let failing = status.wait_for(|status| status.failures > 1).await.unwrap().clone();
+        let failing = fares(&mut status, |status| status.failures > 1).await;
         assert!(failing.lag_ms >= 5_000, "{failing:?}");
         let words = "the relay could not reach the queue: the queue could not count: broken";
         assert_eq!(failing.last_error.as_deref(), Some(words));
         bench.queue.break_down(false);
-        let well = status.wait_for(|status| status.failures == 0).await.unwrap().clone();
+        let well = fares(&mut status, |status| status.failures == 0).await;
         assert_eq!((well.lag_ms, well.last_error.as_deref()), (0, Some(words)));
     }
 

@@ -28,6 +28,12 @@ async fn refuses(queue: &RedisQueue, words: &str) {
     }
 }
 
+/// Waits until the bell was heard so many times; returns how often it was.
+async fn heard(wakes: &mut watch::Receiver<u64>, times: u64) -> u64 {
+    let hearing = tokio::time::timeout(2 * BOUND, wakes.wait_for(|heard| *heard >= times));
+    *hearing.await.expect("the bell is not heard").unwrap()
+}
+
 /// Tries until a call passes: the breaker may rest first.
 async fn recovers(queue: &RedisQueue) {
     let began = Instant::now();
@@ -169,12 +175,12 @@ async fn what_is_no_step_is_taken_off_counted_and_reaches_nobody() {
 async fn two_installations_on_one_redis_do_not_see_each_other() {
     let redis = Redis::start();
     let (ours, theirs) = (queue(&redis), queue_at(&redis.address(), "00000000000000a2"));
-    let mut heard = theirs.wakes(Arc::new(NoEntropy));
-    heard.wait_for(|wakes| *wakes == 1).await.unwrap();
+    let mut bell = theirs.wakes(Arc::new(NoEntropy));
+    heard(&mut bell, 1).await;
     ours.ring(&steps(1..=3)).await.unwrap();
     assert_eq!((theirs.depth().await.unwrap(), theirs.take().await.unwrap()), (0, None));
     theirs.ring(&[step(1)]).await.unwrap();
-    heard.wait_for(|wakes| *wakes == 2).await.unwrap();
+    assert_eq!(heard(&mut bell, 2).await, 2, "our rings are not heard there");
     assert_eq!(ours.depth().await.unwrap(), 3);
     for id in ["", "00000000000000A1", "00000000000000a1}:x", "a1"] {
         assert!(RedisQueue::new(redis.address().parse().unwrap(), id).is_err(), "{id}");
@@ -244,15 +250,15 @@ async fn the_bell_is_heard_by_every_process_and_after_a_restart() {
     let (ringer, listener) = (queue(&redis), queue(&redis));
     let mut wakes = listener.wakes(Arc::new(NoEntropy));
     let mut others = queue(&redis).wakes(Arc::new(NoEntropy));
-    wakes.wait_for(|wakes| *wakes == 1).await.unwrap();
-    others.wait_for(|wakes| *wakes == 1).await.unwrap();
+    heard(&mut wakes, 1).await;
+    heard(&mut others, 1).await;
     ringer.ring(&[step(1)]).await.unwrap();
-    wakes.wait_for(|wakes| *wakes == 2).await.unwrap();
-    others.wait_for(|wakes| *wakes == 2).await.unwrap();
+    heard(&mut wakes, 2).await;
+    heard(&mut others, 2).await;
     redis.kill();
     redis.again();
-    let again = tokio::time::timeout(BOUND, wakes.wait_for(|wakes| *wakes == 3)).await.is_ok();
-    assert!(again, "one wake after the connection was made again");
+    // Once more, after the connection was made again.
+    assert_eq!(heard(&mut wakes, 3).await, 3);
     until("nobody listens", || {
         redis.cli(&["PUBSUB", "NUMSUB", "{alma:00000000000000a1}:bell"]).ends_with('2')
     });
@@ -299,15 +305,15 @@ async fn sentinels_with_passwords_are_asked_and_a_frozen_master_is_replaced() {
     let address = address.replace("redis+sentinel://", login) + "?sentinel_password=secret";
     let queue = queue_at(&address, ID);
     let mut wakes = queue.wakes(Arc::new(NoEntropy));
-    wakes.wait_for(|wakes| *wakes == 1).await.unwrap();
+    heard(&mut wakes, 1).await;
     queue.ring(&[step(1)]).await.unwrap();
     watched.master.freeze();
     until("the replica is the master", || watched.replica.cli(&["ROLE"]).starts_with("master"));
     recovers(&queue).await;
     queue.ring(&[step(2)]).await.unwrap();
     assert_eq!(watched.replica.cli(&["ZRANGE", KEY, "-1", "-1"]), entry::write(&step(2)));
-    let again = tokio::time::timeout(2 * BOUND, wakes.wait_for(|wakes| *wakes >= 2)).await;
-    assert!(again.is_ok(), "the bell is heard at the new master");
+    // The bell too is heard at the new master.
+    heard(&mut wakes, 2).await;
     // The old one still takes itself for the master.
     watched.master.thaw();
     queue.ring(&[step(3)]).await.unwrap();
