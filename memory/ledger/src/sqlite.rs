@@ -11,9 +11,9 @@ pub(crate) use connect::{
 };
 
 use crate::chain::Checkpoint;
+use crate::sql::read;
 use crate::sql::work::{Ask, Notary, Outcome};
 use crate::sql::writer::Desk;
-use crate::sql::read;
 use crate::{keys, transition};
 use async_trait::async_trait;
 use charter::ids::{Millis, TenantId};

@@ -112,9 +112,7 @@ impl Side {
                 conn.run("take the lock of the writers", fixed("BEGIN IMMEDIATE"), vec![]).await?;
                 Ok(Self::File(conn))
             }
-            Place::Postgres(address) => {
-                postgres::whole(address, key).await.map(Self::Postgres)
-            }
+            Place::Postgres(address) => postgres::whole(address, key).await.map(Self::Postgres),
         }
     }
 

@@ -188,8 +188,7 @@ async fn killed_sessions_lose_and_double_nothing() {
     let database = Cluster::shared().database();
     let ledger = open_postgres(&database.url()).await.unwrap();
     let world = World::new(&ledger, 1);
-    let drafts: Vec<_> =
-        (0..400).map(|_| world.submission(&[head(1, &[])]).1.transition).collect();
+    let drafts: Vec<_> = (0..400).map(|_| world.submission(&[head(1, &[])]).1.transition).collect();
     let (name, rounds) = (database.name.clone(), 12);
     let killer = tokio::task::spawn_blocking(move || {
         let end = format!(
@@ -259,9 +258,8 @@ async fn a_server_that_is_gone_is_given_a_rest() {
     // Most fail at once now.
     let begun = Instant::now();
     let errors = futures::future::join_all((0..50).map(|_| ask())).await;
-    let quick = errors.iter().filter(|e| {
-        e.as_ref().unwrap_err().to_string().contains("times in a row")
-    });
+    let quick =
+        errors.iter().filter(|e| e.as_ref().unwrap_err().to_string().contains("times in a row"));
     assert!(quick.count() >= 49 && begun.elapsed() < PATIENCE);
     cluster.run(&[]);
     let begun = Instant::now();
@@ -310,10 +308,8 @@ async fn who_may_not_or_cannot_is_told_what_to_do() {
     refused(open_postgres(&cluster.url("stranger", "x", name)).await, "the right to CREATE");
     database.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     refused(open_postgres(&database.url()).await, "address of the primary");
-    database.sql(&format!(
-        "SET default_transaction_read_only = off; \
-         ALTER DATABASE {name} RESET default_transaction_read_only"
-    ));
+    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    cluster.sql("postgres", &reset);
     database.sql(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0"));
     refused(open_postgres(&database.url()).await, "raise max_connections");
     database.sql(&format!("ALTER DATABASE {name} CONNECTION LIMIT -1"));
@@ -358,7 +354,7 @@ async fn a_server_that_turns_read_only_or_full_says_so() {
     let error = ledger.commit(draft.clone()).await.unwrap_err().to_string();
     assert!(error.contains("may only be read"), "{error}");
     let reset = format!("ALTER DATABASE {} RESET default_transaction_read_only", database.name);
-    database.sql(&format!("SET default_transaction_read_only = off; {reset}"));
+    Cluster::shared().sql("postgres", &reset);
     insist(&ledger, draft).await;
     assert_eq!(size(&ledger).await, (2, 4));
     ledger.close().await.unwrap();

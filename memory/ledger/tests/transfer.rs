@@ -55,8 +55,7 @@ async fn a_ledger_goes_there_and_back_unchanged() {
     let again = moved(&server, &Place::File(back.clone())).await.unwrap();
     assert_eq!((&again.rows, again.position), (&there.rows, there.position));
     // Both go on from there.
-    let (one, other) =
-        (open(&back).await.unwrap(), open_postgres(&database.url()).await.unwrap());
+    let (one, other) = (open(&back).await.unwrap(), open_postgres(&database.url()).await.unwrap());
     for ledger in [&one as &dyn Ledger, &other] {
         let world = World::new(ledger, 9);
         world.whole_mission().await;

@@ -4,8 +4,8 @@
 use super::connect::{PgAddress, Role, pool};
 use super::writer::jittered;
 use crate::sql::writer::rise;
-use sqlx::postgres::PgListener;
 use sqlx::PgPool;
+use sqlx::postgres::PgListener;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Where a ledger in PostgreSQL is: `postgresql://user:password@host:port/database`.
 #[derive(Clone)]
-pub struct PgAddress(PgConnectOptions);
+pub struct PgAddress(Box<PgConnectOptions>);
 
 impl FromStr for PgAddress {
     type Err = LedgerError;
@@ -32,15 +32,13 @@ impl FromStr for PgAddress {
     fn from_str(url: &str) -> Result<Self, LedgerError> {
         let unfit = |cause: String| LedgerError::Store {
             operation: "read the address of the PostgreSQL database".to_owned(),
-            cause: format!(
-                "{cause}; it looks like postgresql://user:password@host:5432/database"
-            ),
+            cause: format!("{cause}; it looks like postgresql://user:password@host:5432/database"),
         };
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(unfit("it does not begin with postgresql://".to_owned()));
         }
         let options = url.parse().map_err(|error: sqlx::Error| unfit(error.to_string()))?;
-        Ok(Self(options))
+        Ok(Self(Box::new(options)))
     }
 }
 
@@ -106,13 +104,16 @@ impl Role {
         // others for longer than they wait.
         let idle = if self == Self::Whole { statement } else { lock / 3 };
         // Who only reads says so; the others find out what the server allows.
-        let reads = (self == Self::Reader).then_some(("default_transaction_read_only", "on"));
-        address
-            .0
-            .clone()
+        let own = match self {
+            Self::Reader => Some(("default_transaction_read_only", "on")),
+            // Always the same few statements by key: planned once.
+            Self::Writer | Self::Lease => Some(("plan_cache_mode", "force_generic_plan")),
+            Self::Bell | Self::Whole => None,
+        };
+        PgConnectOptions::clone(&address.0)
             .application_name(self.name())
             .options([("search_path", "alma"), ("synchronous_commit", "on")])
-            .options(reads)
+            .options(own)
             .options([("jit", "off")])
             .options([("statement_timeout", millis(statement)), ("lock_timeout", millis(lock))])
             .options([("idle_in_transaction_session_timeout", millis(idle))])
@@ -181,11 +182,20 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             // Connection exceptions, a server that goes or comes, a session that was
-            // ended, a server that may only read: the next one may do better.
+            // ended, a server that may only read, statements that were prepared for
+            // an older schema: the next one may do better.
             code.starts_with("08")
                 || matches!(
                     &*code,
-                    "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" | "25006"
+                    "57P01"
+                        | "57P02"
+                        | "57P03"
+                        | "57P05"
+                        | "25P03"
+                        | "53300"
+                        | "25006"
+                        | "0A000"
+                        | "26000"
                 )
         }),
         sqlx::Error::Io(_)
@@ -217,9 +227,7 @@ pub(super) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
         "28P01" | "28000" => "check the user and the password in its address",
         "3D000" => "make the database first, for instance with `createdb`",
         "53300" => "raise max_connections on the server, or run fewer processes",
-        "25006" => {
-            "the server may only be read, as a standby may: give the address of the primary"
-        }
+        "25006" => "the server may only be read, as a standby may: give the address of the primary",
         "42501" => "give the user of the address the right to CREATE in the database",
         "57014" | "55P03" => "it took too long: look at what else the server is doing",
         "57P01" | "57P02" | "57P03" => "PostgreSQL is being stopped or started",
@@ -227,11 +235,9 @@ pub(super) fn failed(operation: &str, error: sqlx::Error) -> LedgerError {
         "42P01" | "3F000" => "the schema `alma` was changed: restore a backup",
         _ => {
             return match &error {
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                    LedgerError::Damaged(format!(
-                        "could not {operation}: {error}; run `alma audit verify`"
-                    ))
-                }
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => LedgerError::Damaged(
+                    format!("could not {operation}: {error}; run `alma audit verify`"),
+                ),
                 _ => store(error.to_string()),
             };
         }
@@ -261,15 +267,17 @@ impl<C: DerefMut<Target = PgConnection> + Send> Pg<C> {
         self.conn
     }
 
-    /// Runs several statements at once; they are written in this crate.
+    /// Runs several statements at once, which are written in this crate; returns
+    /// the rows of them all.
     pub(super) async fn script(
         &mut self,
         doing: &'static str,
         sql: impl SqlSafeStr,
-    ) -> Result<(), LedgerError> {
-        let run = sqlx::raw_sql(sql).execute(&mut *self.conn);
+    ) -> Result<Vec<Line>, LedgerError> {
+        let run = sqlx::raw_sql(sql).fetch_all(&mut *self.conn);
         let done = tokio::time::timeout(self.patience, run).await;
-        self.judge(doing, done).map(|_| ())
+        let rows = self.judge(doing, done)?;
+        rows.iter().map(line).collect::<Result<_, _>>().map_err(|error| failed(doing, error))
     }
 
     fn judge<T>(
@@ -340,8 +348,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Sql for Pg<C> {
         let ask = bound(sql, args).fetch_all(&mut *self.conn);
         let done = tokio::time::timeout(self.patience, ask).await;
         let rows = self.judge(doing, done)?;
-        let lines = rows.iter().map(line).collect::<Result<_, _>>();
-        lines.map_err(|error| failed(doing, error))
+        rows.iter().map(line).collect::<Result<_, _>>().map_err(|error| failed(doing, error))
     }
 
     fn stream<'c>(

@@ -5,10 +5,10 @@
 use super::PgDurability;
 use super::connect::{CONNECT_MAX, Pg, PgAddress, Role, Trouble, connect};
 use super::settle::{self, WRITERS};
-use crate::sql::built;
-use crate::sql::seal::{self, End};
+use crate::sql::seal::{self, END, End};
 use crate::sql::work::{Answers, Ask, Notary, answer};
 use crate::sql::writer::{Backend, Fault};
+use crate::sql::{built, first};
 use async_trait::async_trait;
 use charter::ports::LedgerError;
 use sqlx::PgConnection;
@@ -92,9 +92,10 @@ async fn within(
     asks: &[&Ask],
     notary: &Notary,
 ) -> Result<(Answers, End), LedgerError> {
-    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS})");
-    conn.script("begin to write", built(begin)).await?;
-    let mut end = seal::end(conn).await?;
+    // At once, but each statement sees what is committed when it begins.
+    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS}); {END}");
+    let begun = conn.script("begin to write", built(begin)).await?;
+    let mut end = seal::end_of(&first(begun.into_iter().skip(1).collect())?)?;
     let was = end.position;
     let (answers, _) = answer(conn, asks, &mut end, notary, &|_| Ok(())).await?;
     let commit = match end.position == was {

@@ -184,7 +184,8 @@ impl RowSet {
                 RowKey::Step(key) => lend!(steps, key.clone()),
                 RowKey::StepsOf(mission) => {
                     let first = StepKey::report(mission);
-                    let own = self.steps.from(&first).take_while(|(key, _)| key.mission == *mission);
+                    let own =
+                        self.steps.from(&first).take_while(|(key, _)| key.mission == *mission);
                     for (key, row) in own.filter(|(key, _)| key.item == 0) {
                         lent.steps.load(key.clone(), row.clone());
                     }

@@ -154,9 +154,7 @@ impl<'t> Batch<'t> {
         };
         Some(match same {
             true => Ok(Committed { position, ready: Vec::new() }),
-            false => {
-                conflict(format!("transition {} was something else before", transition.id))
-            }
+            false => conflict(format!("transition {} was something else before", transition.id)),
         })
     }
 
@@ -209,7 +207,8 @@ impl<'t> Batch<'t> {
             let Self { ready, silenced, .. } = self;
             ready.retain(|(_, step, _)| !silenced.contains(step));
         }
-        let ready = decision.ready.iter().map(|(step, due)| (&transition.tenant, step.clone(), *due));
+        let ready =
+            decision.ready.iter().map(|(step, due)| (&transition.tenant, step.clone(), *due));
         self.ready.extend(ready);
         self.calls.seal |= decision.seals;
         self.calls.scrub |= !decision.forgotten.is_empty();

@@ -116,7 +116,8 @@ pub(crate) async fn query(
             Rows::Events(happened(conn, tenant, after, &kinds, limit).await?)
         }
         Query::Made { made: digest } => {
-            let sql = fixed("SELECT made, tenant, effect FROM made WHERE made = $1 AND tenant = $2");
+            let sql =
+                fixed("SELECT made, tenant, effect FROM made WHERE made = $1 AND tenant = $2");
             let args = vec![digest.to_string().into(), tenant.0.as_str().into()];
             let row = |mut line: Line| made(&line.text(0)?, line.text(1)?, &line.text(2)?);
             Rows::Made(each(conn, sql, args, row).await?)
@@ -142,15 +143,13 @@ pub(crate) async fn query(
         }
         Query::Leases => Rows::Leases(leases(conn).await?),
         Query::ReadySteps { now, limit } => {
-            let mut ask =
-                Ask::new("SELECT body FROM steps WHERE state = 'ready' AND ready_at <= ");
+            let mut ask = Ask::new("SELECT body FROM steps WHERE state = 'ready' AND ready_at <= ");
             ask.bind(now).push(" ORDER BY ready_at, mission, n, item");
             Rows::Steps(bounded(conn, ask, limit).await?)
         }
         Query::ExpiredApprovals { now, limit } => {
-            let mut ask = Ask::new(
-                "SELECT body FROM approvals WHERE state = 'open' AND expires_at <= ",
-            );
+            let mut ask =
+                Ask::new("SELECT body FROM approvals WHERE state = 'open' AND expires_at <= ");
             ask.bind(now).push(" ORDER BY expires_at, id");
             Rows::Approvals(bounded(conn, ask, limit).await?)
         }

@@ -22,14 +22,20 @@ pub(crate) struct End {
     hash: Digest,
 }
 
+/// Asks where the ledger ends.
+pub(crate) const END: &str = "\
+    SELECT e.position, c.n, c.position, c.hash \
+    FROM (SELECT coalesce(max(pos), 0) AS position FROM events) e \
+    LEFT JOIN (SELECT n, position, hash FROM checkpoints ORDER BY n DESC LIMIT 1) c ON true";
+
 /// Where the ledger ends, read from the store.
 pub(crate) async fn end(conn: &mut dyn Sql) -> Result<End, LedgerError> {
-    let sql = fixed(
-        "SELECT e.position, c.n, c.position, c.hash \
-         FROM (SELECT coalesce(max(pos), 0) AS position FROM events) e \
-         LEFT JOIN (SELECT n, position, hash FROM checkpoints ORDER BY n DESC LIMIT 1) c ON true",
-    );
-    let line = first(conn.lines("read the end of the ledger", sql, Vec::new()).await?)?;
+    let found = conn.lines("read the end of the ledger", fixed(END), Vec::new()).await?;
+    end_of(&first(found)?)
+}
+
+/// The answer to [`END`].
+pub(crate) fn end_of(line: &Line) -> Result<End, LedgerError> {
     let position = line.int(0)?;
     Ok(match line.maybe_int(1)? {
         None => End { position, ..End::default() },

@@ -288,11 +288,7 @@ impl Stored for ForgottenRow {
     const TABLE: &'static Table = &FORGOTTEN;
 
     fn cells(&self) -> Result<Vec<Cell>, LedgerError> {
-        Ok(vec![
-            self.content.as_str().into(),
-            self.tenant.0.as_str().into(),
-            self.at.into(),
-        ])
+        Ok(vec![self.content.as_str().into(), self.tenant.0.as_str().into(), self.at.into()])
     }
 }
 

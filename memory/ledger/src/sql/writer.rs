@@ -106,8 +106,7 @@ impl Desk {
         // Whether it moved, the time ran out or the ledger was closed: the newest
         // position is the answer.
         let _ = tokio::time::timeout(wait, position.wait_for(|newest| *newest > after)).await;
-        let newest = *position.borrow();
-        newest
+        *position.borrow()
     }
 }
 

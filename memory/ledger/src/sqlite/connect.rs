@@ -84,10 +84,7 @@ pub(crate) async fn refuse_arriving(conn: &mut SqliteConnection) -> Result<(), L
 }
 
 /// Says that a transfer into the file is under way, or that it has ended.
-pub(crate) async fn mark(
-    conn: &mut SqliteConnection,
-    arriving: bool,
-) -> Result<(), LedgerError> {
+pub(crate) async fn mark(conn: &mut SqliteConnection, arriving: bool) -> Result<(), LedgerError> {
     let sql = match arriving {
         true => "PRAGMA user_version = 1",
         false => "PRAGMA user_version = 0",

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, SqliteConnection, SqlStr, TypeInfo, ValueRef};
+use sqlx::{Row, SqlStr, Sqlite, SqliteConnection, TypeInfo, ValueRef};
 
 fn bound<'q>(sql: SqlStr, args: Vec<Arg>) -> Query<'q, Sqlite, SqliteArguments> {
     let mut query = sqlx::query(sql);

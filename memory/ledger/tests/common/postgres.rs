@@ -1,6 +1,8 @@
 //! A PostgreSQL server for tests: private, with a port and a folder of its own, and
 //! gone with the process that started it. Needs nothing but the standard library,
 //! so that other test crates can include it by its path.
+#![allow(dead_code, reason = "each suite uses its own part of it")]
+#![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -113,9 +115,7 @@ impl Cluster {
         }
         let _ = done(program("rm").arg("-f").arg(self.home.join("stopped")));
         // The thread that starts it must outlive it: its end would be the signal.
-        std::thread::spawn(move || {
-            command.spawn().and_then(|mut child| child.wait()).expect("the server was started")
-        });
+        std::thread::spawn(move || command.spawn().and_then(|mut child| child.wait()).unwrap());
         let begun = Instant::now();
         while !self.is_up() {
             assert!(begun.elapsed() < PATIENCE, "the server does not start: see {:?}", self.home);

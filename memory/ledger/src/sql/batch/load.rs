@@ -115,11 +115,7 @@ fn lists(keys: &BTreeSet<(RowKey, String)>) -> Lists {
     lists
 }
 
-async fn ask(
-    conn: &mut dyn Sql,
-    lists: Lists,
-    batch: &mut Batch<'_>,
-) -> Result<(), LedgerError> {
+async fn ask(conn: &mut dyn Sql, lists: Lists, batch: &mut Batch<'_>) -> Result<(), LedgerError> {
     let args = lists.into_iter().map(|list| Arg::Text(Value::Array(list).to_string())).collect();
     let found = conn.lines("read what a change touches", fixed(LOAD), args).await?;
     for line in found {

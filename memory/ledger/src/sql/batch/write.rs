@@ -1,9 +1,7 @@
 //! What was decided, written: each table once.
 
 use super::super::pack::put;
-use super::super::tables::{
-    CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json,
-};
+use super::super::tables::{CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json};
 use super::super::{Arg, Cell, Sql, fixed};
 use super::{Batch, Fresh, Taken};
 use charter::ids::{ContentId, Millis, StepKey, TenantId};
