@@ -3,6 +3,7 @@
 //! asks [`decide`], and writes the rows that changed.
 
 use crate::projection::{self, RowKey, RowSet, conflict};
+use charter::budget::Usage;
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::ids::{ContentId, Millis, StepKey};
@@ -179,8 +180,12 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         _ => {}
     }
     for (_, event) in &transition.events {
-        if let Event::MissionReplanned { .. } = event {
-            check_replan(event, transition.fence.as_ref(), rows)?;
+        match event {
+            Event::MissionReplanned { .. } => {
+                check_replan(event, transition.fence.as_ref(), rows)?;
+            }
+            Event::StepClaimed { step, .. } => check_budget(step, rows)?,
+            _ => {}
         }
         projection::apply(event, transition.at, &transition.tenant, rows)?;
     }
@@ -249,6 +254,19 @@ fn check_fence(fence: &Fence, transition: &Transition, rows: &RowSet) -> Result<
             "the claim {} on step {} is void: its last claim is {}",
             fence.token, fence.step, row.token
         )),
+    }
+}
+
+/// Several workers see the last start that a budget allows at the same time; one of
+/// them gets it. A mission that is stopped ends what it has begun.
+fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
+    let Some(mission) = rows.missions.get(&step.mission) else { return Ok(()) };
+    let next = mission.spent.plus(Usage { steps: 1, ..Usage::default() });
+    match mission.budget.exceeded(&next) {
+        Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
+            conflict(format!("mission {} has spent its budget of {limit}", mission.id))
+        }
+        _ => Ok(()),
     }
 }
 
