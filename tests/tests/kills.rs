@@ -3,7 +3,7 @@
 //! one whose target knows the key, one whose target can be asked, one with
 //! neither. Run by `tests/run --all`; another seed with ALMA_KILLS_SEED.
 
-use alma_tests::counting::{Kind, acts};
+use alma_tests::counting::{FOLDER, Kind, acts};
 use alma_tests::late::Late;
 use charter::digest::Digest;
 use charter::event::Event;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use surfaces::bench::child::{BenchError, Stage};
-use surfaces::bench::killing::{Field, Killing};
+use surfaces::bench::killing::{Field, Killing, Mission};
 use surfaces::bench::record::{Phase, Record};
 
 /// Kills that each phase needs.
@@ -22,6 +22,8 @@ const ENOUGH: u32 = 20;
 /// Bounds of the whole test.
 const KILLS_MAX: u32 = 1_500;
 const TIME_MAX: Duration = Duration::from_secs(8 * 60);
+/// Kills in a row after which nothing was added to the record: nothing moves.
+const STILL_MAX: u32 = 60;
 /// Of so many moments one kills every process.
 const ALL_IN: u32 = 6;
 /// Chains of steps in one mission, and their length. No multiple of three, so
@@ -55,6 +57,15 @@ impl Field for Counts {
             .collect();
         let file = json!({ "goal": format!("count ({number})"), "steps": steps });
         Ok((file, self.workspace.clone()))
+    }
+
+    fn shows(&self, number: u32) -> u64 {
+        // Acts are lines, so another act is another size.
+        let acts = std::fs::read_dir(self.workspace.join(FOLDER)).into_iter().flatten().flatten();
+        let mine = format!("{number}-");
+        acts.filter(|entry| entry.file_name().to_string_lossy().starts_with(&mine))
+            .map(|entry| entry.metadata().map_or(0, |file| file.len()))
+            .sum()
     }
 
     fn happened(&self, number: u32, step: &StepKey, key: &Digest) -> bool {
@@ -99,6 +110,36 @@ fn doubts(record: &Record) -> Result<usize, String> {
     if unknown.is_empty() { Ok(asked) } else { Err(format!("never asked about {unknown:?}")) }
 }
 
+/// A mission that has ended did everything once. Gives how often a person was asked
+/// whether something happened.
+fn check(mission: &Mission, counts: &Counts, seed: u64) -> usize {
+    let (record, mut wrong) = (&mission.record, Vec::new());
+    let ended = record.ended().map(|(state, _)| state);
+    // Nothing in the product proves what a counting tool claims.
+    if ended != Some(MissionState::Unverified) || record.unfinished() > 0 {
+        wrong.push(format!("{} is {ended:?}: {} open", mission.id, record.unfinished()));
+    }
+    for key in record.doubled() {
+        wrong.push(format!("{}: two receipts for {key}", mission.id));
+    }
+    for step in record.finished_twice() {
+        wrong.push(format!("{step} is finished twice"));
+    }
+    for n in 1..=CHAINS * LENGTH {
+        let (name, kind) = (name(mission.number, n), kind(n));
+        let times = acts(&counts.workspace, &name).len();
+        if times != 1 {
+            wrong.push(format!("{} {name} happened {times} times", kind.name()));
+        }
+    }
+    let asked = doubts(record).unwrap_or_else(|why| {
+        wrong.push(why);
+        0
+    });
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+    asked
+}
+
 /// What is on disk when every process is dead is one consistent ledger, and its
 /// outbox tells of nothing that was not committed.
 fn intact(home: &Path) {
@@ -124,6 +165,7 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
     let mut killing = Killing::begin(&stage, counts, seed).unwrap();
     let mut late = Late::new(seed).unwrap();
     let began = Instant::now();
+    let (mut checked, mut still, mut last) = (0, 0, (0, 0));
     while killing.tally.least() < ENOUGH
         && killing.tally.kills < KILLS_MAX
         && began.elapsed() < TIME_MAX
@@ -140,6 +182,14 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
             })
         };
         killed.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        for mission in &killing.ended()[checked..] {
+            check(mission, killing.field(), seed);
+        }
+        checked = killing.ended().len();
+        let moved = (checked, killing.moved());
+        still = if moved == last { still + 1 } else { 0 };
+        last = moved;
+        assert!(still < STILL_MAX, "seed {seed}: nothing moves any more: {:?}", killing.tally);
     }
     let (missions, tally, counts) = killing.settle().unwrap();
     println!(
@@ -152,34 +202,9 @@ fn killed_workers_lose_nothing_and_do_nothing_twice() {
         tally.requeued,
         tally.by_phase
     );
-    let (mut wrong, mut asked, mut done) = (Vec::new(), 0, 0);
-    for mission in &missions {
-        let ended = mission.record.ended().map(|(state, _)| state);
-        // Nothing in the product proves what a counting tool claims.
-        if ended != Some(MissionState::Unverified) || mission.record.unfinished() > 0 {
-            wrong.push(format!(
-                "{} is {ended:?}: {} open",
-                mission.id,
-                mission.record.unfinished()
-            ));
-        }
-        for key in mission.record.doubled() {
-            wrong.push(format!("{}: two receipts for {key}", mission.id));
-        }
-        for n in 1..=CHAINS * LENGTH {
-            let (name, kind) = (name(mission.number, n), kind(n));
-            match acts(&counts.workspace, &name).len() {
-                1 => done += 1,
-                times => wrong.push(format!("{} {name} happened {times} times", kind.name())),
-            }
-        }
-        match doubts(&mission.record) {
-            Ok(more) => asked += more,
-            Err(why) => wrong.push(why),
-        }
-    }
-    println!("{} missions, {done} acts, {asked} questions whether one happened", missions.len());
-    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+    let asked: usize = missions.iter().map(|mission| check(mission, &counts, seed)).sum();
+    let acts = missions.len() as u32 * CHAINS * LENGTH;
+    println!("{} missions, {acts} acts, {asked} questions whether one happened", missions.len());
     let report = stage.json(&["audit", "verify"]).unwrap();
     assert_eq!(report["findings"], json!([]), "the ledger is not intact");
     for phase in Phase::ALL {

@@ -258,10 +258,12 @@ impl Job<'_> {
             Err(error) => {
                 // A failure that may pass leaves the intent, and its grant, open
                 // for the next try. A timeout or an interruption says nothing
-                // about the other side: recovery settles what may not be
-                // repeated.
-                let unknown = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled)
-                    && !matches!(act.repeat, Repeat::Safe | Repeat::Keyed);
+                // about the other side, nor does the refusal of a repeat about the
+                // try before: recovery settles it.
+                let interrupted = matches!(error.code, ErrorCode::Limit | ErrorCode::Cancelled);
+                let repeated = act.repeat == Repeat::Keyed
+                    && known.is_some_and(|row| row.state == EffectState::Intended);
+                let unknown = act.repeat != Repeat::Safe && (interrupted || repeated);
                 if !unknown && !error.code.is_transient() && !self.is_halted().await? {
                     self.receive(key, EffectOutcome::Failed, None);
                 }

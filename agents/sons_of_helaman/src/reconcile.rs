@@ -3,6 +3,7 @@
 //! and doing it twice is doing it once.
 
 use crate::draft::{Draft, commit};
+use crate::lease::RENEW_MS;
 use crate::worker::{Ports, Settings};
 use charter::event::Event;
 use charter::ids::{Millis, MissionId, StepKey, TenantId};
@@ -16,6 +17,9 @@ const BATCH: u32 = 100;
 const DEAD_LOOKED_MAX: u32 = 1_000;
 /// Who discards what nobody looked after, in the record.
 pub const RETENTION: &str = "retention";
+/// How long a claim of this process that has run out is given to be renewed after
+/// all, in milliseconds: several renewals.
+const OWN_MS: u64 = 6 * RENEW_MS;
 
 /// One round. `is_alive` tells whether a process of this host still runs; `None`
 /// for other hosts. Returns how many claims were taken back.
@@ -24,10 +28,15 @@ pub async fn reconcile(
     settings: &Settings,
     is_alive: &(dyn Fn(&charter::tool::Process) -> Option<bool> + Send + Sync),
 ) -> Result<u32, LedgerError> {
+    let mut leases = leases(ports, settings).await?;
+    let own = |lease: &LeaseRow| lease.holder == settings.process;
+    if leases.iter().any(|lease| own(lease) && lease.expires_at < ports.clock.now()) {
+        // A clock that jumped lets claims look old on which this process is at
+        // work: they are renewed by then.
+        ports.timer.rest(OWN_MS).await;
+        leases = self::leases(ports, settings).await?;
+    }
     let now = ports.clock.now();
-    let Rows::Leases(leases) = ports.ledger.query(&settings.tenant, Query::Leases).await? else {
-        return Ok(0);
-    };
     let mut taken = 0;
     for lease in leases {
         let dead = is_alive(&lease.holder) == Some(false);
@@ -37,13 +46,20 @@ pub async fn reconcile(
         }
         // This process renews what it works on, so what has run out here is
         // worked on no more; it need not be its own victim.
-        let dead = dead || lease.holder == settings.process;
+        let dead = dead || own(&lease);
         if take_back(ports, &lease, dead, is_here).await? {
             taken += 1;
         }
     }
     expire_approvals(ports, settings).await?;
     Ok(taken)
+}
+
+async fn leases(ports: &Ports, settings: &Settings) -> Result<Vec<LeaseRow>, LedgerError> {
+    match ports.ledger.query(&settings.tenant, Query::Leases).await? {
+        Rows::Leases(leases) => Ok(leases),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Makes sure that the former executor is dead, then takes the claim back. On

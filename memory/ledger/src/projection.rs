@@ -13,7 +13,7 @@
 //! | `StepClaimed` | *ready* and due, token one more than the last | *claimed* |
 //! | `StepReleased` | *claimed* under that token | *ready* at `ready_at`, `lost` + 1 |
 //! | `StepExpanded` | *claimed*, once per step | *expanded*; *ready* again when there are no instances |
-//! | `StepParked`, `EffectInDoubt` | *claimed* | *parked* |
+//! | `StepParked`, `EffectInDoubt` | *claimed* | *parked*; *ready* in a mission that was stopped |
 //! | `StepFailed` | *claimed* | *ready* at `retry_at`, `failures` + 1 |
 //! | `StepFinished` | *claimed* | *done*; each of `unblocks` has one need less |
 //! | `StepDied` | *claimed* or *ready* | *dead*; its `skips`, unless ended, *skipped* |

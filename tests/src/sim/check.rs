@@ -1,177 +1,156 @@
-//! What must hold when faults have stopped and everything has settled:
-//! invariants 1 to 3 of ARCHITECTURE.md.
+//! What must hold when faults have stopped and everything has settled.
 
-use super::run::{Submitted, now};
-use super::target::{Service, World};
-use charter::event::{EffectOutcome, Event};
-use charter::ids::{StepKey, StreamId, TenantId};
-use charter::ports::{Ledger, Query, Rows};
+use super::book::Rule;
+use super::case::Shape;
+use super::person::{Person, Submitted};
+use super::ports::service;
+use super::target::Service;
+use charter::check::Outcome;
+use charter::effect::{Repeat, TargetState};
+use charter::event::EffectOutcome;
+use charter::plan::Step;
+use charter::ports::{Query, Rows};
+use charter::report::{FileFate, Report};
 use charter::rows::{EffectState, MissionState, StepRow, StepState};
-use ledger::MemoryLedger;
-use std::collections::{BTreeMap, BTreeSet};
 
-/// Something that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Violation {
-    /// A mission did not end.
-    Stuck(String),
-    /// An effect happened another number of times than its step says.
-    Count {
-        /// The step.
-        step: String,
-        /// How often it should have happened, at least and at most.
-        expected: (u32, u32),
-        /// How often it did.
-        found: u32,
-    },
-    /// A file is not as its finished step says.
-    File(String),
-    /// A step finished twice.
-    Twice(String),
-    /// A step was on its way to the queue before it could run.
-    Premature,
-    /// A tool acted before its intent was on record.
-    Unintended,
-    /// An effect that needs a person has no grant on record.
-    Unpermitted(String),
-    /// The ledger could not be read.
-    Unreadable(String),
-}
+/// Effects of one mission, at most.
+const EFFECTS_MAX: u32 = 1_000;
 
 /// Checks a finished run.
-pub(crate) fn check(
-    missions: &[Submitted],
-    ledger: &MemoryLedger,
-    world: &World,
-    unintended: bool,
-) -> Vec<Violation> {
-    let mut found = Vec::new();
-    if unintended {
-        found.push(Violation::Unintended);
-    }
-    for mission in missions {
-        check_mission(mission, ledger, world, &mut found);
-    }
-    found
-}
-
-fn check_mission(
-    mission: &Submitted,
-    ledger: &MemoryLedger,
-    world: &World,
-    found: &mut Vec<Violation>,
-) {
-    let tenant = TenantId::local();
-    match now(ledger.query(&tenant, Query::Mission { id: mission.id.clone() })) {
-        Ok(Rows::Missions(rows)) if rows.len() == 1 => {
-            if !rows[0].state.is_end() {
-                found.push(Violation::Stuck(format!("{} is {}", mission.id, rows[0].state)));
-            }
-            if rows[0].state == MissionState::Waiting {
-                found.push(Violation::Stuck(format!("{} waits", mission.id)));
-            }
-        }
-        other => found.push(Violation::Stuck(format!("{}: {other:?}", mission.id))),
-    }
-    let mut done = BTreeSet::new();
-    for step in &mission.plan.steps {
-        let key = StepKey::step(&mission.id, step.n);
-        let rows: Vec<StepRow> = match &step.for_each {
-            None => steps(ledger, Query::Step { key }, found),
-            Some(_) => steps(
-                ledger,
-                Query::Steps {
-                    mission: mission.id.clone(),
-                    state: None,
-                    items_of: Some(step.n),
-                    after: None,
-                    limit: 100,
-                },
-                found,
-            ),
-        };
-        for row in rows {
-            if row.state == StepState::Done {
-                done.insert(row.key.clone());
-            }
-            let path = step.args["path"].as_str().unwrap_or_default();
-            let path = path.replace("${item}", &row.key.item.to_string());
-            check_step(&step.tool, &path, &row, world, found);
-        }
-    }
-    check_events(mission, ledger, found);
-    let query = Query::EffectsOfMission { mission: mission.id.clone(), limit: 10_000 };
-    if let Ok(Rows::Effects(rows)) = now(ledger.query(&tenant, query)) {
-        for row in rows {
-            let asks = row.class >= charter::effect::EffectClass::Change;
-            if asks && row.permit.grant.is_none() {
-                found.push(Violation::Unpermitted(format!("{} {}", row.step, row.ordinal)));
-            }
-            if row.state == EffectState::Intended && done.contains(&row.step) {
-                found.push(Violation::Stuck(format!("{} is done with an open effect", row.step)));
-            }
-        }
+pub(crate) fn check(person: &Person, turns: u64) {
+    for mission in &person.missions {
+        check_mission(person, mission, turns);
     }
 }
 
-fn steps(ledger: &MemoryLedger, query: Query, found: &mut Vec<Violation>) -> Vec<StepRow> {
-    match now(ledger.query(&TenantId::local(), query)) {
-        Ok(Rows::Steps(rows)) => rows,
-        other => {
-            found.push(Violation::Unreadable(format!("{other:?}")));
-            Vec::new()
-        }
-    }
-}
-
-fn check_step(tool: &str, path: &str, row: &StepRow, world: &World, found: &mut Vec<Violation>) {
-    let done = row.state == StepState::Done;
-    let service = match tool {
-        "keyed" => Service::Keyed,
-        "probed" => Service::Probed,
-        "neither" => Service::Neither,
-        "write" if done && world.file(path).is_none() => {
-            return found.push(Violation::File(format!("{path} was not written")));
-        }
-        "remove" if done && world.file(path).is_some() => {
-            return found.push(Violation::File(format!("{path} was not removed")));
-        }
-        _ => return,
+fn check_mission(person: &Person, mission: &Submitted, turns: u64) {
+    let witness = &person.witness;
+    let number = mission.case.number;
+    let Some(row) = witness.mission(&mission.id) else {
+        return witness.blame(Rule::Ends, format!("mission {number} is lost"));
     };
-    let count = world.count(service, path);
-    let expected = if done { (1, 1) } else { (0, 1) };
-    if !(expected.0..=expected.1).contains(&count) {
-        found.push(Violation::Count { step: row.key.to_string(), expected, found: count });
+    if !row.state.is_end() {
+        let steps = person.steps(&mission.id);
+        let open = steps.iter().filter(|step| !step.state.is_end());
+        let open: Vec<String> = open.map(|one| format!("{} {:?}", one.key, one.state)).collect();
+        let stopped = if row.cancelled || row.stopped.is_some() { ", stopped" } else { "" };
+        let what = format!(
+            "mission {number} is {}{stopped} after {turns} turns: {}",
+            row.state,
+            open.join(", ")
+        );
+        return witness.blame(Rule::Ends, what);
+    }
+    let Some(plan) = person.plan(&mission.id) else {
+        return witness.blame(Rule::Record, format!("mission {number} has no plan"));
+    };
+    let steps = person.steps(&mission.id);
+    for row in &steps {
+        if let Some(step) = plan.step(row.key.n)
+            && (step.for_each.is_none() || row.key.item > 0)
+        {
+            check_step(person, mission, step, row);
+        }
+    }
+    check_effects(person, mission, &steps);
+    if row.state == MissionState::Done && steps.iter().any(|step| step.state != StepState::Done) {
+        witness.blame(Rule::Report, format!("mission {number} is done, and a step is not"));
+    }
+    let report = row.report.as_ref().map(|report| Query::Content { id: report.id.clone() });
+    match report.map(|query| witness.ask(query)) {
+        Some(Rows::Contents(contents)) => {
+            let report = contents.first().and_then(|one| one.json::<Report>("a report").ok());
+            match report {
+                Some(report) => check_report(person, mission, &report, row.state, &steps),
+                None => witness.blame(Rule::Report, format!("mission {number} has none")),
+            }
+        }
+        _ => witness.blame(Rule::Report, format!("mission {number} has none")),
     }
 }
 
-fn check_events(mission: &Submitted, ledger: &MemoryLedger, found: &mut Vec<Violation>) {
-    let mut finished: BTreeMap<StepKey, u32> = BTreeMap::new();
-    let mut received: BTreeMap<String, u32> = BTreeMap::new();
-    let mut after = 0;
-    loop {
-        let stream = StreamId::mission(&mission.id);
-        let query = Query::Events { stream, after, limit: 500 };
-        let events = match now(ledger.query(&TenantId::local(), query)) {
-            Ok(Rows::Events(events)) => events,
-            other => {
-                found.push(Violation::Unreadable(format!("{other:?}")));
-                return;
-            }
-        };
-        let Some(last) = events.last() else { break };
-        after = last.seq;
-        for recorded in events {
-            match recorded.event {
-                Event::StepFinished { step, .. } => *finished.entry(step).or_default() += 1,
-                Event::EffectReceived { key, outcome: EffectOutcome::Done, .. } => {
-                    *received.entry(key.to_string()).or_default() += 1;
-                }
-                _ => {}
-            }
+/// The target is as the step's end says.
+fn check_step(person: &Person, mission: &Submitted, step: &Step, row: &StepRow) {
+    let done = row.state == StepState::Done;
+    let field = if step.tool == "place" { "to" } else { "path" };
+    let path = step.args[field].as_str().unwrap_or_default();
+    let path = path.replace("${item}", &row.key.item.to_string());
+    let there = person.world.file(&path).is_some();
+    let blame = |what: &str| {
+        let what = format!("mission {}: {} {path} {what}", mission.case.number, row.key);
+        person.witness.blame(Rule::File, what);
+    };
+    match step.tool.as_str() {
+        "write" | "place" | "pair" | "build" if done && !there => blame("was not written"),
+        "remove" if done && there => blame("was not removed"),
+        _ => {}
+    }
+    let (service, repeat) = service(&step.tool);
+    let counts = service != Service::Plain || matches!(step.tool.as_str(), "plain" | "build");
+    if !counts {
+        return;
+    }
+    let count = person.world.count(service, &path);
+    let (least, most) = (u32::from(done), if repeat == Repeat::Safe { u32::MAX } else { 1 });
+    if !(least..=most).contains(&count) {
+        let what =
+            format!("{} {} is {:?} and happened {count} times", row.key, step.tool, row.state);
+        person.witness.blame(Rule::HappensOnce, what);
+    }
+}
+
+fn check_effects(person: &Person, mission: &Submitted, steps: &[StepRow]) {
+    let query = Query::EffectsOfMission { mission: mission.id.clone(), limit: EFFECTS_MAX };
+    let Rows::Effects(effects) = person.witness.ask(query) else { return };
+    let done = |key| steps.iter().any(|step| step.key == key && step.state == StepState::Done);
+    for effect in effects {
+        let open = matches!(effect.state, EffectState::Intended | EffectState::InDoubt);
+        if open && done(effect.step.clone()) {
+            let what = format!("{} is done with effect {} open", effect.step, effect.ordinal);
+            person.witness.blame(Rule::Receipt, what);
+        }
+        let not = EffectState::Received(EffectOutcome::NotDone);
+        let denied =
+            effect.state == not || effect.state == EffectState::Received(EffectOutcome::Failed);
+        if denied && effect.repeat != Repeat::Safe && person.world.knows(&effect.key) {
+            let what = format!("{} is on record as {:?}, and happened", effect.step, effect.state);
+            person.witness.blame(Rule::Receipt, what);
         }
     }
-    let twice = finished.into_iter().filter(|(_, n)| *n > 1).map(|(step, _)| step.to_string());
-    let again = received.into_iter().filter(|(_, n)| *n > 1).map(|(key, _)| key);
-    found.extend(twice.chain(again).map(Violation::Twice));
+}
+
+/// The report says what the files show, and how the steps ended.
+fn check_report(
+    person: &Person,
+    mission: &Submitted,
+    report: &Report,
+    state: MissionState,
+    steps: &[StepRow],
+) {
+    let number = mission.case.number;
+    let blame = |what: String| {
+        person.witness.blame(Rule::Report, format!("mission {number}: {what}"));
+    };
+    if report.state != state {
+        blame(format!("it is {state}, its report says {}", report.state));
+    }
+    for line in &report.files {
+        let found = person.world.look(&line.path).state;
+        let gone = matches!(found, TargetState::Absent);
+        let should = matches!(line.fate, FileFate::Deleted | FileFate::Moved);
+        if gone != should && mission.case.shape != Shape::Disturbed {
+            blame(format!("{} is {found:?}, not {:?}", line.path, line.fate));
+        }
+    }
+    for claim in &report.claims {
+        let step = steps.iter().find(|step| step.key == claim.step);
+        let dead = step.is_none_or(|step| step.state != StepState::Done);
+        if claim.verdict.outcome == Outcome::Verified && dead {
+            blame(format!("{} is claimed, and is {:?}", claim.step, step.map(|s| s.state)));
+        }
+    }
+    let unreported = steps.iter().filter(|step| step.state == StepState::Dead).count();
+    if unreported > 0 && report.problems.is_empty() {
+        blame(format!("{unreported} steps are dead, and it tells of no problem"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use charter::digest::Digest;
 use charter::effect::{Change, Target, TargetState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 /// A service that counts how often it was asked to act, by step.
@@ -14,6 +14,8 @@ pub enum Service {
     Probed,
     /// Neither.
     Neither,
+    /// A second call changes nothing.
+    Plain,
 }
 
 /// The world outside the ledger. It survives every crash.
@@ -25,9 +27,10 @@ pub struct World {
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, Vec<u8>>,
+    folders: BTreeSet<String>,
     counts: BTreeMap<(Service, String), u32>,
-    keys: BTreeMap<Digest, ()>,
-    acts: Vec<Digest>,
+    keys: BTreeSet<Digest>,
+    tries: BTreeMap<String, u64>,
 }
 
 impl World {
@@ -35,20 +38,20 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The service acts for a step.
-    pub fn act(&self, service: Service, who: &str, key: &Digest) {
+    /// The service acts for a step. Tells whether it is asked for the first time.
+    pub fn act(&self, service: Service, who: &str, key: &Digest) -> bool {
         let mut state = self.lock();
-        state.acts.push(*key);
-        if service == Service::Keyed && state.keys.contains_key(key) {
-            return;
+        let seen = !state.keys.insert(*key);
+        let count = state.counts.entry((service, who.to_owned())).or_default();
+        if service != Service::Keyed || !seen {
+            *count += 1;
         }
-        state.keys.insert(*key, ());
-        *state.counts.entry((service, who.to_owned())).or_default() += 1;
+        !seen
     }
 
     /// Whether a key was used.
     pub fn knows(&self, key: &Digest) -> bool {
-        self.lock().keys.contains_key(key)
+        self.lock().keys.contains(key)
     }
 
     /// How often a service acted for a step.
@@ -56,14 +59,27 @@ impl World {
         self.lock().counts.get(&(service, who.to_owned())).copied().unwrap_or(0)
     }
 
-    /// Every act and applied change, by effect key or content.
-    pub fn acts(&self) -> Vec<Digest> {
-        self.lock().acts.clone()
+    /// A tool was asked to prepare.
+    pub fn tried(&self, who: &str) {
+        *self.lock().tries.entry(who.to_owned()).or_default() += 1;
+    }
+
+    /// How often that was.
+    pub fn tries(&self, who: &str) -> u64 {
+        self.lock().tries.get(who).copied().unwrap_or(0)
+    }
+
+    /// Every file below a folder.
+    pub fn files_in(&self, folder: &str) -> Vec<String> {
+        let below = format!("{folder}/");
+        self.lock().files.keys().filter(|path| path.starts_with(&below)).cloned().collect()
     }
 
     /// What a path holds.
     pub fn look(&self, path: &str) -> Target {
-        let state = match self.lock().files.get(path) {
+        let world = self.lock();
+        let state = match world.files.get(path) {
+            None if world.folders.contains(path) => TargetState::Folder,
             None => TargetState::Absent,
             Some(bytes) => {
                 TargetState::File { sha256: Digest::of(bytes), bytes: bytes.len() as u64 }
@@ -105,7 +121,9 @@ impl World {
                     state.files.insert(to.clone(), bytes);
                 }
             }
-            Change::Folder { .. } => {}
+            Change::Folder { path } => {
+                state.folders.insert(path.clone());
+            }
         }
         true
     }

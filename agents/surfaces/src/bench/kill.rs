@@ -48,6 +48,7 @@ pub(super) fn run(
         lost += mission.record.unfinished() + found.missing;
         lost += usize::from(ended != Some(MissionState::Done));
         doubled += mission.record.doubled().len() + found.twice;
+        doubled += mission.record.finished_twice().len();
         in_doubt += mission.record.doubts();
         litter += found.extra;
         steps += finished(mission);
@@ -76,8 +77,10 @@ pub(super) fn run(
     figures.set("intact", intact);
     figures.set("by_phase", phases);
     figures.note(
-        "two worker processes of one step each; one of them is killed (SIGKILL) at a moment drawn \
-         from the seed, and replaced; owners: kills of the process that held the data folder",
+        "two worker processes of one step each; one of them is killed (SIGKILL) and replaced, half \
+         of the time at a moment drawn from the seed, half of the time when record and target show \
+         that it may hit the phase that was hit least; owners: kills of the process that held the \
+         data folder",
     );
     figures.note(
         "n missions write, move, copy (for_each) and delete (for_each, approved) files; kills that \
@@ -85,7 +88,8 @@ pub(super) fn run(
     );
     figures.note(
         "lost: steps without a result, missions that did not end as done, files that are not what \
-         they should be; doubled: effects with two receipts, files in two places; litter: files \
+         they should be; doubled: effects with two receipts, steps finished twice, files in two places; \
+         litter: files \
          that nobody named",
     );
     figures.note("requeued: steps that lost three workers, and were sent round again");
@@ -200,6 +204,16 @@ impl Field for Files {
         }
         put("long.txt".to_owned(), long(number))?;
         Ok((plan(number), folder))
+    }
+
+    fn shows(&self, number: u32) -> u64 {
+        let folder = self.of(number);
+        let files = |name: &str| {
+            std::fs::read_dir(folder.join(name)).map_or(0, |entries| entries.count() as u64)
+        };
+        let made: u64 = ["out", "to", "copies/each"].into_iter().map(files).sum();
+        // Deleted files are effects too.
+        made + u64::from(DELETES).saturating_sub(files("old"))
     }
 
     fn happened(&self, number: u32, step: &StepKey, _: &Digest) -> bool {

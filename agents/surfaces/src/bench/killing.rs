@@ -19,6 +19,11 @@ const MOMENT_MS: u64 = 240;
 const EARLY_MS: u64 = 50;
 /// One kill of so many is early.
 const EARLY_IN: u64 = 4;
+/// Of so many kills one aims at the phase that was hit least so far.
+const AIM_IN: u64 = 2;
+/// How long an aimed kill waits for an effect to show, and how often it looks.
+const AIM: Duration = Duration::from_millis(500);
+const AIM_LOOK: Duration = Duration::from_micros(200);
 /// Pause between two looks at missions that end by themselves.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the last mission may take once nobody is killed any more.
@@ -29,6 +34,10 @@ pub trait Field {
     /// Puts in place what mission `number` (from 1) works on. Gives its mission
     /// file and its workspace.
     fn prepare(&mut self, number: u32) -> Result<(Value, PathBuf), BenchError>;
+
+    /// A number that is another one as soon as the target shows another effect of
+    /// mission `number`. It is asked for often.
+    fn shows(&self, number: u32) -> u64;
 
     /// Whether the target shows that this effect of mission `number` happened.
     fn happened(&self, number: u32, step: &StepKey, key: &Digest) -> bool;
@@ -61,11 +70,16 @@ pub struct Tally {
 impl Tally {
     /// Kills in the phase that was hit least.
     pub fn least(&self) -> u32 {
-        Phase::ALL
-            .iter()
-            .map(|phase| self.by_phase.get(phase).copied().unwrap_or(0))
-            .min()
-            .unwrap_or(0)
+        Phase::ALL.into_iter().map(|phase| self.hit(phase)).min().unwrap_or(0)
+    }
+
+    fn hit(&self, phase: Phase) -> u32 {
+        self.by_phase.get(&phase).copied().unwrap_or(0)
+    }
+
+    /// The phase that was hit least, the earlier one of two.
+    fn rarest(&self) -> Phase {
+        Phase::ALL.into_iter().min_by_key(|phase| self.hit(*phase)).unwrap_or(Phase::Queued)
     }
 
     /// Counts the kill of a worker that was started in this span.
@@ -129,11 +143,10 @@ impl<'s, F: Field> Killing<'s, F> {
         meanwhile: impl FnOnce() -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
         let mut mission = self.mission()?;
-        let moment = self.moment();
+        self.wait(mission.number)?;
         let at = usize::from(self.seed.below(2) == 1);
         let [first, second] = &mut self.workers;
         let (victim, other) = if at == 0 { (first, second) } else { (second, first) };
-        pause(moment)?;
         let was_owner = self.stage.owner() == Some(victim.pid());
         victim.kill()?;
         let started = victim.started();
@@ -159,7 +172,7 @@ impl<'s, F: Field> Killing<'s, F> {
         look: impl FnOnce() -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
         let mut mission = self.mission()?;
-        pause(self.moment())?;
+        self.wait(mission.number)?;
         let owner = self.stage.owner();
         // The owner last: nobody shall take its place.
         self.workers.sort_by_key(|worker| Some(worker.pid()) == owner);
@@ -181,9 +194,37 @@ impl<'s, F: Field> Killing<'s, F> {
         Ok(())
     }
 
-    fn moment(&mut self) -> Duration {
-        let longest = if self.seed.below(EARLY_IN) == 0 { EARLY_MS } else { MOMENT_MS };
-        Duration::from_millis(self.seed.below(longest))
+    /// Waits for the next moment: a drawn one, or one that is likely to hit the
+    /// phase that was hit least. All that is known of the workers is what the record
+    /// and the target show from outside.
+    fn wait(&mut self, number: u32) -> Result<(), BenchError> {
+        let aim = (self.seed.below(AIM_IN) == 0).then(|| self.tally.rarest());
+        let longest = match aim {
+            Some(Phase::Acted) => return self.until_it_shows(number),
+            Some(Phase::Queued) => EARLY_MS,
+            _ if self.seed.below(EARLY_IN) == 0 => EARLY_MS,
+            _ => MOMENT_MS,
+        };
+        pause(Duration::from_millis(self.seed.below(longest)))
+    }
+
+    /// Waits until the target shows one more effect.
+    fn until_it_shows(&self, number: u32) -> Result<(), BenchError> {
+        let (began, before) = (Instant::now(), self.field.shows(number));
+        while began.elapsed() < AIM && self.field.shows(number) == before {
+            pause(AIM_LOOK)?;
+        }
+        Ok(())
+    }
+
+    /// The missions that have ended.
+    pub fn ended(&self) -> &[Mission] {
+        &self.ended
+    }
+
+    /// Events of the mission under way so far.
+    pub fn moved(&self) -> usize {
+        self.current.as_ref().map_or(0, |mission| mission.record.len())
     }
 
     /// Lets the last mission end. Gives all of them.

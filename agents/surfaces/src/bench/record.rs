@@ -351,6 +351,17 @@ impl Record {
         twice.map(|(key, _)| key).collect()
     }
 
+    /// Steps and instances that were finished more than once, the report excepted: a
+    /// mission that goes on after its end writes another one.
+    pub fn finished_twice(&self) -> Vec<StepKey> {
+        let mut seen: BTreeSet<&StepKey> = BTreeSet::new();
+        let finished = self.events().filter_map(|event| match event {
+            Event::StepFinished { step, .. } if step.n > 0 => Some(step),
+            _ => None,
+        });
+        finished.filter(|step| !seen.insert(step)).cloned().collect()
+    }
+
     /// How often a person was asked whether an effect happened.
     pub fn doubts(&self) -> usize {
         self.events().filter(|event| matches!(event, Event::EffectInDoubt { .. })).count()
@@ -524,6 +535,13 @@ mod tests {
             record([one(), one()].concat()).doubled().len()
         };
         assert_eq!((twice(0), twice(1)), (0, 1));
+    }
+
+    #[test]
+    fn a_step_that_is_finished_twice_is_told() {
+        assert_eq!(record(vec![finished(1), finished(2)]).finished_twice(), []);
+        assert_eq!(record(vec![finished(1), finished(0), finished(1)]).finished_twice(), [step(1)]);
+        assert_eq!(record(vec![finished(0), finished(0)]).finished_twice(), []);
     }
 
     #[test]

@@ -82,8 +82,8 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                     return conflict(format!("instance {key} exists already"));
                 }
                 let mut instance = fresh(key, cx.tenant, *digest, row.class, floor);
-                instance.state =
-                    if approval.is_some() { StepState::Parked } else { StepState::Ready };
+                let parks = approval.is_some() && !missions::stopped(&step.mission, cx)?;
+                instance.state = if parks { StepState::Parked } else { StepState::Ready };
                 instance.approval.clone_from(approval);
                 instance.prepared = prepared.get(item as usize - 1).cloned();
                 set(instance, cx)?;
@@ -185,15 +185,18 @@ fn running(key: &StepKey, what: &str, cx: &Cx<'_>) -> Result<StepRow, LedgerErro
     }
 }
 
-/// Claimed → parked.
+/// Claimed → parked. In a mission that was stopped nobody is asked any more: the
+/// next claim ends the step.
 pub(super) fn park(
     key: &StepKey,
     approval: &ApprovalId,
     cx: &mut Cx<'_>,
 ) -> Result<(), LedgerError> {
     let mut row = claimed(key, "parked", cx)?;
-    row.state = StepState::Parked;
-    row.worker = None;
+    row.make_ready(AT_ONCE);
+    if !missions::stopped(&key.mission, cx)? {
+        row.state = StepState::Parked;
+    }
     row.approval = Some(approval.clone());
     set(row, cx)
 }
