@@ -71,6 +71,12 @@ pub trait Installation: Send + Sync {
     }
     /// What is in order on this machine and what is not.
     fn diagnose(&self) -> Vec<operations::doctor::Finding>;
+
+    /// What is found when the servers are asked that the installation rests on; none
+    /// where it rests on none.
+    async fn servers(&self) -> Vec<operations::doctor::Finding> {
+        Vec::new()
+    }
 }
 
 impl Alma {

@@ -1,5 +1,6 @@
 //! The queue as configured: a file in the data folder, or a Redis.
 
+use alma::operations::doctor::{Finding, Level};
 use anyhow::Context;
 use charter::ports::{DoorbellError, Entropy};
 use ledger::household::{Household, Role};
@@ -56,6 +57,22 @@ impl Bell {
             Self::File(_) => household.rings(),
             Self::Redis(queue) => queue.wakes(Arc::clone(entropy)),
         }
+    }
+
+    /// What `alma doctor` says of it, where it is on a server.
+    pub(crate) async fn findings(&self) -> Vec<Finding> {
+        let Self::Redis(queue) = self else { return Vec::new() };
+        let finding = |found: queue::Finding| Finding {
+            what: "queue".to_owned(),
+            level: match found.level {
+                queue::Level::Good => Level::Good,
+                queue::Level::Notice => Level::Notice,
+                queue::Level::Bad => Level::Bad,
+            },
+            detail: found.detail,
+            fix: None,
+        };
+        queue.check().await.into_iter().map(finding).collect()
     }
 
     /// What `/ready` says of it. `relaying`: whether the relay of this process still

@@ -1,11 +1,11 @@
 //! What `alma doctor` looks at.
 
+use crate::record::InForce;
 use alma::operations::doctor::{Finding, Level};
 use charter::ports::Tools;
 use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
 use hephaestus::sandbox::Sandbox;
-use ledger::Durability;
 use models::qwen::describe::{describe, try_talk};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) fn raise_open_files() {
 /// Everything that is looked at.
 pub(crate) fn all(
     home: &Path,
-    owned: Option<&Durability>,
+    owned: Option<&InForce>,
     sandbox: &Sandbox,
     tools: &Hephaestus,
 ) -> Vec<Finding> {
@@ -90,14 +90,13 @@ fn space(home: &Path) -> Finding {
     }
 }
 
-fn owner(owned: Option<&Durability>) -> Finding {
+fn owner(owned: Option<&InForce>) -> Finding {
     good(
         "process",
         match owned {
-            Some(ledger) => format!(
-                "this process holds the data folder (ledger: journal_mode={} synchronous={})",
-                ledger.journal_mode, ledger.synchronous
-            ),
+            Some(in_force) => {
+                format!("this process holds the data folder (ledger: {in_force})")
+            }
             None => "attached to the process that holds the data folder".to_owned(),
         },
     )

@@ -2,6 +2,7 @@
 
 use crate::bell::Bell;
 use crate::model::{self, LazyModel};
+use crate::record::{self, InForce, Server as RecordServer};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use crate::thinker::{self, Way};
@@ -21,9 +22,8 @@ use hephaestus::sandbox::{Host, Sandbox};
 use hephaestus::tool::Tool;
 use hephaestus::{Hephaestus, tools};
 use ledger::audit::{self, AuditReport};
-use ledger::household::{Household, OpenedLedger, Role};
-use ledger::keys::{self, KeyError};
-use ledger::{Durability, SqliteLedger};
+use ledger::household::{Household, OpenLedger, OpenedLedger, Role};
+use ledger::keys;
 use librarian::Librarian;
 use librarian::excerpts::Excerpter;
 use librarian::extract::pdf::PdfProcess;
@@ -50,8 +50,10 @@ const RECONCILE: Duration = Duration::from_millis(500);
 pub(crate) struct House {
     pub(crate) alma: Alma,
     household: Arc<Household>,
-    /// Of the ledger, once this process has opened it.
-    durability: Arc<OnceLock<Durability>>,
+    /// The record, where it is on a server.
+    server: Option<RecordServer>,
+    /// Of the record, once this process has opened it.
+    durability: Arc<OnceLock<InForce>>,
     sandbox: Arc<Sandbox>,
     bell: Bell,
     stop: watch::Sender<bool>,
@@ -79,10 +81,21 @@ impl House {
         let durability = Arc::new(OnceLock::new());
         let placed = config.model.place(home);
         let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path))));
-        let household =
-            Household::open(home, opener(home, &clock, &entropy, &durability, own.clone()))
-                .await
-                .with_context(|| format!("could not open the data folder {}", home.display()))?;
+        let server = match config.ledger.url.secret() {
+            Some(url) => Some(record::open_server(home, url, Arc::clone(&clock)).await?),
+            None => None,
+        };
+        let opening = Opening {
+            home: home.to_owned(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            server: server.clone(),
+            durability: Arc::clone(&durability),
+            model: own.clone(),
+        };
+        let household = Household::open(home, opening.opener())
+            .await
+            .with_context(|| format!("could not open the data folder {}", home.display()))?;
         let model = own.map(|(path, own)| {
             let way = Way::new(Arc::clone(&household), &path, own);
             (path, Arc::new(way) as Arc<dyn Generate>)
@@ -94,7 +107,10 @@ impl House {
         let tools = Hephaestus::with_tools(all).checking_in(Arc::clone(&sandbox));
         let tools = Arc::new(tools.quoting_with(excerpts));
         let ports = Ports {
-            ledger: Arc::clone(&household) as Arc<dyn Ledger>,
+            ledger: match &server {
+                Some(server) => Arc::clone(&server.ledger) as Arc<dyn Ledger>,
+                None => Arc::clone(&household) as Arc<dyn Ledger>,
+            },
             tools: Arc::clone(&tools) as Arc<dyn Tools>,
             clock,
             entropy,
@@ -106,11 +122,13 @@ impl House {
             home: home.to_owned(),
             policy: config.policy.rules.clone(),
         };
-        let bell = Bell::open(home, config.queue.url.secret(), || installation(home))?;
+        let bell = Bell::open(home, config.queue.url.secret(), || record::installation(home))?;
         let stop = watch::Sender::new(false);
         let installation = Here {
             home: home.to_owned(),
             durability: Arc::clone(&durability),
+            server: server.clone(),
+            bell: bell.clone(),
             sandbox: Arc::clone(&sandbox),
             tools,
             playbooks: Shelf::new(home),
@@ -142,7 +160,7 @@ impl House {
                 stop.subscribe(),
             )?),
         };
-        Ok(Self { alma, household, durability, sandbox, bell, stop, office, workers })
+        Ok(Self { alma, household, server, durability, sandbox, bell, stop, office, workers })
     }
 
     /// Works until interrupted; the second interruption does not wait for what is
@@ -159,9 +177,7 @@ impl House {
         screen.line(&if screen.json {
             let mut line = serde_json::json!({ "state": "working", "role": role });
             if let Some(found) = self.durability.get() {
-                line["durability"] = serde_json::json!({
-                    "journal_mode": found.journal_mode, "synchronous": found.synchronous,
-                });
+                line["durability"] = found.json();
             }
             line.to_string()
         } else {
@@ -218,16 +234,18 @@ impl House {
         let (office, workers) = (self.office.abort_handle(), self.workers.as_ref());
         let workers = workers.map(JoinHandle::abort_handle);
         let (sandbox, household) = (Arc::clone(&self.sandbox), Arc::clone(&self.household));
-        let bell = self.bell.clone();
+        let (bell, server) = (self.bell.clone(), self.server.clone());
         let concurrency = self.alma.config.worker.concurrency;
         Arc::new(move || {
             let dependency = |name, ready, detail| Dependency { name, ready, detail };
             let at_work = workers.as_ref().is_some_and(|workers| !workers.is_finished());
-            vec![
+            let mut all = vec![
                 bell.dependency(household.role(), !office.is_finished()),
                 dependency("sandbox", true, sandbox.containment().level.as_str().to_owned()),
                 dependency("workers", at_work, format!("{concurrency} at the same time")),
-            ]
+            ];
+            all.extend(server.as_ref().map(RecordServer::dependency));
+            all
         })
     }
 
@@ -247,6 +265,11 @@ impl House {
             tracing::error!(%error, "the relay ended badly");
         }
         self.household.close().await;
+        if let Some(server) = self.server
+            && let Err(error) = server.ledger.close().await
+        {
+            tracing::warn!(%error, "the record was not closed in order");
+        }
     }
 }
 
@@ -263,75 +286,58 @@ pub(crate) fn embedder() -> Result<Arc<dyn Embed>, String> {
     Ok(shared)
 }
 
-/// Opens the ledger whenever this process becomes its owner.
-fn opener(
-    home: &Path,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-    durability: &Arc<OnceLock<Durability>>,
+/// What is needed to open the data folder whenever this process becomes its holder.
+#[derive(Clone)]
+struct Opening {
+    home: PathBuf,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    server: Option<RecordServer>,
+    durability: Arc<OnceLock<InForce>>,
     model: Option<(PathBuf, Arc<LazyModel>)>,
-) -> ledger::household::OpenLedger {
-    let (home, clock) = (home.to_owned(), Arc::clone(clock));
-    let (entropy, durability) = (Arc::clone(entropy), Arc::clone(durability));
-    Box::new(move || {
-        let (home, clock) = (home.clone(), Arc::clone(&clock));
-        let (entropy, durability) = (Arc::clone(&entropy), Arc::clone(&durability));
-        let model = model.clone();
-        Box::pin(async move {
-            let ledger = Arc::new(open_ledger(&home, Arc::clone(&clock)).await?);
-            durability.get_or_init(|| ledger.durability().clone());
-            let closing = Arc::clone(&ledger);
-            let folder = home.join("vectors");
-            let of = Arc::clone(&ledger) as Arc<dyn Ledger>;
-            let librarian =
-                Arc::new(Librarian::new(of, clock, entropy, Box::new(embedder), folder));
-            let desk = Arc::new(memory::Desk(Arc::clone(&librarian)));
-            let mut opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
-            if let Some((path, model)) = model {
-                let desk = thinker::Desk::new(&path, model);
-                opened = opened.with_service(thinker::SERVICE, Arc::new(desk));
-            }
-            Ok(opened.on_close(async move {
-                librarian.close().await;
-                if let Err(error) = closing.close().await {
-                    tracing::error!(%error, "the ledger was not closed in order");
-                }
-            }))
+}
+
+impl Opening {
+    fn opener(self) -> OpenLedger {
+        Box::new(move || {
+            let this = self.clone();
+            Box::pin(async move { this.open().await })
         })
-    })
-}
+    }
 
-/// Opens the ledger with the key that signs its checkpoints. The key is kept only
-/// after the ledger was made: a key without a ledger means that the ledger is
-/// lost, and nothing may begin anew as if there had been none.
-async fn open_ledger(home: &Path, clock: Arc<dyn Clock>) -> Result<SqliteLedger, LedgerError> {
-    let (file, kept) = (home.join("ledger.db"), home.join("ledger.key"));
-    let unusable = |error: KeyError| LedgerError::Damaged(chain(&error));
-    let key = match keys::load(&kept) {
-        Ok(key) if std::fs::metadata(&file).map_or(true, |found| found.len() == 0) => {
-            drop(key);
-            return Err(LedgerError::Damaged(format!(
-                "{} is empty or gone, and {} says that it held something; restore a backup of it, \
-                 or move the key away to begin anew",
-                file.display(),
-                kept.display()
-            )));
+    async fn open(self) -> Result<OpenedLedger, LedgerError> {
+        let Self { home, clock, entropy, server, durability, model } = self;
+        let folder = home.join("vectors");
+        let (ledger, in_force, closing): (Arc<dyn Ledger>, _, _) = match &server {
+            // It serves this process whether or not it holds the folder.
+            Some(server) => {
+                let in_force = InForce::Server(server.ledger.durability().clone());
+                (Arc::clone(&server.ledger) as _, in_force, None)
+            }
+            None => {
+                let file = Arc::new(record::open_file(&home, Arc::clone(&clock)).await?);
+                let in_force = InForce::File(file.durability().clone());
+                (Arc::clone(&file) as _, in_force, Some(file))
+            }
+        };
+        durability.get_or_init(|| in_force);
+        let of = Arc::clone(&ledger);
+        let librarian = Arc::new(Librarian::new(of, clock, entropy, Box::new(embedder), folder));
+        let desk = Arc::new(memory::Desk(Arc::clone(&librarian)));
+        let mut opened = OpenedLedger::new(ledger).with_service(memory::SERVICE, desk);
+        if let Some((path, model)) = model {
+            let desk = thinker::Desk::new(&path, model);
+            opened = opened.with_service(thinker::SERVICE, Arc::new(desk));
         }
-        Ok(key) => return SqliteLedger::open(&file, clock, key).await,
-        Err(KeyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            keys::draw().map_err(unusable)?
-        }
-        Err(error) => return Err(unusable(error)),
-    };
-    let ledger = SqliteLedger::open(&file, clock, key.clone()).await?;
-    keys::keep(&kept, &key).map_err(unusable)?;
-    Ok(ledger)
-}
-
-/// The name of this installation, by the key that the holder of the folder made.
-fn installation(home: &Path) -> anyhow::Result<String> {
-    let key = keys::load(&home.join("ledger.key")).context("could not name this installation")?;
-    Ok(keys::installation(&keys::public(&key)))
+        Ok(opened.on_close(async move {
+            librarian.close().await;
+            if let Some(file) = closing
+                && let Err(error) = file.close().await
+            {
+                tracing::error!(%error, "the ledger was not closed in order");
+            }
+        }))
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -453,7 +459,9 @@ fn start_workers(
 /// What operations may ask of this process.
 struct Here {
     home: PathBuf,
-    durability: Arc<OnceLock<Durability>>,
+    durability: Arc<OnceLock<InForce>>,
+    server: Option<RecordServer>,
+    bell: Bell,
     sandbox: Arc<Sandbox>,
     tools: Arc<Hephaestus>,
     playbooks: Shelf,
@@ -492,13 +500,23 @@ impl Installation for Here {
     }
 
     async fn audit(&self) -> Result<AuditReport, Error> {
-        let key = keys::load(&self.home.join("ledger.key")).map_err(|error| Error::Machine {
+        let key = keys::load(&record::key_file(&self.home)).map_err(|error| Error::Machine {
             operation: "read the key that signs checkpoints".to_owned(),
             cause: chain(&error),
         })?;
-        audit::verify(&self.home.join("ledger.db"), &keys::public(&key))
-            .await
-            .map_err(|source| Error::Ledger { operation: "check the ledger", source })
+        let key = keys::public(&key);
+        let report = match &self.server {
+            Some(server) => audit::verify_postgres(&server.address, &key).await,
+            None => audit::verify(&self.home.join(record::FILE), &key).await,
+        };
+        report.map_err(|source| Error::Ledger { operation: "check the ledger", source })
+    }
+
+    async fn servers(&self) -> Vec<Finding> {
+        let mut found: Vec<Finding> =
+            self.server.as_ref().map(RecordServer::finding).into_iter().collect();
+        found.extend(self.bell.findings().await);
+        found
     }
 
     fn diagnose(&self) -> Vec<Finding> {

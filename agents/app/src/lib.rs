@@ -8,6 +8,7 @@ mod house;
 mod memory;
 mod model;
 mod night;
+mod record;
 mod schedules;
 mod shelf;
 mod system;

@@ -257,19 +257,6 @@ fn check_fence(fence: &Fence, transition: &Transition, rows: &RowSet) -> Result<
     }
 }
 
-/// Several workers see the last start that a budget allows at the same time; one of
-/// them gets it. A mission that is stopped ends what it has begun.
-fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
-    let Some(mission) = rows.missions.get(&step.mission) else { return Ok(()) };
-    let next = mission.spent.plus(Usage { steps: 1, ..Usage::default() });
-    match mission.budget.exceeded(&next) {
-        Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
-            conflict(format!("mission {} has spent its budget of {limit}", mission.id))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// A question that was answered meanwhile never wakes who parks under it now.
 fn check_parked(row: &StepRow, rows: &RowSet) -> Result<(), LedgerError> {
     use charter::approval::ApprovalState::{Expired, Open};

@@ -173,10 +173,10 @@ impl Book {
             Event::StepClaimed { step, .. } if self.finished.contains(step) => {
                 self.blame(Rule::FinishesOnce, format!("{step} was done, and is claimed again"));
             }
-            Event::StepFinished { step, .. } if step.n > 0 => {
-                if !self.finished.insert(step.clone()) {
-                    self.blame(Rule::FinishesOnce, format!("{step} is finished twice"));
-                }
+            Event::StepFinished { step, .. }
+                if step.n > 0 && !self.finished.insert(step.clone()) =>
+            {
+                self.blame(Rule::FinishesOnce, format!("{step} is finished twice"));
             }
             Event::StepReleased { .. } => self.tally.released += 1,
             Event::MissionReplanned { .. } => self.tally.heals += 1,

@@ -54,6 +54,7 @@ pub async fn run(alma: &Alma, principal: &Principal, _: Nothing) -> Result<Respo
                 cause: error.to_string(),
             }
         })?;
+    findings.extend(alma.installation.servers().await);
     findings.push(Finding {
         what: "work".to_owned(),
         level: if mode == Mode::Running { Level::Good } else { Level::Notice },
