@@ -88,7 +88,7 @@ impl Mode {
             ],
             Self::Scaled => &[
                 "every host needs its own ALMA_HOME with a copy of ledger.key",
-                "what is remembered, and steps that only think, are answered on the hosts where `alma serve` runs",
+                "every host makes its own index of what is remembered, from the record, and loads the language model that its own configuration names",
                 "missions read and write files: every host needs their workspaces below the same paths",
             ],
         }
