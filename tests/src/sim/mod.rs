@@ -16,7 +16,7 @@
 //! | what must hold at every commit and effect | [`book`], [`witness`] |
 //! | what must hold in the end | `check` |
 //! | what was reached | [`coverage`] |
-//! | the smallest case that still fails | [`shrink`] |
+//! | the smallest case that still fails | [`mod@shrink`] |
 //! | the same history on the real store | [`replay`] |
 
 pub mod book;
