@@ -59,7 +59,7 @@ fn running(text: &str) -> usize {
 }
 
 fn work(server: &Server) -> Value {
-    server.get("/api/v1/work").is(200, "")
+    server.get("/api/v1/mode").is(200, "")
 }
 
 fn kinds(server: &Server, mission: &str) -> Vec<String> {
@@ -150,9 +150,9 @@ fn a_step_that_was_stopped_often_is_not_poison() {
     let server = Server::start(shell.command(&[]));
     let mission = asleep(&server, "2.17");
     for _ in 0..4 {
-        server.post("/api/v1/work/stop", &json!({})).is(200, "");
+        server.post("/api/v1/mode/stop", &json!({})).is(200, "");
         until("it is interrupted", || work(&server)["claimed"] == 0);
-        server.post("/api/v1/work/resume", &json!({})).is(200, "");
+        server.post("/api/v1/mode/resume", &json!({})).is(200, "");
         until("it runs again", || running("sleep 2.17") > 0);
     }
     let state = server.ended(&mission);

@@ -158,7 +158,7 @@ impl MissionCase {
 
     /// The folder it works in.
     pub fn workspace(&self) -> String {
-        format!("/work/m{}", self.number)
+        format!("/sim/m{}", self.number)
     }
 
     /// Files that are there before it begins.
