@@ -1,9 +1,10 @@
-//! A [`Queue`] as an apalis backend.
+//! One lane of a [`Queue`] as an apalis backend.
 //!
 //! One step is fetched at a time, and only when a handler is free to run it, so
 //! that no process hoards steps that another could start. A fetch begins when a
 //! wake-up is owed: one arrived since the last fetch began, or the last fetch
-//! found something. Errors of the queue never reach apalis, which would end the
+//! found something. A [`Gate`] may keep the lane from beginning anything for a while.
+//! Errors of the queue never reach apalis, which would end the
 //! worker: they are logged, and the fetch is tried again after a pause.
 
 use crate::Queue;
@@ -12,8 +13,8 @@ use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::layers::Identity;
 use apalis_core::task::Task;
 use apalis_core::worker::context::WorkerContext;
-use charter::ids::StepKey;
-use charter::ports::DoorbellError;
+use charter::flow::Lane;
+use charter::ports::{DoorbellError, Ring};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -31,11 +32,17 @@ const REST: Duration = Duration::from_millis(20);
 /// The longest pause after errors.
 const REST_MAX: Duration = Duration::from_secs(2);
 
+/// Pause while the gate of the lane is closed.
+const CLOSED: Duration = Duration::from_millis(250);
+
+/// Whether a step may begin now, as free memory and the like allow.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A step that was taken, with the permission to run it.
 #[derive(Debug)]
 pub struct Turn {
     /// The step.
-    pub step: StepKey,
+    pub ring: Ring,
     /// Frees the slot when the turn ends.
     _slot: OwnedSemaphorePermit,
 }
@@ -43,10 +50,7 @@ pub struct Turn {
 enum State {
     Idle,
     WaitingForSlot(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
-    Taking(
-        Option<OwnedSemaphorePermit>,
-        BoxFuture<'static, Result<Option<StepKey>, DoorbellError>>,
-    ),
+    Taking(Option<OwnedSemaphorePermit>, BoxFuture<'static, Result<Option<Ring>, DoorbellError>>),
     Resting(Pin<Box<Sleep>>),
     GivingBack(BoxFuture<'static, Result<(), DoorbellError>>),
 }
@@ -54,6 +58,8 @@ enum State {
 /// Hands steps of a queue to an apalis worker.
 pub struct QueueBackend {
     queue: Arc<dyn Queue>,
+    lane: Lane,
+    gate: Gate,
     wakes: Option<BoxStream<'static, ()>>,
     slots: Arc<Semaphore>,
     state: State,
@@ -62,14 +68,16 @@ pub struct QueueBackend {
 }
 
 impl QueueBackend {
-    /// A backend that looks at the queue once, and again whenever `wakes` yields;
+    /// A backend that looks at the lane once, and again whenever `wakes` yields;
     /// at most as many steps are under way as `slots` has permits.
     pub fn new(
         queue: Arc<dyn Queue>,
+        (lane, gate): (Lane, Gate),
         wakes: BoxStream<'static, ()>,
         slots: Arc<Semaphore>,
     ) -> Self {
-        Self { queue, wakes: Some(wakes), slots, state: State::Idle, owed: true, failures: 0 }
+        let (wakes, state) = (Some(wakes), State::Idle);
+        Self { queue, lane, gate, wakes, slots, state, owed: true, failures: 0 }
     }
 
     /// Reads wake-ups until none is left, so that the task is woken by the next.
@@ -123,8 +131,12 @@ impl Backend for QueueBackend {
                 State::Idle => return Poll::Pending,
                 State::WaitingForSlot(slot) => {
                     let Ok(slot) = ready!(slot.poll_unpin(cx)) else { return Poll::Ready(None) };
-                    let queue = Arc::clone(&self.queue);
-                    let take = async move { queue.take().await }.boxed();
+                    if !(self.gate)() {
+                        self.state = State::Resting(Box::pin(tokio::time::sleep(CLOSED)));
+                        continue;
+                    }
+                    let (queue, lane) = (Arc::clone(&self.queue), self.lane);
+                    let take = async move { queue.take(lane).await }.boxed();
                     // A wake-up from here on may speak of a step that this fetch
                     // does not see: it owes another one.
                     self.owed = false;
@@ -135,10 +147,10 @@ impl Backend for QueueBackend {
                     let slot = slot.take();
                     self.state = State::Idle;
                     match (taken, slot) {
-                        (Ok(Some(step)), Some(slot)) => {
+                        (Ok(Some(ring)), Some(slot)) => {
                             self.failures = 0;
                             self.owed = true;
-                            return Poll::Ready(Some(Ok(Task::new(Turn { step, _slot: slot }))));
+                            return Poll::Ready(Some(Ok(Task::new(Turn { ring, _slot: slot }))));
                         }
                         (Ok(_), _) => self.failures = 0,
                         (Err(error), _) => self.rest(&error),
@@ -162,10 +174,10 @@ impl Backend for QueueBackend {
         loop {
             match &mut self.state {
                 State::Taking(_, take) => match ready!(take.poll_unpin(cx)) {
-                    Ok(Some(step)) => {
+                    Ok(Some(ring)) => {
                         let queue = Arc::clone(&self.queue);
-                        let ring = async move { queue.ring(&[step]).await }.boxed();
-                        self.state = State::GivingBack(ring);
+                        let ringing = async move { queue.ring(&[ring]).await }.boxed();
+                        self.state = State::GivingBack(ringing);
                     }
                     Ok(None) => self.state = State::Idle,
                     Err(error) => {
@@ -206,9 +218,11 @@ impl BackendConfig for QueueBackend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{MemoryQueue, step};
+    use crate::testing::{MemoryQueue, rings, step, waiting};
+    use charter::ids::StepKey;
     use charter::ports::Doorbell;
     use futures::task::noop_waker;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::sync::mpsc;
 
     fn backend(
@@ -220,7 +234,8 @@ mod tests {
             woken.recv().await.map(|()| ((), woken))
         });
         let queue: Arc<dyn Queue> = Arc::clone(queue) as _;
-        (QueueBackend::new(queue, wakes.boxed(), Arc::new(Semaphore::new(slots))), wake)
+        let lane: (Lane, Gate) = (Lane::Light, Arc::new(|| true));
+        (QueueBackend::new(queue, lane, wakes.boxed(), Arc::new(Semaphore::new(slots))), wake)
     }
 
     fn poll(backend: &mut QueueBackend) -> Option<Turn> {
@@ -233,17 +248,21 @@ mod tests {
         }
     }
 
+    fn step_of(backend: &mut QueueBackend) -> Option<StepKey> {
+        poll(backend).map(|turn| turn.ring.step)
+    }
+
     #[tokio::test]
     async fn a_wake_up_during_a_fetch_is_not_forgotten() {
         let queue = Arc::new(MemoryQueue::default());
         let (mut backend, wake) = backend(&queue, 1);
         queue.hold(true);
         assert!(poll(&mut backend).is_none(), "a fetch is under way and has seen nothing");
-        queue.ring(&[step(1)]).await.unwrap();
+        queue.ring(&rings([step(1)])).await.unwrap();
         wake.send(()).unwrap();
         assert!(poll(&mut backend).is_none());
         queue.hold(false);
-        assert_eq!(poll(&mut backend).map(|turn| turn.step), Some(step(1)));
+        assert_eq!(step_of(&mut backend), Some(step(1)));
     }
 
     #[tokio::test]
@@ -251,35 +270,53 @@ mod tests {
         let queue = Arc::new(MemoryQueue::default());
         let (mut backend, wake) = backend(&queue, 1);
         assert!(poll(&mut backend).is_none());
-        queue.ring(&[step(1)]).await.unwrap();
+        queue.ring(&rings([step(1)])).await.unwrap();
         assert!(poll(&mut backend).is_none());
         wake.send(()).unwrap();
-        assert_eq!(poll(&mut backend).map(|turn| turn.step), Some(step(1)));
+        assert_eq!(step_of(&mut backend), Some(step(1)));
     }
 
     #[tokio::test]
     async fn no_step_is_taken_while_every_slot_is_busy() {
         let queue = Arc::new(MemoryQueue::default());
-        queue.ring(&[step(1), step(2)]).await.unwrap();
+        queue.ring(&rings([step(1), step(2)])).await.unwrap();
         let (mut backend, _wake) = backend(&queue, 1);
         let first = poll(&mut backend).unwrap();
         assert!(poll(&mut backend).is_none());
-        assert_eq!(queue.depth().await.unwrap(), 1);
+        assert_eq!(waiting(&*queue).await, 1);
         drop(first);
-        assert_eq!(poll(&mut backend).map(|turn| turn.step), Some(step(2)));
+        assert_eq!(step_of(&mut backend), Some(step(2)));
     }
 
     #[tokio::test]
     async fn closing_gives_back_what_a_fetch_took() {
         let queue = Arc::new(MemoryQueue::default());
-        queue.ring(&[step(1)]).await.unwrap();
+        queue.ring(&rings([step(1)])).await.unwrap();
         let (mut backend, _wake) = backend(&queue, 1);
         queue.hold(true);
         assert!(poll(&mut backend).is_none());
-        assert_eq!(queue.depth().await.unwrap(), 0, "the fetch has the step");
+        assert_eq!(waiting(&*queue).await, 0, "the fetch has the step");
         queue.hold(false);
         let worker = WorkerContext::new("test");
         std::future::poll_fn(|cx| backend.poll_close(cx, &worker)).await.unwrap();
-        assert_eq!(queue.depth().await.unwrap(), 1);
+        assert_eq!(waiting(&*queue).await, 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_while_the_gate_is_closed() {
+        let queue = Arc::new(MemoryQueue::default());
+        queue.ring(&rings([step(1)])).await.unwrap();
+        let (mut backend, _wake) = backend(&queue, 1);
+        let open = Arc::new(AtomicBool::new(false));
+        let looked = Arc::clone(&open);
+        backend.gate = Arc::new(move || looked.load(Ordering::SeqCst));
+        assert!(poll(&mut backend).is_none());
+        tokio::time::sleep(2 * CLOSED).await;
+        assert!(poll(&mut backend).is_none());
+        assert_eq!(waiting(&*queue).await, 1);
+        assert_eq!(backend.slots.available_permits(), 1, "it holds no slot meanwhile");
+        open.store(true, Ordering::SeqCst);
+        tokio::time::sleep(2 * CLOSED).await;
+        assert_eq!(step_of(&mut backend), Some(step(1)));
     }
 }

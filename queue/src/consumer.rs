@@ -1,10 +1,12 @@
 //! The taking side: an apalis worker that runs one handler per step.
 
 use crate::Queue;
+pub use crate::backend::Gate;
 use crate::backend::{QueueBackend, Turn};
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
-use charter::ids::StepKey;
+use charter::flow::Lane;
+use charter::ports::Ring;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::num::NonZeroUsize;
@@ -30,17 +32,31 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// Takes steps off a queue and runs a handler for each.
+/// Takes steps of one lane off a queue and runs a handler for each.
 pub struct Consumer {
     queue: Arc<dyn Queue>,
+    lane: Lane,
+    gate: Gate,
+    running: Arc<AtomicUsize>,
     tick: Duration,
     drain: Duration,
 }
 
 impl Consumer {
     /// A consumer with the usual tick (250 ms) and drain limit (10 s).
-    pub fn new(queue: Arc<dyn Queue>) -> Self {
-        Self { queue, tick: TICK, drain: DRAIN }
+    pub fn new(queue: Arc<dyn Queue>, lane: Lane) -> Self {
+        let (gate, running): (Gate, _) = (Arc::new(|| true), Arc::default());
+        Self { queue, lane, gate, running, tick: TICK, drain: DRAIN }
+    }
+
+    /// The same, taking nothing while the gate says no.
+    pub fn gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// How many handlers run, now and from now on.
+    pub fn running(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.running)
     }
 
     /// The same with another tick: the net under lost wake-ups, never the way
@@ -68,17 +84,19 @@ impl Consumer {
         mut shutdown: watch::Receiver<bool>,
     ) -> Drained
     where
-        H: Fn(StepKey) -> F + Send + Sync + 'static,
+        H: Fn(Ring) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let handler = Arc::new(handler);
         let slots = Arc::new(Semaphore::new(concurrency.get()));
-        let running = Arc::new(AtomicUsize::new(0));
+        let running = &self.running;
         loop {
             let wakes = wakes(wake.clone(), self.tick);
-            let backend = QueueBackend::new(Arc::clone(&self.queue), wakes, Arc::clone(&slots));
+            let lane = (self.lane, Arc::clone(&self.gate));
+            let (queue, slots) = (Arc::clone(&self.queue), Arc::clone(&slots));
+            let backend = QueueBackend::new(queue, lane, wakes, slots);
             let context = WorkerContext::new(&worker_name());
-            let (handler, count) = (Arc::clone(&handler), Arc::clone(&running));
+            let (handler, count) = (Arc::clone(&handler), Arc::clone(running));
             let worker = WorkerBuilder::new(&context)
                 .backend(backend)
                 .build(move |turn: Turn| run_turn(Arc::clone(&handler), turn, Arc::clone(&count)));
@@ -105,12 +123,12 @@ impl Consumer {
 /// The handler runs as a task of its own: on any thread, and its panic is caught.
 async fn run_turn<H, F>(handler: Arc<H>, turn: Turn, running: Arc<AtomicUsize>)
 where
-    H: Fn(StepKey) -> F + Send + Sync + 'static,
+    H: Fn(Ring) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let step = turn.step.clone();
+    let step = turn.ring.step.clone();
     running.fetch_add(1, Ordering::SeqCst);
-    let task = tokio::spawn(async move { handler(turn.step.clone()).await });
+    let task = tokio::spawn(async move { handler(turn.ring.clone()).await });
     let mut task = StopOnDrop { task, running };
     if let Err(error) = (&mut task.task).await
         && error.is_panic()
@@ -153,8 +171,9 @@ fn wakes(wake: watch::Receiver<u64>, tick: Duration) -> BoxStream<'static, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{NoEntropy, OutboxLedger, WallClock, step, steps};
+    use crate::testing::{NoEntropy, OutboxLedger, WallClock, rings, step, steps, waiting};
     use crate::{Relay, SqliteDoorbell};
+    use charter::ids::StepKey;
     use charter::ports::Doorbell;
     use std::collections::BTreeMap;
     use std::path::Path;
@@ -205,13 +224,15 @@ mod tests {
         let (wake, woken) = watch::channel(0);
         let (stop, stopped) = watch::channel(false);
         let concurrency = NonZeroUsize::new(concurrency).unwrap();
-        let task =
-            tokio::spawn(async move { consumer.run(handler, concurrency, woken, stopped).await });
+        let task = tokio::spawn(async move {
+            let handler = move |ring: Ring| handler(ring.step);
+            consumer.run(handler, concurrency, woken, stopped).await
+        });
         Running { wake, stop, task }
     }
 
     fn attached(path: &Path) -> Consumer {
-        Consumer::new(Arc::new(SqliteDoorbell::attach(path))).tick(NEVER)
+        Consumer::new(Arc::new(SqliteDoorbell::attach(path)), Lane::Light).tick(NEVER)
     }
 
     fn noting(seen: &Seen) -> impl Fn(StepKey) -> futures::future::Ready<()> + Send + Sync + use<> {
@@ -232,7 +253,7 @@ mod tests {
         let mut waits = Vec::new();
         for n in 1..=50 {
             let began = Instant::now();
-            bell.ring(&[step(n)]).await.unwrap();
+            bell.ring(&rings([step(n)])).await.unwrap();
             running.wake();
             seen.until(n as usize).await;
             waits.push(began.elapsed());
@@ -255,7 +276,7 @@ mod tests {
         let consumer = attached(&path).tick(Duration::from_millis(30));
         let running = start(consumer, 1, noting(&seen));
         tokio::time::sleep(Duration::from_millis(100)).await;
-        bell.ring(&[step(1)]).await.unwrap();
+        bell.ring(&rings([step(1)])).await.unwrap();
         seen.until(1).await;
         running.stop().await;
     }
@@ -267,13 +288,13 @@ mod tests {
         let bell = SqliteDoorbell::open(&path).await.unwrap();
         let backlog = steps(1..=5_000);
         for batch in backlog.chunks(256) {
-            bell.ring(batch).await.unwrap();
+            bell.ring(&rings(batch.to_vec())).await.unwrap();
         }
         let seen = Seen::default();
         let left = start(attached(&path), 8, noting(&seen));
         let right = start(attached(&path), 8, noting(&seen));
         seen.until(5_000).await;
-        bell.ring(&steps(1..=3)).await.unwrap();
+        bell.ring(&rings(steps(1..=3))).await.unwrap();
         left.wake();
         right.wake();
         seen.until(5_003).await;
@@ -290,7 +311,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
         let bell = SqliteDoorbell::open(&path).await.unwrap();
-        bell.ring(&[step(1)]).await.unwrap();
+        bell.ring(&rings([step(1)])).await.unwrap();
         let doomed = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -311,7 +332,7 @@ mod tests {
 
         let seen = Seen::default();
         let survivor = start(attached(&path), 1, noting(&seen));
-        bell.ring(&[step(1)]).await.unwrap();
+        bell.ring(&rings([step(1)])).await.unwrap();
         survivor.wake();
         seen.until(1).await;
         survivor.stop().await;
@@ -328,7 +349,7 @@ mod tests {
             note.note(step.clone());
             async move { assert!(step.n > 3, "a planned panic") }
         });
-        bell.ring(&steps(1..=6)).await.unwrap();
+        bell.ring(&rings(steps(1..=6))).await.unwrap();
         running.wake();
         seen.until(6).await;
         assert_eq!(running.stop().await, Drained { cut_off: 0 });
@@ -339,7 +360,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
         let bell = SqliteDoorbell::open(&path).await.unwrap();
-        bell.ring(&steps(1..=3)).await.unwrap();
+        bell.ring(&rings(steps(1..=3))).await.unwrap();
         let (begun, ended) = (Seen::default(), Seen::default());
         let (note_begun, note_ended) = (begun.clone(), ended.clone());
         let running = start(attached(&path), 1, move |step: StepKey| {
@@ -353,7 +374,7 @@ mod tests {
         begun.until(1).await;
         assert_eq!(running.stop().await, Drained { cut_off: 0 });
         assert_eq!(ended.0.lock().unwrap().keys().cloned().collect::<Vec<_>>(), steps(1..=1));
-        assert_eq!(bell.depth().await.unwrap(), 2);
+        assert_eq!(waiting(&bell).await, 2);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -361,7 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
         let bell = SqliteDoorbell::open(&path).await.unwrap();
-        bell.ring(&[step(1)]).await.unwrap();
+        bell.ring(&rings([step(1)])).await.unwrap();
         let begun = Seen::default();
         let note = begun.clone();
         let consumer = attached(&path).drain(Duration::from_millis(100));
@@ -413,7 +434,7 @@ mod tests {
         let running = start(attached(&path), 1, noting(&seen));
         tokio::time::sleep(Duration::from_millis(100)).await;
         let bell = SqliteDoorbell::open(&path).await.unwrap();
-        bell.ring(&[step(1)]).await.unwrap();
+        bell.ring(&rings([step(1)])).await.unwrap();
         seen.until(1).await;
         running.stop().await;
     }

@@ -27,22 +27,29 @@
 //!   worker keeps in `Running`. Here taking is one statement that deletes the
 //!   row, so that there is nothing to heartbeat, to acknowledge or to vacuum.
 //!
+//! Each lane has a waiting line and takers of its own, so that what is slow holds up
+//! nothing else; within a line the relay gives places by weight ([`fair`]).
+//!
 //! [`Queue`] has three operations; behind it stand a file ([`SqliteDoorbell`]) and
-//! a Redis ([`RedisQueue`]). The stock `apalis-redis` 1.0 cannot hold what is asked
+//! a Redis ([`RedisQueue`]), which the record itself stands in for while it is away
+//! ([`Fallback`]). The stock `apalis-redis` 1.0 cannot hold what is asked
 //! either: a backlog of some 8,000 due tasks ends its worker for good, its attempts
 //! are fixed at 25, and its bell is never rung.
 
 use async_trait::async_trait;
-use charter::ids::StepKey;
-use charter::ports::{Doorbell, DoorbellError};
+use charter::flow::Lane;
+use charter::ports::{Doorbell, DoorbellError, Ring};
 
 mod backend;
 mod backoff;
 mod consumer;
+mod fair;
+mod fallback;
 #[cfg(test)]
 #[path = "../tests/common/redis.rs"]
 mod harness;
 mod pace;
+mod publisher;
 mod redis;
 mod relay;
 #[cfg(test)]
@@ -54,8 +61,11 @@ mod suite;
 mod testing;
 
 pub use backend::QueueBackend;
-pub use consumer::{Consumer, Drained};
-pub use redis::{AddressError, Finding, Level, RedisAddress, RedisQueue};
+pub use consumer::{Consumer, Drained, Gate};
+pub use fair::Weights;
+pub use fallback::Fallback;
+pub use publisher::Publisher;
+pub use redis::{AddressError, Finding, Level, RedisAddress, RedisEvents, RedisQueue};
 pub use relay::{Relay, RelayError, RelayStatus};
 pub use sqlite::SqliteDoorbell;
 
@@ -65,12 +75,21 @@ pub use sqlite::SqliteDoorbell;
 /// be rung again at once.
 #[async_trait]
 pub trait Queue: Doorbell {
-    /// How many steps wait.
-    async fn depth(&self) -> Result<u64, DoorbellError>;
+    /// What waits in a lane.
+    async fn line(&self, lane: Lane) -> Result<Line, DoorbellError>;
 
-    /// Takes the step that waits longest, if any waits. Nobody else gets it; if
-    /// the taker dies, the ledger knows that the step is still ready.
-    async fn take(&self) -> Result<Option<StepKey>, DoorbellError>;
+    /// Takes the first step of a lane, if any waits. Nobody else gets it; if the
+    /// taker dies, the ledger knows that the step is still ready.
+    async fn take(&self, lane: Lane) -> Result<Option<Ring>, DoorbellError>;
+}
+
+/// What waits in a lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Line {
+    /// How many steps.
+    pub waiting: u64,
+    /// The rank of the first one.
+    pub head: Option<u64>,
 }
 
 /// Waits until the value is true or nobody can change it any more.

@@ -3,8 +3,9 @@
 //! `cargo test -p queue speed -- --ignored --nocapture --test-threads 1`.
 
 use crate::harness::Redis;
-use crate::testing::{NoEntropy, OutboxLedger, WallClock, steps};
+use crate::testing::{NoEntropy, OutboxLedger, WallClock, steps, waiting};
 use crate::{Consumer, Queue, RedisQueue, Relay, SqliteDoorbell};
+use charter::flow::Lane;
 use charter::ports::Ledger;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -44,14 +45,15 @@ fn measure(name: &str, door: impl Fn() -> Door + Sync, announce: Arc<dyn Fn() + 
                         futures::future::ready(())
                     };
                     let handlers = NonZeroUsize::new(HANDLERS).unwrap();
-                    Consumer::new(queue).run(handler, handlers, wakes, stop.subscribe()).await;
+                    let consumer = Consumer::new(queue, Lane::Light);
+                    consumer.run(handler, handlers, wakes, stop.subscribe()).await;
                 });
             });
         }
         run(async {
             let (queue, _) = door();
             while handled.load(Ordering::Relaxed) < u64::from(JOBS) {
-                deepest.fetch_max(queue.depth().await.unwrap(), Ordering::Relaxed);
+                deepest.fetch_max(waiting(&*queue).await, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             stop.send_replace(true);

@@ -5,10 +5,12 @@
 //! new one in the place of one that is damaged, foreign or gone. Processes that
 //! are attached never create it; they notice the new file by its inode.
 
-use crate::Queue;
+use crate::{Line, Queue};
 use async_trait::async_trait;
-use charter::ids::StepKey;
-use charter::ports::{Doorbell, DoorbellError};
+use charter::flow::Lane;
+use charter::ids::TenantId;
+use charter::ports::{Doorbell, DoorbellError, Ring};
+use serde_json::{Value, json};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use std::ffi::OsString;
@@ -22,20 +24,28 @@ use tokio::sync::Mutex;
 const APPLICATION: i64 = 0x616c_6d61;
 /// `PRAGMA user_version`: raised when the table changes. A file of another
 /// version is replaced, not migrated.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long a statement waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(5);
 /// One connection for the relay or the worker, one for whoever asks besides.
 const CONNECTIONS: u32 = 2;
 
 const CREATE: &str = "CREATE TABLE waiting (
-    id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    step TEXT NOT NULL UNIQUE
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane   TEXT NOT NULL,
+    rank   INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    step   TEXT NOT NULL,
+    UNIQUE (tenant, step)
 ) STRICT";
-const RING: &str = "INSERT INTO waiting (step) SELECT value FROM json_each(?) WHERE true
-    ON CONFLICT (step) DO NOTHING";
-const TAKE: &str = "DELETE FROM waiting WHERE id = (SELECT min(id) FROM waiting) RETURNING step";
-const DEPTH: &str = "SELECT count(*) FROM waiting";
+const INDEX: &str = "CREATE INDEX waiting_line ON waiting (lane, rank, id)";
+const RING: &str = "INSERT INTO waiting (lane, rank, tenant, step)
+    SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
+    ON CONFLICT (tenant, step) DO NOTHING";
+const TAKE: &str = "DELETE FROM waiting WHERE id =
+    (SELECT id FROM waiting WHERE lane = ? ORDER BY rank, id LIMIT 1)
+    RETURNING tenant, step, rank";
+const LINE: &str = "SELECT count(*), min(rank) FROM waiting WHERE lane = ?";
 
 /// What an existing file is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,14 +236,14 @@ impl SqliteDoorbell {
         Ok(())
     }
 
-    async fn take_once(&self) -> Result<Option<String>, FileError> {
+    async fn take_once(&self, lane: Lane) -> Result<Option<(String, String, i64)>, FileError> {
         let pool = self.pool().await?;
-        Ok(sqlx::query_scalar(TAKE).fetch_optional(&pool).await?)
+        Ok(sqlx::query_as(TAKE).bind(lane.as_str()).fetch_optional(&pool).await?)
     }
 
-    async fn depth_once(&self) -> Result<i64, FileError> {
+    async fn line_once(&self, lane: Lane) -> Result<(i64, Option<i64>), FileError> {
         let pool = self.pool().await?;
-        Ok(sqlx::query_scalar(DEPTH).fetch_one(&pool).await?)
+        Ok(sqlx::query_as(LINE).bind(lane.as_str()).fetch_one(&pool).await?)
     }
 }
 
@@ -241,6 +251,7 @@ async fn create(pool: &SqlitePool) -> Result<(), FileError> {
     sqlx::query("PRAGMA journal_mode = WAL").execute(pool).await?;
     let mut transaction = pool.begin().await?;
     sqlx::query(CREATE).execute(&mut *transaction).await?;
+    sqlx::query(INDEX).execute(&mut *transaction).await?;
     for (pragma, value) in [("application_id", APPLICATION), ("user_version", VERSION)] {
         let statement = sqlx::AssertSqlSafe(format!("PRAGMA {pragma} = {value}"));
         sqlx::query(statement).execute(&mut *transaction).await?;
@@ -262,57 +273,59 @@ macro_rules! repairing {
 
 #[async_trait]
 impl Doorbell for SqliteDoorbell {
-    async fn ring(&self, steps: &[StepKey]) -> Result<(), DoorbellError> {
-        if steps.is_empty() {
+    async fn ring(&self, rings: &[Ring]) -> Result<(), DoorbellError> {
+        if rings.is_empty() {
             return Ok(());
         }
-        let names = serde_json::to_string(steps).map_err(|error| DoorbellError {
-            operation: "write names of steps".to_owned(),
-            cause: error.to_string(),
-        })?;
-        repairing!(self, "put steps on the queue", self.ring_once(&names))
+        let row = |ring: &Ring| json!([ring.lane, signed(ring.rank), ring.tenant, ring.step]);
+        let rows = Value::Array(rings.iter().map(row).collect()).to_string();
+        repairing!(self, "put steps on the queue", self.ring_once(&rows))
     }
+}
+
+/// SQLite's numbers are signed; ranks never come near their end.
+fn signed(rank: u64) -> i64 {
+    i64::try_from(rank).unwrap_or(i64::MAX)
+}
+
+fn unsigned(rank: i64) -> u64 {
+    u64::try_from(rank).unwrap_or(0)
 }
 
 #[async_trait]
 impl Queue for SqliteDoorbell {
-    async fn depth(&self) -> Result<u64, DoorbellError> {
-        let depth = repairing!(self, "count the steps on the queue", self.depth_once())?;
-        Ok(u64::try_from(depth).unwrap_or(0))
+    async fn line(&self, lane: Lane) -> Result<Line, DoorbellError> {
+        let line = repairing!(self, "count the steps on the queue", self.line_once(lane));
+        let (waiting, head) = line?;
+        Ok(Line { waiting: unsigned(waiting), head: head.map(unsigned) })
     }
 
-    async fn take(&self) -> Result<Option<StepKey>, DoorbellError> {
-        let name = repairing!(self, "take a step off the queue", self.take_once())?;
-        name.map(|name| name.parse()).transpose().map_err(|error| DoorbellError {
+    async fn take(&self, lane: Lane) -> Result<Option<Ring>, DoorbellError> {
+        let taken = repairing!(self, "take a step off the queue", self.take_once(lane))?;
+        let Some((tenant, step, rank)) = taken else { return Ok(None) };
+        let step = step.parse().map_err(|error| DoorbellError {
             operation: "read a name of a step".to_owned(),
             cause: format!("{error}; it was taken off the queue"),
-        })
+        })?;
+        Ok(Some(Ring { tenant: TenantId(tenant), step, lane, rank: unsigned(rank) }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{step, steps};
-
-    async fn drain(queue: &SqliteDoorbell) -> Vec<StepKey> {
-        let mut taken = Vec::new();
-        while let Some(step) = queue.take().await.unwrap() {
-            taken.push(step);
-        }
-        taken
-    }
+    use crate::testing::{drain, rings, step, steps, waiting};
 
     #[tokio::test]
     async fn a_step_that_waits_is_not_put_on_twice() {
         let folder = tempfile::tempdir().unwrap();
         let queue = SqliteDoorbell::open(&folder.path().join("queue.db")).await.unwrap();
         for _ in 0..3 {
-            queue.ring(&[step(2), step(1), step(2)]).await.unwrap();
+            queue.ring(&rings([step(2), step(1), step(2)])).await.unwrap();
         }
-        assert_eq!(queue.depth().await.unwrap(), 2);
+        assert_eq!(waiting(&queue).await, 2);
         assert_eq!(drain(&queue).await, vec![step(2), step(1)]);
-        queue.ring(&[step(2)]).await.unwrap();
+        queue.ring(&rings([step(2)])).await.unwrap();
         assert_eq!(drain(&queue).await, vec![step(2)], "a taken step can be rung at once");
     }
 
@@ -321,11 +334,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
         let attached = SqliteDoorbell::attach(&path);
-        let error = attached.take().await.unwrap_err();
+        let error = attached.take(Lane::Light).await.unwrap_err();
         assert!(error.cause.contains("owns the data folder"), "{error}");
         assert!(!path.exists());
         let owner = SqliteDoorbell::open(&path).await.unwrap();
-        owner.ring(&steps(1..=3)).await.unwrap();
+        owner.ring(&rings(steps(1..=3))).await.unwrap();
         assert_eq!(drain(&attached).await, steps(1..=3));
     }
 
@@ -333,9 +346,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
         std::fs::write(&path, contents).unwrap();
-        assert!(SqliteDoorbell::attach(&path).take().await.is_err());
+        assert!(SqliteDoorbell::attach(&path).take(Lane::Light).await.is_err());
         let queue = SqliteDoorbell::open(&path).await.unwrap();
-        queue.ring(&[step(1)]).await.unwrap();
+        queue.ring(&rings([step(1)])).await.unwrap();
         assert_eq!(drain(&queue).await, vec![step(1)]);
         assert_eq!(std::fs::read(folder.path().join("queue.db.damaged")).unwrap(), contents);
     }
@@ -362,16 +375,16 @@ mod tests {
         let path = folder.path().join("queue.db");
         let owner = SqliteDoorbell::open(&path).await.unwrap();
         let attached = SqliteDoorbell::attach(&path);
-        owner.ring(&[step(1)]).await.unwrap();
+        owner.ring(&rings([step(1)])).await.unwrap();
         assert_eq!(drain(&attached).await, vec![step(1)]);
         for suffix in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(folder.path().join(format!("queue.db{suffix}")));
         }
-        owner.ring(&[step(2)]).await.unwrap();
+        owner.ring(&rings([step(2)])).await.unwrap();
         assert_eq!(drain(&attached).await, vec![step(2)], "the file was gone");
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         std::fs::write(&path, b"garbage, garbage, garbage").unwrap();
-        owner.ring(&[step(3)]).await.unwrap();
+        owner.ring(&rings([step(3)])).await.unwrap();
         assert_eq!(drain(&attached).await, vec![step(3)], "the file was damaged");
     }
 
@@ -379,9 +392,9 @@ mod tests {
     async fn a_row_that_names_no_step_is_reported_and_gone() {
         let folder = tempfile::tempdir().unwrap();
         let queue = SqliteDoorbell::open(&folder.path().join("queue.db")).await.unwrap();
-        queue.ring_once("[\"--rm -rf\\n\"]").await.unwrap();
-        queue.ring(&[step(1)]).await.unwrap();
-        assert!(queue.take().await.is_err());
+        queue.ring_once("[[\"light\",1,\"local\",\"--rm -rf\\n\"]]").await.unwrap();
+        queue.ring(&rings([step(1)])).await.unwrap();
+        assert!(queue.take(Lane::Light).await.is_err());
         assert_eq!(drain(&queue).await, vec![step(1)]);
     }
 

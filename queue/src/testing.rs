@@ -1,15 +1,15 @@
 //! Doubles for the unit tests of this crate.
 
-use crate::Queue;
+use crate::{Line, Queue};
 use async_trait::async_trait;
+use charter::flow::{Lane, Priority};
 use charter::ids::{Millis, MissionId, StepKey, TenantId};
 use charter::ports::{
     Clock, Committed, Doorbell, DoorbellError, Entropy, Fence, LeaseStatus, Ledger, LedgerError,
-    OutboxRow, Query, Rows, Transition,
+    OutboxRow, Query, Ring, Rows, Transition,
 };
-use charter::rows::{StepRow, StepState};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -25,10 +25,47 @@ pub(crate) fn steps(range: std::ops::RangeInclusive<u32>) -> Vec<StepKey> {
     range.map(step).collect()
 }
 
+/// Rings of light steps, each behind all that were made before.
+pub(crate) fn rings(steps: impl IntoIterator<Item = StepKey>) -> Vec<Ring> {
+    static RANK: AtomicU64 = AtomicU64::new(1);
+    let ring = |step| Ring {
+        tenant: TenantId::local(),
+        step,
+        lane: Lane::Light,
+        rank: RANK.fetch_add(1, Ordering::SeqCst),
+    };
+    steps.into_iter().map(ring).collect()
+}
+
+/// The next light step.
+pub(crate) async fn taken(queue: &(impl Queue + ?Sized)) -> Option<StepKey> {
+    queue.take(Lane::Light).await.unwrap().map(|ring| ring.step)
+}
+
+/// All light steps, taken.
+pub(crate) async fn drain(queue: &(impl Queue + ?Sized)) -> Vec<StepKey> {
+    let mut all = Vec::new();
+    while let Some(step) = taken(queue).await {
+        all.push(step);
+    }
+    all
+}
+
+/// How many light steps wait.
+pub(crate) async fn waiting(queue: &(impl Queue + ?Sized)) -> u64 {
+    queue.line(Lane::Light).await.unwrap().waiting
+}
+
+/// A row of the outbox.
+pub(crate) fn row(tenant: &str, priority: Priority, n: u32) -> OutboxRow {
+    let (tenant, lane) = (TenantId(tenant.to_owned()), Lane::Light);
+    OutboxRow { id: n.into(), tenant, step: step(n), lane, priority, due_at: 0 }
+}
+
 /// A queue whose fetches can be held up between taking and returning.
 #[derive(Default)]
 pub(crate) struct MemoryQueue {
-    steps: Mutex<VecDeque<StepKey>>,
+    lines: Mutex<Vec<Ring>>,
     held: watch::Sender<bool>,
     broken: AtomicBool,
 }
@@ -43,11 +80,11 @@ impl MemoryQueue {
     }
 
     pub(crate) fn waiting(&self) -> Vec<StepKey> {
-        self.lock().iter().cloned().collect()
+        self.lock().iter().map(|ring| ring.step.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<StepKey>> {
-        self.steps.lock().unwrap()
+    fn lock(&self) -> MutexGuard<'_, Vec<Ring>> {
+        self.lines.lock().unwrap()
     }
 
     fn check(&self, operation: &str) -> Result<(), DoorbellError> {
@@ -60,12 +97,14 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Doorbell for MemoryQueue {
-    async fn ring(&self, steps: &[StepKey]) -> Result<(), DoorbellError> {
+    async fn ring(&self, rings: &[Ring]) -> Result<(), DoorbellError> {
         self.check("ring")?;
         let mut waiting = self.lock();
-        for step in steps {
-            if !waiting.contains(step) {
-                waiting.push_back(step.clone());
+        for ring in rings {
+            let same = |other: &Ring| other.step == ring.step && other.tenant == ring.tenant;
+            if !waiting.iter().any(same) {
+                let place = waiting.partition_point(|other| other.rank <= ring.rank);
+                waiting.insert(place, ring.clone());
             }
         }
         Ok(())
@@ -74,14 +113,20 @@ impl Doorbell for MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn depth(&self) -> Result<u64, DoorbellError> {
+    async fn line(&self, lane: Lane) -> Result<Line, DoorbellError> {
         self.check("count")?;
-        Ok(self.lock().len() as u64)
+        let all = self.lock();
+        let line: Vec<_> = all.iter().filter(|ring| ring.lane == lane).collect();
+        Ok(Line { waiting: line.len() as u64, head: line.first().map(|ring| ring.rank) })
     }
 
-    async fn take(&self) -> Result<Option<StepKey>, DoorbellError> {
+    async fn take(&self, lane: Lane) -> Result<Option<Ring>, DoorbellError> {
         self.check("take")?;
-        let taken = self.lock().pop_front();
+        let taken = {
+            let mut all = self.lock();
+            let first = all.iter().position(|ring| ring.lane == lane);
+            first.map(|first| all.remove(first))
+        };
         let _ = self.held.subscribe().wait_for(|held| !held).await;
         Ok(taken)
     }
@@ -91,29 +136,38 @@ impl Queue for MemoryQueue {
 #[derive(Default)]
 pub(crate) struct OutboxLedger {
     outbox: Mutex<BTreeMap<i64, OutboxRow>>,
-    ready: Mutex<Vec<StepKey>>,
+    ready: Mutex<Vec<OutboxRow>>,
     position: watch::Sender<i64>,
     pub(crate) queries: AtomicI64,
 }
 
 impl OutboxLedger {
     pub(crate) fn submit(&self, steps: &[StepKey], due_at: Millis) {
+        let rows = steps.iter().map(|step| ready_row(step.clone()));
+        self.submit_rows(rows.map(|row| OutboxRow { due_at, ..row }));
+    }
+
+    pub(crate) fn submit_rows(&self, rows: impl IntoIterator<Item = OutboxRow>) {
         let mut outbox = self.outbox.lock().unwrap();
-        for step in steps {
+        for row in rows {
             self.position.send_modify(|position| *position += 1);
-            let (id, step) = (*self.position.borrow(), step.clone());
-            outbox.insert(id, OutboxRow { id, tenant: TenantId::local(), step, due_at });
+            let id = *self.position.borrow();
+            outbox.insert(id, OutboxRow { id, ..row });
         }
     }
 
     pub(crate) fn make_ready(&self, steps: &[StepKey]) {
-        *self.ready.lock().unwrap() = steps.to_vec();
+        self.make_ready_rows(steps.iter().cloned().map(ready_row));
+    }
+
+    pub(crate) fn make_ready_rows(&self, rows: impl IntoIterator<Item = OutboxRow>) {
+        *self.ready.lock().unwrap() = rows.into_iter().collect();
     }
 
     /// Takes a step that is ready; false if somebody did before.
     pub(crate) fn claim(&self, step: &StepKey) -> bool {
         let mut ready = self.ready.lock().unwrap();
-        let place = ready.iter().position(|key| key == step);
+        let place = ready.iter().position(|row| row.step == *step);
         place.map(|place| ready.remove(place)).is_some()
     }
 
@@ -126,35 +180,19 @@ impl OutboxLedger {
     }
 }
 
-pub(crate) fn ready_row(key: StepKey) -> StepRow {
-    StepRow {
-        key,
-        tenant: TenantId::local(),
-        state: StepState::Ready,
-        digest: charter::digest::Digest::default(),
-        class: charter::effect::EffectClass::Read,
-        needs: Vec::new(),
-        blocked_by: 0,
-        for_each: false,
-        expanded: false,
-        ready_at: 0,
-        token: 0,
-        failures: 0,
-        lost: 0,
-        former_alive: false,
-        worker: None,
-        approval: None,
-        prepared: None,
-        output: None,
-        verdicts: None,
-        verified: false,
-        error: None,
-        cause: None,
-        items: 0,
-        items_open: 0,
-        items_lost: 0,
-        usage: charter::budget::Usage::default(),
-    }
+pub(crate) fn ready_row(step: StepKey) -> OutboxRow {
+    OutboxRow { id: 0, step, ..row("local", Priority::Normal, 0) }
+}
+
+/// The first of every flow.
+fn by_flow<'r>(rows: impl Iterator<Item = &'r OutboxRow>, limit: u32) -> Rows {
+    let mut counts = BTreeMap::new();
+    let first = |row: &&OutboxRow| {
+        let count: &mut u32 = counts.entry(row.flow()).or_default();
+        *count += 1;
+        *count <= limit
+    };
+    Rows::Outbox(rows.filter(first).cloned().collect())
 }
 
 #[async_trait]
@@ -168,15 +206,14 @@ impl Ledger for OutboxLedger {
         let outbox = self.outbox.lock().unwrap();
         Ok(match query {
             Query::Outbox { now, limit } => {
-                let due = outbox.values().filter(|row| row.due_at <= now);
-                Rows::Outbox(due.take(limit as usize).cloned().collect())
+                by_flow(outbox.values().filter(|row| row.due_at <= now), limit)
             }
             Query::OutboxNext { now } => {
                 Rows::When(outbox.values().map(|row| row.due_at).filter(|due| *due > now).min())
             }
-            Query::ReadySteps { limit, .. } => {
+            Query::ReadyByFlow { now, limit } => {
                 let ready = self.ready.lock().unwrap();
-                Rows::Steps(ready.iter().take(limit as usize).cloned().map(ready_row).collect())
+                by_flow(ready.iter().filter(|row| row.due_at <= now), limit)
             }
             other => unimplemented!("the relay does not ask {other:?}"),
         })
@@ -193,6 +230,13 @@ impl Ledger for OutboxLedger {
         _: bool,
     ) -> Result<(), LedgerError> {
         unimplemented!("the relay starts no program")
+    }
+
+    async fn lead(
+        &self,
+        _: &charter::leader::Bid,
+    ) -> Result<charter::leader::LeaderRow, LedgerError> {
+        unimplemented!("the relay leads because it runs")
     }
 
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {

@@ -1,7 +1,6 @@
 //! Three tools that count what they do, one line per act, in a folder of the
 //! workspace. Only binaries of the tests have them.
 
-use charter::budget::Usage;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
 use charter::label::Label;
@@ -72,7 +71,13 @@ impl Tool for Counting {
             self.0.name(),
             EffectClass::Exec,
             "Counts.",
-            object(&["name"], json!({ "name": { "type": "string" } })),
+            object(
+                &["name"],
+                json!({
+                    "name": { "type": "string" },
+                    "rest": { "type": "integer" },
+                }),
+            ),
             "name",
             "it is not undone",
         )
@@ -94,7 +99,7 @@ impl Tool for Counting {
                 },
                 summary: format!("count {name}"),
                 sandbox: Some(charter::tool::SandboxLevel::Full),
-                detail: json!({ "name": name }),
+                detail: json!({ "name": name, "rest": call.args["rest"].as_u64() }),
             }),
         })
     }
@@ -107,7 +112,8 @@ impl Tool for Counting {
         key: &Digest,
         _: &dyn Watch,
     ) -> Result<Acted, ToolError> {
-        std::thread::sleep(PHASE);
+        // How long it takes before it counts, so that a test can be quicker.
+        std::thread::sleep(act.detail["rest"].as_u64().map_or(PHASE, Duration::from_millis));
         let name = act.detail["name"].as_str().unwrap_or_default();
         let seen = acts(&call.workspace, name).contains(&key.to_string());
         if self.0 != Kind::Keyed || !seen {
@@ -123,12 +129,7 @@ impl Tool for Counting {
             file.write_all(format!("{key}\n").as_bytes()).map_err(|error| failed(&error))?;
         }
         std::thread::sleep(PHASE);
-        Ok(Acted {
-            output: json!({ "name": name }),
-            label: Label::TRUSTED,
-            changes: Vec::new(),
-            usage: Usage::default(),
-        })
+        Ok(Acted { output: json!({ "name": name }), label: Label::TRUSTED, changes: Vec::new() })
     }
 
     fn probe(
@@ -146,7 +147,6 @@ impl Tool for Counting {
                     output: json!({ "name": name }),
                     label: Label::TRUSTED,
                     changes: Vec::new(),
-                    usage: Usage::default(),
                 },
             },
             Kind::Probed => Probe::NotDone,

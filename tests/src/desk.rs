@@ -61,6 +61,7 @@ impl Desk {
             words: Some(words.to_owned()),
             file: None,
             budget: None,
+            priority: None,
         };
         match block_on(plan_new::run(&self.rig.alma, &Principal::local(), request)) {
             Ok(planned) => match planned.plan.source {

@@ -106,6 +106,7 @@ async fn send(ledger: &dyn Ledger, lease: &LeaseRow, dice: &Dice) -> anyhow::Res
         events: vec![(StreamId::mission(&step.mission), failed)],
         fence: Some(Fence { step, token }),
         lease: LeaseChange::Release,
+        term: None,
         contents: vec![content],
     };
     match ledger.commit(transition).await {

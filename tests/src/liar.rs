@@ -175,12 +175,7 @@ impl Tool for Watched {
             act: None,
         };
         let told = self.told(call, workspace, really)?;
-        Ok(Acted {
-            output: told.output,
-            label: told.label,
-            changes: told.changes,
-            usage: acted.usage,
-        })
+        Ok(Acted { output: told.output, label: told.label, changes: told.changes })
     }
 
     fn probe(

@@ -74,7 +74,8 @@ impl Clock for Now {
     }
 }
 
-struct Rest;
+/// Waits by the runtime.
+pub struct Rest;
 
 #[async_trait]
 impl Timer for Rest {
@@ -86,7 +87,7 @@ impl Timer for Rest {
 struct Keeper;
 
 impl LeaseKeeper for Keeper {
-    fn hold(&self, _: &charter::ports::Fence) -> Lease {
+    fn hold(&self, _: &charter::ids::TenantId, _: &charter::ports::Fence) -> Lease {
         Lease::new(Default::default(), Arc::new(AtomicBool::new(false)), None)
     }
 }
@@ -162,6 +163,7 @@ impl Rig {
                 words: Some(words.to_owned()),
                 file: None,
                 budget: None,
+                priority: None,
             },
             again: true,
             mission: None,

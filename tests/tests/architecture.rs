@@ -236,6 +236,7 @@ fn the_top_level_is_the_agreed_one() {
         "clippy.toml",
         "config.toml",
         "deny.toml",
+        "deploy",
         "memory",
         "models",
         "queue",

@@ -192,6 +192,7 @@ async fn what_nobody_looked_after_is_discarded_on_the_record() {
             words: None,
             file: Some(dying("old").to_string()),
             budget: None,
+            priority: None,
         },
         again: true,
         mission: None,

@@ -1,6 +1,6 @@
 //! Planted bugs: each patch in `tests/faults` is applied to a scratch copy of the
 //! project, and there both the simulation and the kills must fail, for that reason.
-//! A test that passes with the bug in place proves nothing. Run by `tests/soak`: it
+//! A test that passes with the bug in place proves nothing. Run by `tests/soak/run`: it
 //! builds a part of the project anew for each bug. One bug alone with
 //! ALMA_FAULT=its name.
 
@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Seeds that the simulation gets to find a bug.
-const SEEDS: &str = "300";
+const SEEDS: &str = "100";
+
+/// The version of this project, and that of its copies.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const PLANTED: &str = concat!(env!("CARGO_PKG_VERSION"), "-planted");
 
 /// A planted bug, and how each test puts it.
 struct Fault {
@@ -41,9 +45,14 @@ fn root() -> PathBuf {
 }
 
 /// Where this project is built, and its copies too: libraries are shared, crates of
-/// the project are not, for they have other paths.
+/// the project are not, for their versions differ.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// How Cargo's files put a version.
+fn version(version: &str) -> String {
+    format!("version = {version:?}")
 }
 
 fn run(command: &mut Command) -> Output {
@@ -62,7 +71,9 @@ fn succeed(command: &mut Command) {
 }
 
 /// A copy of what git knows, in one place for all bugs and runs: what did not
-/// change keeps its time, so that only what a patch touches is built anew.
+/// change keeps its time, so that only what a patch touches is built anew. The copy
+/// has a version of its own: else cargo would take what is built of it, bugs and
+/// all, for this project's.
 fn scratch() -> PathBuf {
     let copy = target().join("faults");
     let listed = run(Command::new("git").args(["ls-files", "-z"]).current_dir(root()));
@@ -72,7 +83,13 @@ fn scratch() -> PathBuf {
         if !from.is_file() {
             continue;
         }
-        let bytes = std::fs::read(&from).unwrap();
+        let mut bytes = std::fs::read(&from).unwrap();
+        if name == "Cargo.toml" {
+            let text = String::from_utf8(bytes).unwrap();
+            let planted = text.replacen(&version(VERSION), &version(PLANTED), 1);
+            assert_ne!(text, planted, "the version stands in Cargo.toml");
+            bytes = planted.into();
+        }
         if std::fs::read(&to).is_ok_and(|old| old == bytes) {
             continue;
         }
@@ -93,6 +110,13 @@ fn apply(copy: &Path, patch: &str, arguments: &[&str]) {
 
 fn cargo(copy: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
+    // What the outer cargo says of this test is nothing to the inner one: a library
+    // whose build looks at it would be built anew, with all that stands on it.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
+            command.env_remove(name);
+        }
+    }
     command
         .args(args)
         .current_dir(copy)

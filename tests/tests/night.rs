@@ -299,6 +299,7 @@ async fn memories_become_topics_whose_sentences_link_to_them() {
             at: now,
             fence: None,
             lease: LeaseChange::Keep,
+            term: None,
             events: vec![(StreamId::memory(), Event::Remembered(observed))],
             contents: vec![content],
         };

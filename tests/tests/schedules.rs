@@ -127,6 +127,7 @@ fn missed(shell: &Shell, of: &str, next_at: Millis, missed: Missed) -> String {
             at: now(),
             fence: None,
             lease: LeaseChange::Keep,
+            term: None,
             events: events.map(|event| (StreamId::admin(), Event::Scheduled(event))).collect(),
             contents: vec![],
         };

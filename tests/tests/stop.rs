@@ -206,6 +206,7 @@ async fn the_record_lets_no_step_begin_beyond_the_budget() {
             words: None,
             file: Some(file),
             budget: Some(Budget { steps: 2, ..Budget::default() }),
+            priority: None,
         },
         again: true,
         mission: None,
@@ -217,7 +218,8 @@ async fn the_record_lets_no_step_begin_beyond_the_budget() {
         let mut draft = Draft::new(ports, &tenant, &accepted.mission);
         let worker = WorkerId::new(1, ports.entropy.as_ref());
         draft.event(Event::StepClaimed { step: step.clone(), worker, token: 1 });
-        let take = LeaseChange::Take { holder: hephaestus::process::me(), expires_at: i64::MAX };
+        let take =
+            LeaseChange::Take { holder: hephaestus::process::me(), expires_at: i64::MAX, of: None };
         commit(ports, draft.transition(Some(Fence { step, token: 1 }), take)).await
     };
     claim(1).await.unwrap();

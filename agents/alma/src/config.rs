@@ -8,6 +8,7 @@ pub mod stores;
 
 use charter::budget::Budget;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -16,6 +17,9 @@ pub const DEFAULT: &str = include_str!("../../../config.toml");
 
 /// Most bytes that a configuration file may have.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What the name of a variable ends with that names a file with the value.
+const FILE_SUFFIX: &str = "_FILE";
 
 /// Name of the environment variable for the data folder.
 pub const HOME_VARIABLE: &str = "ALMA_HOME";
@@ -65,10 +69,18 @@ pub struct DeadLetters {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
-    /// Steps that one process works on at the same time, 1 to 64.
+    /// Light steps that one process works on at the same time, 1 to 64.
     pub concurrency: u32,
+    /// Steps that run programs, at most 64; 0: by processors and memory.
+    pub exec: u32,
+    /// Steps that ask the language model, at most 64; 0: two.
+    pub model: u32,
+    /// Free memory, in MiB, below which no step that runs a program begins.
+    pub memory_floor_mb: u64,
     /// Seconds that a stopping worker gives its running steps, at most 3,600.
     pub drain_seconds: u32,
+    /// Shares of tenants, 1 to 100; who is not named has 1.
+    pub weights: BTreeMap<String, u32>,
 }
 
 /// The user's rules.
@@ -125,7 +137,21 @@ pub fn load(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(ConfigError::Read { path, source }),
     };
-    resolve(&own, &path.display().to_string(), environment, flags)
+    let environment =
+        environment.iter().map(from_file).collect::<Result<Vec<(String, String)>, _>>()?;
+    resolve(&own, &path.display().to_string(), &environment, flags)
+}
+
+/// A setting whose variable names a file, as `ALMA_LEDGER__URL_FILE` does: it stands
+/// there, so that a secret stands in no list of variables.
+fn from_file((name, value): &(String, String)) -> Result<(String, String), ConfigError> {
+    let named = name
+        .strip_suffix(FILE_SUFFIX)
+        .filter(|name| name.strip_prefix("ALMA_").is_some_and(|name| name.contains("__")));
+    let Some(setting) = named else { return Ok((name.clone(), value.clone())) };
+    let path = PathBuf::from(value);
+    let text = read(&path).map_err(|source| ConfigError::Read { path, source })?;
+    Ok((setting.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// A file of the user's settings as text; its size has a bound.
@@ -197,6 +223,16 @@ fn check(all: &Table, place: &str) -> Result<Config, ConfigError> {
     if !(1..=64).contains(&config.worker.concurrency) {
         return Err(wrong("worker.concurrency: expected 1 to 64".to_owned()));
     }
+    for (name, steps) in [("exec", config.worker.exec), ("model", config.worker.model)] {
+        if steps > 64 {
+            return Err(wrong(format!("worker.{name}: expected at most 64")));
+        }
+    }
+    for (tenant, weight) in &config.worker.weights {
+        if !(1..=100).contains(weight) {
+            return Err(wrong(format!("worker.weights.{tenant}: expected 1 to 100")));
+        }
+    }
     if config.worker.drain_seconds > 3_600 {
         return Err(wrong("worker.drain_seconds: expected at most 3600".to_owned()));
     }
@@ -264,8 +300,24 @@ mod tests {
         check(
             "[worker]\nconcurrency = 3\n",
             &[("ALMA_WORKER__CONCURRENCY", "5"), ("ALMA_HOME", "/x")],
-            expect!["Worker { concurrency: 5, drain_seconds: 30 } 20000"],
+            expect![
+                "Worker { concurrency: 5, exec: 0, model: 0, memory_floor_mb: 512, drain_seconds: 30, weights: {} } 20000"
+            ],
         );
+    }
+
+    #[test]
+    fn a_variable_may_name_a_file_with_the_value() {
+        let home = tempfile::tempdir().unwrap();
+        let secret = home.path().join("secret");
+        std::fs::write(&secret, "7\n").unwrap();
+        let variable = |name: &str, value: &Path| {
+            load(home.path(), &[(name.to_owned(), value.display().to_string())], &[])
+        };
+        let config = variable("ALMA_WORKER__CONCURRENCY_FILE", &secret).unwrap();
+        assert_eq!(config.worker.concurrency, 7);
+        let error = variable("ALMA_LEDGER__URL_FILE", &home.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
     }
 
     #[test]
@@ -274,7 +326,7 @@ mod tests {
             "[worker]\nconcurency = 3\n",
             &[],
             expect![[
-                r#"the configuration config.toml of the user cannot be used: worker.concurency: unknown field `concurency`, expected `concurrency` or `drain_seconds`"#
+                r#"the configuration config.toml of the user cannot be used: worker.concurency: unknown field `concurency`, expected one of `concurrency`, `exec`, `model`, `memory_floor_mb`, `drain_seconds`, `weights`"#
             ]],
         );
         check(

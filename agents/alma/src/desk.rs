@@ -4,11 +4,12 @@
 
 use crate::operations::shared::{DeadLetter, dead_letter};
 use crate::{Alma, Error};
+use charter::approval::{APPROVAL_OPEN_MS, Question};
 use charter::event::{DeathCause, Event};
-use charter::ids::{MissionId, Principal, StepKey};
+use charter::ids::{ApprovalId, MissionId, Principal, StepKey};
 use charter::plan::Plan;
 use charter::ports::{LeaseChange, LedgerExt, Query};
-use charter::rows::{MissionRow, StepRow, StepState};
+use charter::rows::{ApprovalRow, MissionRow, StepRow, StepState};
 use sons_of_helaman::{Draft, commit};
 use std::collections::BTreeSet;
 
@@ -127,8 +128,36 @@ pub(crate) async fn requeue(
         by: principal.subject.clone(),
         revives: revives.clone(),
     });
+    if let Some(asked) = denied_plan(alma, principal, row).await? {
+        // A no to the plan itself stands until it is answered otherwise.
+        let now = alma.now();
+        draft.event(Event::ApprovalRequested {
+            approval: ApprovalId::new(now, alma.ports.entropy.as_ref()),
+            mission: mission.id.clone(),
+            question: asked.question,
+            card: asked.card,
+            digest: asked.digest,
+            grants: Vec::new(),
+            steps: vec![row.key.clone()],
+            expires_at: now + APPROVAL_OPEN_MS,
+        });
+    }
     commit(&alma.ports, draft.transition(None, LeaseChange::Keep)).await?;
     Ok(revives)
+}
+
+/// The question about the whole plan, or a part of the wish, that was answered with no
+/// for this step.
+async fn denied_plan(
+    alma: &Alma,
+    principal: &Principal,
+    row: &StepRow,
+) -> Result<Option<ApprovalRow>, Error> {
+    let Some(id) = row.approval.as_ref().filter(|_| row.cause == Some(DeathCause::Denied)) else {
+        return Ok(None);
+    };
+    let asked = alma.ledger().approval(&principal.tenant, id).await?;
+    Ok(Some(asked).filter(|asked| matches!(asked.question, Question::Plan | Question::Part)))
 }
 
 /// Skipped steps that wait again when step `n` does. One that also waits for

@@ -5,6 +5,7 @@
 mod calendar;
 pub mod config;
 pub mod conversation;
+pub mod degraded;
 mod desk;
 pub mod error;
 pub mod memory;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use charter::embed::Embed;
 use charter::generate::Generate;
 use charter::ids::{Millis, Principal, StreamId};
-use charter::ports::{Ledger, Tools};
+use charter::ports::{Ledger, Live, Tools};
 use charter::tool::ToolSpec;
 use config::Config;
 use moroni::playbooks::Library;
@@ -68,6 +69,14 @@ pub trait Installation: Send + Sync {
     /// The memory, if there is one.
     fn memory(&self) -> Option<memory::Memory> {
         None
+    }
+    /// What tells of events as they are committed, where there is more than the ledger.
+    fn live(&self) -> Option<Arc<dyn Live>> {
+        None
+    }
+    /// What works less well than it should at the moment.
+    fn degraded(&self) -> Vec<degraded::Degraded> {
+        Vec::new()
     }
     /// What is in order on this machine and what is not.
     fn diagnose(&self) -> Vec<operations::doctor::Finding>;

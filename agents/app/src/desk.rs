@@ -1,4 +1,4 @@
-//! The owner's housekeeping on the dead-letter desk: what nobody looked after for
+//! The leader's housekeeping on the dead-letter desk: what nobody looked after for
 //! long enough is discarded, on the record.
 
 use alma::Alma;
@@ -14,7 +14,8 @@ const DAY_MS: Millis = 24 * 3_600_000;
 pub(crate) async fn keep(alma: &Alma) {
     let days = Millis::from(alma.config.dead_letters.keep_days);
     if days == 0 {
-        return;
+        // Nothing is ever too old.
+        return std::future::pending().await;
     }
     loop {
         let since = alma.ports.clock.now().saturating_sub(days.saturating_mul(DAY_MS));

@@ -1,13 +1,17 @@
 //! Wiring: the data folder, its ledger, the queue, the workers.
 
 use crate::bell::Bell;
+use crate::lanes::{self, Lanes};
 use crate::model::{self, LazyModel};
+use crate::office::{self, Candidate};
 use crate::record::{self, InForce, Server as RecordServer};
 use crate::shelf::Shelf;
 use crate::system::{SystemClock, SystemEntropy, SystemTimer};
 use crate::thinker::{self, Way};
 use crate::{desk, diagnose, memory, night, schedules};
 use alma::config::Config;
+use alma::config::stores::Mode;
+use alma::degraded::Degraded;
 use alma::memory::Memory;
 use alma::operations::doctor::Finding;
 use alma::operations::{models_list, models_show};
@@ -17,7 +21,8 @@ use charter::embed::Embed;
 use charter::excerpt::Excerpts;
 use charter::generate::Generate;
 use charter::ids::TenantId;
-use charter::ports::{Clock, Entropy, Ledger, LedgerError, Tools};
+use charter::leader::LeaderRow;
+use charter::ports::{Clock, Entropy, Ledger, LedgerError, Live, Tools};
 use hephaestus::sandbox::{Host, Sandbox};
 use hephaestus::tool::Tool;
 use hephaestus::{Hephaestus, tools};
@@ -29,22 +34,21 @@ use librarian::excerpts::Excerpter;
 use librarian::extract::pdf::PdfProcess;
 use models::embed::StaticEmbedder;
 use moroni::playbooks::Library;
-use queue::{Consumer, Relay};
+use queue::{Publisher, Relay};
 use sons_of_helaman::lease::LeaseThread;
-use sons_of_helaman::reconcile::reconcile;
-use sons_of_helaman::{Ports, Settings, Worker};
-use std::num::NonZeroUsize;
+use sons_of_helaman::reconcile::Reach;
+use sons_of_helaman::{Crew, Ports, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use surfaces::cli::exit::Exit;
 use surfaces::cli::{Needs, Screen};
-use surfaces::http::{Dependency, Probe, Server};
+use surfaces::http::{Dependency, Probe, Server, State};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How often claims of dead workers are looked for.
-const RECONCILE: Duration = Duration::from_millis(500);
+/// Rest before a clerk of the leader that ended is begun again.
+const CLERK_REST: Duration = Duration::from_secs(1);
 
 /// Alma on this machine, as one process sees her.
 pub(crate) struct House {
@@ -58,7 +62,12 @@ pub(crate) struct House {
     bell: Bell,
     stop: watch::Sender<bool>,
     office: JoinHandle<()>,
+    /// Who leads, where the record is on a server.
+    leader: watch::Receiver<Option<LeaderRow>>,
+    /// Why this process may work here no more.
+    unfit: watch::Receiver<Option<String>>,
     workers: Option<JoinHandle<usize>>,
+    lanes: Arc<OnceLock<Lanes>>,
 }
 
 impl House {
@@ -124,6 +133,7 @@ impl House {
         };
         let bell = Bell::open(home, config.queue.url.secret(), || record::installation(home))?;
         let stop = watch::Sender::new(false);
+        let lanes: Arc<OnceLock<Lanes>> = Arc::default();
         let installation = Here {
             home: home.to_owned(),
             durability: Arc::clone(&durability),
@@ -134,6 +144,7 @@ impl House {
             playbooks: Shelf::new(home),
             memory: Arc::new(memory::Way(Arc::clone(&household))),
             model,
+            lanes: Arc::clone(&lanes),
         };
         let alma = Alma {
             ports: ports.clone(),
@@ -141,26 +152,51 @@ impl House {
             home: home.to_owned(),
             installation: Arc::new(installation),
         };
+        let (unfit, leader) = (watch::Sender::new(None), watch::Sender::new(None));
+        let (is_unfit, leads) = (unfit.subscribe(), leader.subscribe());
+        let candidate = server.as_ref().map(|server| Candidate {
+            ledger: Arc::clone(&server.ledger) as Arc<dyn Ledger>,
+            clock: Arc::clone(&ports.clock),
+            holder: settings.process.clone(),
+            leader,
+        });
         let office = tokio::spawn(hold_office(
             Arc::clone(&household),
             alma.clone(),
             needs,
             settings.clone(),
             bell.clone(),
+            (candidate, unfit),
             stop.subscribe(),
         ));
         let workers = match needs {
             Needs::Ledger => None,
-            Needs::Workers => Some(start_workers(
-                &household,
-                &ports,
-                &settings,
-                &config,
-                &bell,
-                stop.subscribe(),
-            )?),
+            Needs::Workers => {
+                let (ledger, clock) = (Arc::clone(&ports.ledger), Arc::clone(&ports.clock));
+                let keeper = LeaseThread::start(ledger, clock)
+                    .context("could not start the thread that renews leases")?;
+                let crew = Crew::new(ports.clone(), settings, Arc::new(keeper));
+                let around = (&*household, &bell, &ports);
+                let (open, workers) = Lanes::start(&config.worker, around, crew, stop.subscribe());
+                lanes.get_or_init(|| open);
+                Some(workers)
+            }
         };
-        Ok(Self { alma, household, server, durability, sandbox, bell, stop, office, workers })
+        let (leader, unfit) = (leads, is_unfit);
+        Ok(Self {
+            alma,
+            household,
+            server,
+            durability,
+            sandbox,
+            bell,
+            stop,
+            office,
+            leader,
+            unfit,
+            workers,
+            lanes,
+        })
     }
 
     /// Works until interrupted; the second interruption does not wait for what is
@@ -183,7 +219,7 @@ impl House {
         } else {
             format!("this worker {role} {}; stop it with Ctrl-C", self.alma.home.display())
         });
-        interrupts.recv().await;
+        let unfit = self.interrupted(interrupts, screen).await;
         screen.note("finishing the running steps (press again to leave at once)");
         self.stop.send_replace(true);
         let idle = async {
@@ -192,9 +228,24 @@ impl House {
             }
         };
         tokio::select! {
-            () = idle => Exit::Done,
-            _ = interrupts.recv() => Exit::Cancelled,
+            () = idle => if unfit { Exit::Failed } else { Exit::Done },
+            _ = interrupts.recv() => {
+                self.leave_steps();
+                Exit::Cancelled
+            }
         }
+    }
+
+    /// Waits for an interruption, or until this process may work here no more, which it
+    /// says (`true`).
+    async fn interrupted(&self, interrupts: &mut mpsc::Receiver<()>, screen: &Screen) -> bool {
+        let mut unfit = self.unfit.clone();
+        let why = tokio::select! {
+            _ = interrupts.recv() => return false,
+            Ok(why) = unfit.wait_for(Option::is_some) => why.clone(),
+        };
+        screen.note(&format!("alma: {}", why.unwrap_or_default()));
+        true
     }
 
     /// Serves HTTP until interrupted; the second interruption waits for nobody.
@@ -215,7 +266,7 @@ impl House {
             format!("serving http://{address}; the key stands in {key}; stop it with Ctrl-C")
         });
         let mut serving = tokio::spawn(server.run());
-        interrupts.recv().await;
+        let unfit = self.interrupted(interrupts, screen).await;
         screen.note("finishing requests and running steps (press again to leave at once)");
         stop.send_replace(true);
         self.stop.send_replace(true);
@@ -223,10 +274,11 @@ impl House {
             ended = &mut serving => ended.context("the server ended badly")?,
             _ = interrupts.recv() => {
                 serving.abort();
+                self.leave_steps();
                 return Ok(Exit::Cancelled);
             }
         }
-        Ok(Exit::Done)
+        Ok(if unfit { Exit::Failed } else { Exit::Done })
     }
 
     /// What `/ready` asks of this process.
@@ -235,28 +287,57 @@ impl House {
         let workers = workers.map(JoinHandle::abort_handle);
         let (sandbox, household) = (Arc::clone(&self.sandbox), Arc::clone(&self.household));
         let (bell, server) = (self.bell.clone(), self.server.clone());
-        let concurrency = self.alma.config.worker.concurrency;
+        let (leader, own) = (self.leader.clone(), hephaestus::process::me());
+        let lanes = Arc::clone(&self.lanes);
         Arc::new(move || {
             let dependency = |name, ready, detail| Dependency { name, ready, detail };
             let at_work = workers.as_ref().is_some_and(|workers| !workers.is_finished());
             let mut all = vec![
                 bell.dependency(household.role(), !office.is_finished()),
                 dependency("sandbox", true, sandbox.containment().level.as_str().to_owned()),
-                dependency("workers", at_work, format!("{concurrency} at the same time")),
+                dependency("workers", at_work, lanes.get().map(Lanes::words).unwrap_or_default()),
             ];
-            all.extend(server.as_ref().map(RecordServer::dependency));
-            all
+            if let Some(server) = &server {
+                all.extend([
+                    server.dependency(),
+                    office::dependency(leader.borrow().as_ref(), &own),
+                ]);
+            }
+            let mut gauges = bell.gauges();
+            gauges.extend(server.as_ref().map(RecordServer::gauge));
+            gauges.extend(lanes.get().map(Lanes::gauges).unwrap_or_default());
+            State { dependencies: all, gauges }
         })
     }
 
-    /// Lets running steps end, gives the data folder back.
-    pub(crate) async fn close(self) {
+    /// Waits for running steps no longer; whoever comes next takes them.
+    fn leave_steps(&self) {
+        if let Some(workers) = &self.workers {
+            workers.abort();
+        }
+    }
+
+    /// Lets running steps end, gives the data folder back; leaves all of it where it
+    /// stands when it is interrupted.
+    pub(crate) async fn close(self, interrupts: &mut mpsc::Receiver<()>) {
+        tokio::select! {
+            () = self.close_in_order() => {}
+            Some(()) = interrupts.recv() => {
+                tracing::warn!("left at once; what was open is found by whoever comes next");
+            }
+        }
+    }
+
+    async fn close_in_order(self) {
         self.stop.send_replace(true);
         if let Some(workers) = self.workers {
             match workers.await {
                 Ok(0) => {}
                 Ok(cut_off) => {
                     tracing::warn!(cut_off, "steps were still running; others take them")
+                }
+                Err(error) if error.is_cancelled() => {
+                    tracing::warn!("running steps were left; others take them");
                 }
                 Err(error) => tracing::error!(%error, "the workers ended badly"),
             }
@@ -344,34 +425,60 @@ fn chain(error: &dyn std::error::Error) -> String {
     surfaces::cli::exit::chain(error)
 }
 
-/// Does what only the owner does, whenever this process is it: relays ready
-/// steps to the queue, and takes claims back from the dead.
+/// Does what only the leader does while this process leads, and what belongs to the
+/// data folder while it holds that. Where the record is a file, this is the same.
 async fn hold_office(
     household: Arc<Household>,
     alma: Alma,
     needs: Needs,
     settings: Settings,
     bell: Bell,
-    mut stop: watch::Receiver<bool>,
+    (candidate, unfit): (Option<Candidate>, watch::Sender<Option<String>>),
+    stop: watch::Receiver<bool>,
 ) {
-    let mut role = household.role_changes();
-    loop {
-        let is_owner = *role.borrow_and_update() == Role::Owner;
-        if is_owner {
+    let follow = || async {
+        match needs {
+            Needs::Workers => memory::follow(Arc::clone(&household)).await,
+            Needs::Ledger => std::future::pending().await,
+        }
+    };
+    let roles = household.role_changes();
+    let Some(candidate) = candidate else {
+        let both = || async {
             tokio::select! {
-                () = as_owner(&household, &alma, needs, &settings, &bell, stop.clone()) => {}
-                _ = role.changed() => continue,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = as_leader(&household, &alma, needs, &settings, &bell, stop.clone()) => {}
+                () = follow() => {}
             }
-        }
-        tokio::select! {
-            changed = role.changed() => if changed.is_err() { return },
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
+        };
+        return office::while_owner(roles, stop.clone(), both).await;
+    };
+    // A command that only looks leaves the office to those who stay.
+    if needs == Needs::Ledger {
+        return;
     }
+    let lead = |ledger: Arc<dyn Ledger>| {
+        let alma = Alma { ports: Ports { ledger, ..alma.ports.clone() }, ..alma.clone() };
+        let (household, settings) = (Arc::clone(&household), settings.clone());
+        let (bell, stop) = (bell.clone(), stop.clone());
+        async move { as_leader(&household, &alma, needs, &settings, &bell, stop).await }
+    };
+    let of_folder = || async {
+        tokio::select! {
+            () = office::take_back(&alma.ports, &settings, Reach::Host, false) => {}
+            () = follow() => {}
+        }
+    };
+    let stands = async {
+        if let Err(error) = candidate.stand(stop.clone(), lead).await {
+            unfit.send_replace(Some(chain(&error)));
+        }
+    };
+    tokio::join!(stands, office::while_owner(roles, stop.clone(), of_folder));
 }
 
-async fn as_owner(
+/// Relays ready steps to the queue, takes claims back from the dead, and what else
+/// exactly one process does.
+async fn as_leader(
     household: &Arc<Household>,
     alma: &Alma,
     needs: Needs,
@@ -396,64 +503,62 @@ async fn as_owner(
         Arc::clone(&ports.clock),
         Arc::clone(&ports.entropy),
         Arc::new(move || ringer.ring()),
-    );
-    let alive = |process: &charter::tool::Process| {
-        (process.host == settings.process.host)
-            .then(|| hephaestus::process::start_time(process.pid) == Some(process.start))
-    };
-    let reconciling = async {
-        loop {
-            if let Err(error) = reconcile(ports, settings, &alive).await {
-                tracing::warn!(%error, "could not look for dead workers");
-            }
-            tokio::time::sleep(RECONCILE).await;
+    )
+    .weights(lanes::weights(&alma.config.worker));
+    bell.is_relayed(relay.status());
+    let one_machine = matches!(alma.config.mode(), Ok(Mode::Embedded | Mode::OneHost));
+    let reconciling = office::take_back(ports, settings, Reach::Everywhere, one_machine);
+    let clerks = async {
+        // A command that only looks is gone before what it submitted could run.
+        if needs != Needs::Workers {
+            return std::future::pending().await;
         }
+        let nights = || night::keep(alma.clone(), stop.clone());
+        let desks = || {
+            let alma = alma.clone();
+            async move { desk::keep(&alma).await }
+        };
+        let schedules = || {
+            let alma = alma.clone();
+            async move { schedules::keep(&alma).await }
+        };
+        tokio::join!(
+            employ("nights", &stop, nights),
+            employ("dead letters", &stop, desks),
+            employ("schedules", &stop, schedules),
+        );
     };
-    // On a task of its own, for planning takes time; it goes with this office.
-    let mut clerks = JoinSet::new();
-    // A command that only looks is gone before what it submitted could run.
-    if needs == Needs::Workers {
-        let alma = alma.clone();
-        clerks.spawn(night::keep(alma.clone(), Arc::clone(household), stop.clone()));
-        clerks.spawn(memory::follow(Arc::clone(household)));
-        let of = alma.clone();
-        clerks.spawn(async move { desk::keep(&of).await });
-        clerks.spawn(async move { schedules::keep(&alma).await });
-    }
+    let publishing = async {
+        // With a file for a queue every process hears of commits from the holder.
+        let Some(events) = bell.events() else { return std::future::pending().await };
+        let (ledger, entropy) = (Arc::clone(&ports.ledger), Arc::clone(&ports.entropy));
+        Publisher::new(ledger, events, entropy, settings.tenant.clone()).run(stop.clone()).await;
+    };
     tokio::select! {
-        () = relay.run(stop) => {}
+        () = relay.run(stop.clone()) => {}
         () = reconciling => {}
+        () = publishing => {}
+        () = clerks => {}
     }
 }
 
-fn start_workers(
-    household: &Arc<Household>,
-    ports: &Ports,
-    settings: &Settings,
-    config: &Config,
-    bell: &Bell,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<JoinHandle<usize>> {
-    let (ledger, clock) = (Arc::clone(&ports.ledger), Arc::clone(&ports.clock));
-    let keeper = LeaseThread::start(ledger, clock, settings.tenant.clone())
-        .context("could not start the thread that renews leases")?;
-    let worker = Arc::new(Worker::new(ports.clone(), settings.clone(), Arc::new(keeper)));
-    let consumer = Consumer::new(bell.for_workers())
-        .drain(Duration::from_secs(u64::from(config.worker.drain_seconds)));
-    let concurrency =
-        NonZeroUsize::new(config.worker.concurrency as usize).unwrap_or(NonZeroUsize::MIN);
-    let rings = bell.wakes(household, &ports.entropy);
-    Ok(tokio::spawn(async move {
-        let handler = move |step: charter::ids::StepKey| {
-            let worker = Arc::clone(&worker);
-            async move {
-                if let Err(error) = worker.work(&step).await {
-                    tracing::warn!(%step, error = chain(&error), "a step was left to its lease");
-                }
-            }
-        };
-        consumer.run(handler, concurrency, rings, stop).await.cut_off
-    }))
+/// Keeps a clerk of the leader at work, on a task of its own, for planning takes time; it
+/// goes with this office. One that ends before `stop` is begun again.
+async fn employ<F>(clerk: &'static str, stop: &watch::Receiver<bool>, work: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn(work());
+        let ended = task.join_next().await;
+        let stopping = *stop.borrow();
+        if stopping {
+            return;
+        }
+        tracing::error!(clerk, ?ended, "a clerk of the leader ended; it begins again");
+        tokio::time::sleep(CLERK_REST).await;
+    }
 }
 
 /// What operations may ask of this process.
@@ -468,6 +573,7 @@ struct Here {
     memory: Memory,
     /// Where the language model lies, and the way to it.
     model: Option<(PathBuf, Arc<dyn Generate>)>,
+    lanes: Arc<OnceLock<Lanes>>,
 }
 
 #[async_trait::async_trait]
@@ -499,6 +605,13 @@ impl Installation for Here {
         model::show(&self.home, self.model.as_ref().map(|(path, _)| path.as_path()), name)
     }
 
+    fn degraded(&self) -> Vec<Degraded> {
+        let now = SystemClock.now();
+        let record = self.server.as_ref().and_then(|server| server.degraded(now));
+        let lanes = self.lanes.get().and_then(Lanes::degraded);
+        record.into_iter().chain(self.bell.degraded(now)).chain(lanes).collect()
+    }
+
     async fn audit(&self) -> Result<AuditReport, Error> {
         let key = keys::load(&record::key_file(&self.home)).map_err(|error| Error::Machine {
             operation: "read the key that signs checkpoints".to_owned(),
@@ -510,6 +623,10 @@ impl Installation for Here {
             None => audit::verify(&self.home.join(record::FILE), &key).await,
         };
         report.map_err(|source| Error::Ledger { operation: "check the ledger", source })
+    }
+
+    fn live(&self) -> Option<Arc<dyn Live>> {
+        self.bell.events().map(|events| Arc::new(events) as Arc<dyn Live>)
     }
 
     async fn servers(&self) -> Vec<Finding> {

@@ -1,13 +1,17 @@
 //! What the binary `alma` is made of: configuration, wiring, signals; nothing
 //! else. A library, so that a binary with other tools has the same wiring.
 
+mod bare;
 mod bell;
 mod desk;
 mod diagnose;
 mod house;
+mod lanes;
 mod memory;
+mod migrate;
 mod model;
 mod night;
+mod office;
 mod record;
 mod schedules;
 mod shelf;
@@ -21,6 +25,7 @@ use anyhow::Context;
 use hephaestus::tool::Tool;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use surfaces::bench::Means;
 use surfaces::cli::args::{Cli, Command};
 use surfaces::cli::exit::Exit;
 use surfaces::cli::{self, Screen};
@@ -47,7 +52,8 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     if let Command::Bench { command } = &cli.command {
-        let exit = surfaces::bench::run(command, &screen, &house::embedder);
+        let means = Means { embedder: &house::embedder, bare: &bare::BareQueue };
+        let exit = surfaces::bench::run(command, &screen, &means);
         return ExitCode::from(exit.code());
     }
     match start(cli, &screen, more) {
@@ -96,6 +102,12 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
         .enable_all()
         .build()
         .context("could not start the runtime")?;
+    if let Command::Migrate { to } = &cli.command {
+        let request = alma::operations::migrate::Request { to: to.clone() };
+        let tell = |progress| screen.note(&format!("{progress}"));
+        let done = runtime.block_on(migrate::run(&home, &config, request, &tell));
+        return Ok(cli::migrated(screen, done));
+    }
     let exit = runtime.block_on(async {
         let mut interrupts = interrupts()?;
         let house = house::House::open(&home, config, cli.command.needs(), more()).await?;
@@ -104,7 +116,7 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
             Command::Serve { .. } => match house.serve(&mut interrupts, screen).await {
                 Ok(exit) => exit,
                 Err(error) => {
-                    house.close().await;
+                    house.close(&mut interrupts).await;
                     return Err(error);
                 }
             },
@@ -113,7 +125,7 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
                 cli::run(&house.alma, &principal, cli, screen, &mut interrupts).await
             }
         };
-        house.close().await;
+        house.close(&mut interrupts).await;
         anyhow::Ok(exit)
     });
     // A tool that does not listen to its cancellation must not hold the exit.

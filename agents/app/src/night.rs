@@ -1,4 +1,4 @@
-//! The owner's timer for the night. Only a process that stays lets a night begin:
+//! The leader's timer for the night. Only a process that stays lets a night begin:
 //! a command that is over in a moment does not start one.
 
 use alma::night::timer::{Due, due, time_of_day};
@@ -9,8 +9,6 @@ use charter::night::NightRow;
 use charter::ports::{LedgerExt, Query, Rows};
 use charter::record::RecordKind;
 use jiff::tz::TimeZone;
-use ledger::household::{Household, Role};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,15 +17,12 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Nights that are read.
 const NIGHTS_READ: u32 = 100;
 
-/// Runs nights when they are due, as long as this process holds the data folder.
-pub(crate) async fn keep(alma: Alma, household: Arc<Household>, mut stop: watch::Receiver<bool>) {
+/// Runs nights when they are due, as long as this process leads.
+pub(crate) async fn keep(alma: Alma, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             _ = stop.wait_for(|stop| *stop) => return,
-        }
-        if household.role() != Role::Owner {
-            continue;
         }
         tokio::select! {
             done = look(&alma) => if let Err(error) = done {

@@ -1,17 +1,19 @@
 //! The record as configured: a file in the data folder, or PostgreSQL.
 
+use alma::degraded::Degraded;
 use alma::operations::doctor::{Finding, Level};
 use anyhow::Context;
+use charter::ids::Millis;
 use charter::ports::{Clock, LedgerError};
 use ledger::keys::{self, KeyError};
-use ledger::{Circuit, Durability, PgAddress, PgDurability, PgLedger, SigningKey, SqliteLedger};
+use ledger::{Durability, PgAddress, PgDurability, PgLedger, SigningKey, SqliteLedger};
 use serde_json::{Value, json};
 use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use surfaces::cli::exit::chain;
-use surfaces::http::Dependency;
+use surfaces::http::{Dependency, Gauge};
 
 /// The file that the ledger has in a data folder.
 pub(crate) const FILE: &str = "ledger.db";
@@ -73,6 +75,13 @@ pub(crate) async fn open_file(
         keys::keep(&kept, &key).map_err(unusable)?;
         return Ok(ledger);
     };
+    if !file.exists() && home.join(crate::migrate::kept(1)).exists() {
+        return Err(LedgerError::Damaged(
+            "it was moved to PostgreSQL with `alma migrate`: name that place under [ledger] in \
+             config.toml"
+                .to_owned(),
+        ));
+    }
     if std::fs::metadata(&file).map_or(true, |found| found.len() == 0) {
         return Err(LedgerError::Damaged(format!(
             "{} is empty or gone, and {} says that it held something; restore a backup of it, or \
@@ -160,10 +169,28 @@ impl Server {
     /// How it answers, in words, and whether all is well.
     fn health(&self) -> (bool, String) {
         let health = self.ledger.health();
-        let well = matches!(health.circuit, Circuit::Closed) && health.why.is_none();
+        let well = health.is_closed() && health.is_well();
         let why = health.why.map(|why| format!(": {why}")).unwrap_or_default();
         let state = if well { "answers" } else { "does not answer" };
         (well, format!("PostgreSQL at {} {state}{why}", self.address))
+    }
+
+    /// What there is to say while it is away.
+    pub(crate) fn degraded(&self, now: Millis) -> Option<Degraded> {
+        let health = self.ledger.health();
+        (!health.is_closed()).then(|| Degraded {
+            what: "the record is away",
+            why: health.why.unwrap_or_else(|| format!("{} does not answer", self.address)),
+            since: now.saturating_sub_unsigned(
+                u64::try_from(health.lasting.as_millis()).unwrap_or_default(),
+            ),
+            works: "nothing is taken on or worked on before it is back, and nothing is lost",
+        })
+    }
+
+    /// How it answers, as a figure.
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge::circuit("record", &self.ledger.health())
     }
 
     /// What `/ready` says of it.

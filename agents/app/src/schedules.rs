@@ -1,4 +1,4 @@
-//! Schedules, as the owner of the data folder keeps them: due times are taken when
+//! Schedules, as the leader keeps them: due times are taken when
 //! they come.
 
 use alma::Alma;

@@ -16,6 +16,10 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
     }
+
+    fn thread_cpu_us(&self) -> u64 {
+        hephaestus::meter::thread_cpu_us()
+    }
 }
 
 /// The kernel's random bytes.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of one mission. Checked before spending; a mission that would
 /// pass one stops early and says which (`partial`).
@@ -38,16 +40,120 @@ pub struct Usage {
     pub cpu_ms: u64,
     /// Bytes written to the user's files.
     pub bytes_written: u64,
+    /// Bytes that tools read of the user's files, and all that their programs read.
+    #[serde(skip_serializing_if = "is_none")]
+    pub bytes_read: u64,
+    /// Most memory of a process that worked on it, while it did: the worker's own or
+    /// a program's, in bytes.
+    #[serde(skip_serializing_if = "is_none")]
+    pub peak_bytes: u64,
+    /// Tokens of the prompts of a language model.
+    #[serde(skip_serializing_if = "is_none")]
+    pub tokens_in: u64,
+    /// Tokens that it answered with.
+    #[serde(skip_serializing_if = "is_none")]
+    pub tokens_out: u64,
+}
+
+/// What was not used is not written: older records lack these fields.
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {
-    /// Both together.
+    /// Both together. Of memory, the larger: it is given back.
     pub fn plus(self, other: Self) -> Self {
         Self {
             steps: self.steps.saturating_add(other.steps),
             wall_ms: self.wall_ms.saturating_add(other.wall_ms),
             cpu_ms: self.cpu_ms.saturating_add(other.cpu_ms),
             bytes_written: self.bytes_written.saturating_add(other.bytes_written),
+            bytes_read: self.bytes_read.saturating_add(other.bytes_read),
+            peak_bytes: self.peak_bytes.max(other.peak_bytes),
+            tokens_in: self.tokens_in.saturating_add(other.tokens_in),
+            tokens_out: self.tokens_out.saturating_add(other.tokens_out),
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ms: u64| format!("{}.{:03} s", ms / 1_000, ms % 1_000);
+        write!(f, "{} of processor time, {} at work", seconds(self.cpu_ms), seconds(self.wall_ms))?;
+        let bytes = [
+            ("of memory at most", self.peak_bytes),
+            ("read", self.bytes_read),
+            ("written", self.bytes_written),
+        ];
+        for (what, count) in bytes.into_iter().filter(|(_, count)| *count > 0) {
+            write!(f, ", {} {what}", size(count))?;
+        }
+        if self.tokens_in > 0 || self.tokens_out > 0 {
+            write!(f, ", {} tokens in and {} out", self.tokens_in, self.tokens_out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes in the largest unit that it fills.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} bytes"),
+        1_024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+/// Counts what a piece of work uses while it runs. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    cpu_us: AtomicU64,
+    bytes_read: AtomicU64,
+    peak_bytes: AtomicU64,
+    tokens_in: AtomicU64,
+    tokens_out: AtomicU64,
+}
+
+impl Meter {
+    /// Microseconds of processor time more.
+    pub fn cpu(&self, us: u64) {
+        self.0.cpu_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// Bytes more that were read.
+    pub fn read(&self, bytes: u64) {
+        self.0.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of memory that were seen in use.
+    pub fn memory(&self, bytes: u64) {
+        self.0.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Tokens of a prompt and of its answer more.
+    pub fn tokens(&self, prompt: u64, answer: u64) {
+        self.0.tokens_in.fetch_add(prompt, Ordering::Relaxed);
+        self.0.tokens_out.fetch_add(answer, Ordering::Relaxed);
+    }
+
+    /// Microseconds of processor time so far.
+    pub fn cpu_us(&self) -> u64 {
+        self.0.cpu_us.load(Ordering::Relaxed)
+    }
+
+    /// All of it so far. Steps, working time and what was written others count.
+    pub fn usage(&self) -> Usage {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        Usage {
+            cpu_ms: self.cpu_us() / 1_000,
+            bytes_read: count(&self.0.bytes_read),
+            peak_bytes: count(&self.0.peak_bytes),
+            tokens_in: count(&self.0.tokens_in),
+            tokens_out: count(&self.0.tokens_out),
+            ..Usage::default()
         }
     }
 }
@@ -103,5 +209,53 @@ mod tests {
         assert_eq!(budget.exceeded(&spent), None);
         let more = spent.plus(Usage { steps: 1, ..Usage::default() });
         assert_eq!(budget.exceeded(&more), Some(Limit::Steps));
+    }
+
+    #[test]
+    fn memory_is_given_back_and_the_rest_adds_up() {
+        let one = Usage { peak_bytes: 7, bytes_read: 1, tokens_out: 2, ..Usage::default() };
+        let other = Usage { peak_bytes: 5, bytes_read: 3, tokens_out: 4, ..Usage::default() };
+        let both = Usage { peak_bytes: 7, bytes_read: 4, tokens_out: 6, ..Usage::default() };
+        assert_eq!(one.plus(other), both);
+    }
+
+    #[test]
+    fn a_record_of_before_is_written_as_it_was() {
+        let older = r#"{"steps":1,"wall_ms":2,"cpu_ms":3,"bytes_written":4}"#;
+        let usage: Usage = serde_json::from_str(older).unwrap();
+        assert_eq!(serde_json::to_string(&usage).unwrap(), older);
+    }
+
+    #[test]
+    fn clones_of_a_meter_count_together() {
+        let meter = Meter::default();
+        let clone = meter.clone();
+        clone.cpu(1_999);
+        meter.memory(9);
+        clone.memory(4);
+        clone.tokens(5, 6);
+        let expected =
+            Usage { cpu_ms: 1, peak_bytes: 9, tokens_in: 5, tokens_out: 6, ..Usage::default() };
+        assert_eq!(meter.usage(), expected);
+    }
+
+    #[test]
+    fn what_was_used_is_told_in_words() {
+        let check = |usage: Usage, expected: &str| assert_eq!(usage.to_string(), expected);
+        check(Usage::default(), "0.000 s of processor time, 0.000 s at work");
+        let usage = Usage {
+            cpu_ms: 2_034,
+            wall_ms: 61_500,
+            peak_bytes: 3 << 20,
+            bytes_read: 2_048,
+            bytes_written: 12,
+            tokens_out: 3,
+            ..Usage::default()
+        };
+        check(
+            usage,
+            "2.034 s of processor time, 61.500 s at work, 3 MiB of memory at most, 2 KiB read, \
+             12 bytes written, 0 tokens in and 3 out",
+        );
     }
 }

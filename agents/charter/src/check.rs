@@ -1,5 +1,6 @@
 //! Acceptance: checks that run in code and can fail on a wrong result.
 
+use crate::budget::Meter;
 use crate::ids::Millis;
 use crate::label::Label;
 use crate::tool::Cancel;
@@ -31,6 +32,9 @@ pub struct Subject {
     /// Asks the check to stop.
     #[serde(skip)]
     pub cancel: Cancel,
+    /// Counts what it uses.
+    #[serde(skip)]
+    pub meter: Meter,
 }
 
 /// What a check found.

@@ -7,6 +7,7 @@ use crate::content::ContentRef;
 use crate::conversation::Conversed;
 use crate::digest::Digest;
 use crate::effect::{EffectClass, Repeat};
+use crate::flow::{Lane, Priority};
 use crate::ids::{
     ApprovalId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId, WorkerId,
 };
@@ -31,6 +32,9 @@ pub struct StepHead {
     pub class: EffectClass,
     /// Whether it runs once per element.
     pub for_each: bool,
+    /// What it needs most.
+    #[serde(default, skip_serializing_if = "Lane::is_light")]
+    pub lane: Lane,
 }
 
 /// Policy's word on one effect, as recorded with its intent.
@@ -126,6 +130,9 @@ pub enum Event {
         same: Digest,
         /// What it may spend.
         budget: Budget,
+        /// How urgent it is.
+        #[serde(default, skip_serializing_if = "Priority::is_normal")]
+        priority: Priority,
     },
     /// A plan was laid down.
     MissionPlanned {
@@ -402,6 +409,12 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether something new begins with it: what is refused when there is hardly any
+    /// room left, which is kept for what is under way.
+    pub fn begins(&self) -> bool {
+        matches!(self, Self::MissionSubmitted { .. } | Self::EffectIntended { .. })
+    }
+
     /// Its kind, as it is written down.
     pub fn kind(&self) -> &'static str {
         match self {

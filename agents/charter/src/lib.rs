@@ -19,6 +19,8 @@
 //! | the record: events, and the rows derived from them | [`event`], [`rows`] |
 //! | an event as it leaves the house; its schema in `schemas/` | [`envelope`] |
 //! | whether work goes on | [`mode`] |
+//! | who does what exactly one process may do | [`leader`] |
+//! | whose turn it is | [`flow`] |
 //! | conversations, memories, schedules, nights: events and rows | [`conversation`], [`memory`], [`schedule`], [`night`], [`record`] |
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
@@ -39,10 +41,12 @@ pub mod embed;
 pub mod envelope;
 pub mod event;
 pub mod excerpt;
+pub mod flow;
 pub mod generate;
 pub mod gist;
 pub mod ids;
 pub mod label;
+pub mod leader;
 pub mod memory;
 pub mod mode;
 pub mod night;

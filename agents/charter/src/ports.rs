@@ -6,10 +6,13 @@ use crate::check::{Subject, Verdict};
 use crate::content::Content;
 use crate::digest::Digest;
 use crate::effect::Target;
+use crate::envelope::Envelope;
 use crate::event::{Event, Recorded};
+use crate::flow::{Flow, Lane, Priority};
 use crate::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
+use crate::leader::{Bid, LeaderRow};
 use crate::mode::{Mode, ModeRow};
 use crate::record::{Kept, Record, RecordKey, RecordKind};
 use crate::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, MissionState, StepRow, StepState};
@@ -23,6 +26,12 @@ use std::fmt;
 pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now(&self) -> Millis;
+
+    /// Microseconds of processor time of the calling thread so far. A clock that is
+    /// no machine's own measures none.
+    fn thread_cpu_us(&self) -> u64 {
+        0
+    }
 }
 
 /// Random bytes.
@@ -98,6 +107,10 @@ pub enum LeaseChange {
         holder: Process,
         /// When it runs out unless renewed.
         expires_at: Millis,
+        /// The step that was looked at: a plan may have put another in its place since
+        /// then, which this claim does not get.
+        #[serde(default)]
+        of: Option<Digest>,
     },
     /// Gives it back.
     Release,
@@ -119,6 +132,8 @@ pub struct Transition {
     pub fence: Option<Fence>,
     /// What happens to the fenced step's lease.
     pub lease: LeaseChange,
+    /// Refused unless this is the term of the leader: what only a leader may commit.
+    pub term: Option<u64>,
     /// What happened, in order.
     pub events: Vec<(StreamId, Event)>,
     /// Texts that the events refer to.
@@ -166,14 +181,27 @@ pub struct LeaseRow {
 /// A step that waits to be put on the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// Position in the outbox, ascending.
+    /// Position in the outbox, ascending; 0 for a step that is not there.
     pub id: i64,
     /// Whose it is.
     pub tenant: TenantId,
     /// The step.
     pub step: StepKey,
+    /// What it needs most.
+    #[serde(default)]
+    pub lane: Lane,
+    /// How urgent its mission is.
+    #[serde(default)]
+    pub priority: Priority,
     /// From when on it may run.
     pub due_at: Millis,
+}
+
+impl OutboxRow {
+    /// The line that it stands in.
+    pub fn flow(&self) -> Flow {
+        Flow { lane: self.lane, priority: self.priority, tenant: self.tenant.clone() }
+    }
 }
 
 /// Counts of the whole ledger.
@@ -276,7 +304,7 @@ pub enum Query {
     Happened {
         /// Only those behind this position.
         after: i64,
-        /// Only of these kinds, as [`Event::kind`] names them.
+        /// Only of these kinds, as [`Event::kind`] names them; none: of all.
         kinds: Vec<String>,
         /// How many at most.
         limit: u32,
@@ -286,11 +314,12 @@ pub enum Query {
         /// [`crate::rows::made_digest`].
         made: Digest,
     },
-    /// Steps of all tenants that wait to be put on the queue and are due.
+    /// Steps of all tenants that wait to be put on the queue and are due: the first
+    /// of every flow, so that none hides another.
     Outbox {
         /// The time.
         now: Millis,
-        /// How many at most.
+        /// How many of each flow; fewer where there are very many flows.
         limit: u32,
     },
     /// When the next outbox row that is not due yet will be.
@@ -305,6 +334,14 @@ pub enum Query {
         /// The time.
         now: Millis,
         /// How many at most.
+        limit: u32,
+    },
+    /// The same steps, the first of every flow, as [`Query::Outbox`] names those that
+    /// wait for the queue.
+    ReadyByFlow {
+        /// The time.
+        now: Millis,
+        /// How many of each flow; fewer where there are very many flows.
         limit: u32,
     },
     /// Open approvals of all tenants that have expired.
@@ -409,6 +446,11 @@ pub trait Ledger: Send + Sync {
         running: bool,
     ) -> Result<(), LedgerError>;
 
+    /// Takes or keeps the office of the leader, if that is free. Returns who leads
+    /// now. Like a renewal it waits for nobody who commits, unless the office changes
+    /// hands.
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError>;
+
     /// Takes rows off the outbox after the queue has them.
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError>;
 
@@ -417,12 +459,25 @@ pub trait Ledger: Send + Sync {
     async fn changed(&self, after: i64, wait_ms: u64) -> Result<i64, LedgerError>;
 }
 
-/// Wakes workers: says that a step is ready. Only a bell: what is true stands in
-/// the ledger, and a lost or repeated ring does no harm.
+/// Says that a step is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The step.
+    pub step: StepKey,
+    /// Where it waits.
+    pub lane: Lane,
+    /// Its place there: the smallest goes first.
+    pub rank: u64,
+}
+
+/// Wakes workers. Only a bell: what is true stands in the ledger, and a lost or
+/// repeated ring does no harm.
 #[async_trait]
 pub trait Doorbell: Send + Sync {
     /// Puts steps on the queue.
-    async fn ring(&self, steps: &[StepKey]) -> Result<(), DoorbellError>;
+    async fn ring(&self, rings: &[Ring]) -> Result<(), DoorbellError>;
 }
 
 /// The queue could not be reached.
@@ -433,6 +488,16 @@ pub struct DoorbellError {
     pub operation: String,
     /// Why it failed.
     pub cause: String,
+}
+
+/// Tells of events as soon as they are committed, sooner and cheaper than by asking the
+/// ledger. It may leave some out, and all of them at times: positions have no gaps, so
+/// whoever listens notices, and asks the ledger.
+#[async_trait]
+pub trait Live: Send + Sync {
+    /// Events behind a position, in order, as soon as there is one; none after
+    /// `wait_ms` without.
+    async fn next(&self, after: i64, wait_ms: u64) -> Result<Vec<Envelope>, DoorbellError>;
 }
 
 /// Receives the programs that a call starts, so that they can be found and

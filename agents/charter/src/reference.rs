@@ -142,6 +142,20 @@ fn follow<'v>(
     })
 }
 
+/// What a text that is one reference and nothing else names, without a copy of it.
+pub fn find<'v>(
+    text: &str,
+    lookup: &dyn Fn(&Root) -> Option<&'v Value>,
+) -> Result<&'v Value, ReferenceError> {
+    match pieces(text)?.as_slice() {
+        [Piece::Reference { inner, root, path }] => {
+            let value = lookup(root).ok_or_else(|| ReferenceError::NoValue((*inner).to_owned()))?;
+            follow(value, path, inner)
+        }
+        _ => Err(ReferenceError::Malformed(text.to_owned())),
+    }
+}
+
 /// The value with every reference replaced. `lookup` gives the output of a step
 /// or the item.
 pub fn resolve<'v>(
@@ -208,6 +222,15 @@ mod tests {
     fn a_lone_reference_is_the_value_itself() {
         assert_eq!(check("${1.files}").unwrap(), json!(["a", "b"]));
         assert_eq!(check("${1.files.1}").unwrap(), json!("b"));
+    }
+
+    #[test]
+    fn a_lone_reference_is_found_without_a_copy() {
+        let one = json!({"files": ["a", "b"]});
+        let found = |text| find(text, &|root| (*root == Root::Step(1)).then_some(&one));
+        assert!(std::ptr::eq(found("${1.files}").unwrap(), &one["files"]));
+        assert!(matches!(found("all ${1.files}"), Err(ReferenceError::Malformed(_))));
+        assert!(matches!(found("${2.files}"), Err(ReferenceError::NoValue(_))));
     }
 
     #[test]

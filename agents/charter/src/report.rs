@@ -65,4 +65,16 @@ pub struct Report {
     pub problems: Vec<String>,
     /// Resources used.
     pub usage: Usage,
+    /// What each step of it used, with its instances; the last is this report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Receipt>,
+}
+
+/// What a step used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The step.
+    pub step: StepKey,
+    /// What it used; how often it was begun counts for the mission alone.
+    pub usage: Usage,
 }

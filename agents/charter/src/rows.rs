@@ -6,6 +6,7 @@ use crate::content::ContentRef;
 use crate::digest::Digest;
 use crate::effect::{EffectClass, Repeat};
 use crate::event::{DeathCause, EffectOutcome, Permit};
+use crate::flow::{Flow, Lane, Priority};
 use crate::ids::{ApprovalId, Millis, MissionId, StepKey, TenantId, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -145,6 +146,9 @@ pub struct MissionRow {
     pub refused: bool,
     /// The report.
     pub report: Option<ContentRef>,
+    /// How urgent it is.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// A step, an instance, or the report (position 0).
@@ -202,6 +206,19 @@ pub struct StepRow {
     pub items_lost: u32,
     /// Resources used.
     pub usage: Usage,
+    /// What it needs most.
+    #[serde(default, skip_serializing_if = "Lane::is_light")]
+    pub lane: Lane,
+    /// How urgent its mission is.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+}
+
+impl StepRow {
+    /// The line that it stands in.
+    pub fn flow(&self) -> Flow {
+        Flow { lane: self.lane, priority: self.priority, tenant: self.tenant.clone() }
+    }
 }
 
 /// How an effect stands.
@@ -214,6 +231,13 @@ pub enum EffectState {
     InDoubt,
     /// Its outcome is known.
     Received(EffectOutcome),
+}
+
+impl EffectState {
+    /// Whether nobody knows yet if it happened.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Intended | Self::InDoubt)
+    }
 }
 
 /// One effect: intent, permit and receipt.

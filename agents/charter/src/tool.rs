@@ -5,9 +5,10 @@
 //! dry run. The worker records an intent for each, asks policy, and only then
 //! has them carried out.
 
-use crate::budget::Usage;
+use crate::budget::Meter;
 use crate::digest::Digest;
 use crate::effect::{Change, EffectClass, Repeat, Target};
+use crate::flow::Lane;
 use crate::ids::Millis;
 use crate::label::Label;
 use serde::{Deserialize, Serialize};
@@ -64,9 +65,17 @@ pub struct ToolSpec {
     pub undo: String,
     /// Bounds of one call unless a plan sets lower ones.
     pub limits: Limits,
+    /// Whether it asks the language model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_model: bool,
 }
 
 impl ToolSpec {
+    /// The lane of its calls.
+    pub fn lane(&self) -> Lane {
+        Lane::of(self.effect, self.asks_model)
+    }
+
     /// The fields that [`Self::output`] names: the first word of every part of its
     /// first sentence, as in `files: [{path, bytes}] sorted, count`.
     pub fn fields(&self) -> Vec<String> {
@@ -147,6 +156,9 @@ pub struct Call {
     /// Asks the call to stop.
     #[serde(skip)]
     pub cancel: Cancel,
+    /// Counts what it uses.
+    #[serde(skip)]
+    pub meter: Meter,
 }
 
 /// What a call found, and what it proposes to do.
@@ -240,8 +252,6 @@ pub struct Acted {
     /// Changes that came back from a sandbox and are declared outputs: effects
     /// still to be carried out.
     pub changes: Vec<Proposed>,
-    /// Resources used.
-    pub usage: Usage,
 }
 
 /// Whether an act with an unknown outcome happened.
@@ -331,7 +341,8 @@ impl ToolError {
 /// dead before it acts. A pid alone may have been given to another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Host name.
+    /// Where its pid means something: name of the machine, its boot, and its space of
+    /// pids, so that pids of two machines or containers are never compared.
     pub host: String,
     /// Process id.
     pub pid: u32,

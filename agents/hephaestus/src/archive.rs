@@ -4,10 +4,9 @@
 
 use crate::error::{io, malformed, too_large};
 use crate::tool::PAYLOAD_MAX;
-use crate::workspace::{Workspace, paths};
+use crate::workspace::{Reading, Workspace, paths};
 use charter::tool::{ErrorCode, ToolError};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{Cursor, Read, Write};
 
 /// Most entries of one archive.
@@ -123,7 +122,7 @@ impl Names<'_> {
 
 fn each_of_zip(
     workspace: &Workspace,
-    file: File,
+    file: Reading,
     names: &mut Names<'_>,
     show: &mut Show<'_>,
 ) -> Result<(), ToolError> {
@@ -294,7 +293,7 @@ fn pack_tar<W: Gather>(
     for member in files {
         workspace.still_wanted()?;
         let file = workspace.open_file(&member.path)?;
-        let size = file.metadata().map_err(|error| io("look at", &member.path, &error))?.len();
+        let size = file.size().map_err(|error| io("look at", &member.path, &error))?;
         if size > 512 << 20 {
             return Err(too_large(format!("{:?} has {size} bytes", member.path))
                 .hint("files of more than 512 MiB are not packed"));
@@ -322,7 +321,7 @@ fn pack_tar<W: Gather>(
 
 /// Exactly as many bytes as a header promised, however the file grows meanwhile.
 struct Exact {
-    from: File,
+    from: Reading,
     left: u64,
 }
 

@@ -1,8 +1,10 @@
 //! Watches one call that runs on a thread of its own: its time, whether it is
 //! still wanted, whether it panics, and what it says about its programs.
 
+use crate::meter;
 use crate::tool::Watch;
-use charter::tool::{Cancel, ErrorCode, Process, ToolError};
+use charter::budget::Meter;
+use charter::tool::{Call, Cancel, ErrorCode, Process, ToolError};
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -45,17 +47,33 @@ pub(crate) struct Guard<'a> {
     limit: Duration,
     deadline: Instant,
     stop: Option<(Stop, Instant)>,
+    meter: &'a Meter,
 }
 
 impl<'a> Guard<'a> {
     /// From now on; `what` stands in errors.
-    pub(crate) fn new(what: &'a str, outer: &'a Cancel, limit: Duration) -> Self {
+    pub(crate) fn new(what: &'a str, outer: &'a Cancel, limit: Duration, meter: &'a Meter) -> Self {
         let deadline = Instant::now() + limit;
-        Self { what, outer, inner: Cancel::default(), limit, deadline, stop: None }
+        Self { what, outer, inner: Cancel::default(), limit, deadline, stop: None, meter }
+    }
+
+    /// Of a call, by its tool's name.
+    pub(crate) fn of(call: &'a Call, limit: Duration) -> Self {
+        Self::new(&call.tool, &call.cancel, limit, &call.meter)
+    }
+
+    /// Starts the call on a thread of its own, where what it uses is counted.
+    pub(crate) fn start<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
+    ) -> JoinHandle<Result<T, ToolError>> {
+        let meter = self.meter.clone();
+        tokio::task::spawn_blocking(move || meter::measured(&meter, call))
     }
 
     /// Asks the call to stop if it is time; an error once it has had its grace.
     pub(crate) fn look(&mut self) -> Result<(), ToolError> {
+        self.meter.memory(meter::resident_bytes());
         let now = Instant::now();
         match self.stop {
             Some((stop, since)) if now >= since + GRACE => Err(stop.error(self.what, self.limit)),

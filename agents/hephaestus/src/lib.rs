@@ -11,6 +11,7 @@ mod data;
 pub mod error;
 mod guard;
 mod lines;
+pub mod meter;
 pub mod process;
 mod reach;
 mod registry;

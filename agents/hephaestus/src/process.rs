@@ -3,6 +3,8 @@
 
 use charter::tool::Process;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What `/proc/PID/stat` says.
@@ -35,9 +37,50 @@ impl Stat {
     }
 }
 
-/// Name of this host.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+/// Stands for what the system does not tell.
+const UNKNOWN: &str = "?";
+
+/// Where pids mean what they mean here: name of the machine, its boot and its space of
+/// pids. Neither two containers of a machine nor two machines of one name have the same.
+pub fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let pids = std::fs::read_link("/proc/self/ns/pid");
+        let digits = |link: PathBuf| -> String {
+            link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
+        };
+        format!(
+            "{}/{}/{}",
+            rustix::system::uname().nodename().to_string_lossy(),
+            boot.as_deref().map_or(UNKNOWN, str::trim),
+            pids.map_or(UNKNOWN.to_owned(), digits)
+        )
+    })
+}
+
+/// Whether the pid of a process can be looked up here.
+fn is_here(process: &Process) -> bool {
+    process.host == host() && !host().contains(UNKNOWN)
+}
+
+/// Whether a process still runs; `None`: it cannot be told from here. `one_machine`: it
+/// is known to have run on this machine, so that another boot is the end of it.
+pub fn alive(process: &Process, one_machine: bool) -> Option<bool> {
+    if is_here(process) {
+        let runs = |stat: Stat| stat.start == process.start && stat.is_alive();
+        return Some(stat(process.pid).is_some_and(runs));
+    }
+    (one_machine && is_another_boot(&process.host, host())).then_some(false)
+}
+
+fn is_another_boot(theirs: &str, ours: &str) -> bool {
+    let boot = |host: &str| {
+        let mut parts = host.rsplit('/');
+        let (_, boot, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        (!rest.is_empty() && boot != UNKNOWN).then(|| boot.to_owned())
+    };
+    matches!((boot(theirs), boot(ours)), (Some(theirs), Some(ours)) if theirs != ours)
 }
 
 /// When a process started, in clock ticks since boot. `None`: there is no such
@@ -48,21 +91,21 @@ pub fn start_time(pid: u32) -> Option<u64> {
 
 /// A process of this host by its pid.
 pub fn of(pid: u32) -> Option<Process> {
-    Some(Process { host: host(), pid, start: start_time(pid)? })
+    Some(Process { host: host().to_owned(), pid, start: start_time(pid)? })
 }
 
 /// The process that runs this code. Its start is 0 where `/proc` is missing,
 /// which no other process can claim.
 pub fn me() -> Process {
     let pid = std::process::id();
-    of(pid).unwrap_or_else(|| Process { host: host(), pid, start: 0 })
+    of(pid).unwrap_or_else(|| Process { host: host().to_owned(), pid, start: 0 })
 }
 
 /// Makes sure that a program of this host is dead, with its process group.
 /// Returns once that is so; `false`: it cannot be told from here, or it does
 /// not die.
 pub fn kill(program: &Process) -> bool {
-    if program.host != host() || start_time(std::process::id()).is_none() {
+    if !is_here(program) || start_time(std::process::id()).is_none() {
         return false;
     }
     let Some(pid) = i32::try_from(program.pid).ok().and_then(Pid::from_raw) else { return false };
@@ -122,6 +165,31 @@ mod tests {
         assert_eq!(of(std::process::id()), Some(me()));
         assert!(me().start > 0);
         assert!(!kill(&me()), "a process does not kill itself");
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_here_is_not_told() {
+        let check = |host: &str, one_machine, told| {
+            let process = Process { host: host.to_owned(), ..me() };
+            assert_eq!(alive(&process, one_machine), told, "{host}");
+        };
+        let own = host();
+        let [name, boot, pids] = *own.split('/').collect::<Vec<_>>() else { panic!("{own}") };
+        check(own, false, Some(true));
+        // Another container of this machine; another machine, or this one before its
+        // last boot; a name of an older version.
+        check(&format!("{name}/{boot}/1{pids}"), true, None);
+        check(&format!("{name}/other/{pids}"), false, None);
+        check(&format!("{name}/other/{pids}"), true, Some(false));
+        check(&format!("{name}/?/{pids}"), true, None);
+        check(name, true, None);
+        assert_eq!(alive(&Process { start: 1, ..me() }, false), Some(false));
+        let mut child = Command::new("true").spawn().unwrap();
+        let zombie = of(child.id()).unwrap();
+        while alive(&zombie, false) == Some(true) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait().unwrap();
     }
 
     #[test]

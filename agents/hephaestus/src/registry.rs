@@ -11,6 +11,7 @@ use crate::tool::{PAYLOAD_MAX, Tool};
 use crate::tools;
 use crate::workspace::Workspace;
 use async_trait::async_trait;
+use charter::budget::Meter;
 use charter::check::{Subject, Verdict};
 use charter::content::CONTENT_BYTES_MAX;
 use charter::digest::Digest;
@@ -189,9 +190,9 @@ impl Tools for Hephaestus {
 
     async fn prepare(&self, call: &Call) -> Result<Prepared, ToolError> {
         let tool = Arc::clone(&self.entry(call)?.tool);
-        let mut guard = Guard::new(&call.tool, &call.cancel, millis(call.limits.wall_ms));
+        let mut guard = Guard::of(call, millis(call.limits.wall_ms));
         let call = inner_call(call, &guard);
-        let running = tokio::task::spawn_blocking(move || {
+        let running = guard.start(move || {
             let workspace = Workspace::of_call(&call)?;
             let mut prepared = tool.prepare(&call, &workspace)?;
             let label = prepared.label.join(call.label);
@@ -212,10 +213,10 @@ impl Tools for Hephaestus {
     ) -> Result<Acted, ToolError> {
         let tool = Arc::clone(&self.entry(call)?.tool);
         let limit = millis(call.limits.wall_ms) + ACT_EXTRA;
-        let mut guard = Guard::new(&call.tool, &call.cancel, limit);
+        let mut guard = Guard::of(call, limit);
         let (call, act, key) = (inner_call(call, &guard), act.clone(), *key);
         let (line, mut notices) = mpsc::channel(16);
-        let mut running = tokio::task::spawn_blocking(move || {
+        let mut running = guard.start(move || {
             let workspace = Workspace::of_call(&call)?;
             let mut acted = tool.act(&call, &workspace, &act, &key, &Line(line))?;
             acted.label = workspace.label(acted.label.join(call.label));
@@ -242,32 +243,33 @@ impl Tools for Hephaestus {
 
     async fn probe(&self, call: &Call, act: &Act, key: &Digest) -> Result<Probe, ToolError> {
         let tool = Arc::clone(&self.entry(call)?.tool);
-        let mut guard = Guard::new(&call.tool, &call.cancel, millis(call.limits.wall_ms));
+        let mut guard = Guard::of(call, millis(call.limits.wall_ms));
         let (call, act, key) = (inner_call(call, &guard), act.clone(), *key);
-        let running = tokio::task::spawn_blocking(move || {
-            tool.probe(&call, &Workspace::of_call(&call)?, &act, &key)
-        });
+        let running =
+            guard.start(move || tool.probe(&call, &Workspace::of_call(&call)?, &act, &key));
         guard.wait(running).await
     }
 
     async fn apply(&self, call: &Call, proposed: &Proposed) -> Result<Vec<Target>, ToolError> {
-        let (folder, proposed) = (call.workspace.clone(), proposed.clone());
+        let (folder, proposed, meter) =
+            (call.workspace.clone(), proposed.clone(), call.meter.clone());
         // Neither the clock nor a cancel stops this: once begun, its outcome
         // must be known.
         let (never, limit) = (Cancel::default(), millis(u64::MAX));
-        let running = tokio::task::spawn_blocking(move || {
-            crate::apply::apply(&Workspace::open(&folder)?, &proposed)
+        let mut guard = Guard::new("the change", &never, limit, &call.meter);
+        let running = guard.start(move || {
+            crate::apply::apply(&Workspace::open(&folder)?.meter(&meter), &proposed)
         });
-        Guard::new("the change", &never, limit).wait(running).await
+        guard.wait(running).await
     }
 
     async fn look(&self, call: &Call, paths: &[String]) -> Result<Vec<Target>, ToolError> {
-        let (folder, paths) = (call.workspace.clone(), paths.to_vec());
-        let mut guard =
-            Guard::new("looking at the files", &call.cancel, millis(call.limits.wall_ms));
+        let (folder, paths, meter) = (call.workspace.clone(), paths.to_vec(), call.meter.clone());
+        let limit = millis(call.limits.wall_ms);
+        let mut guard = Guard::new("looking at the files", &call.cancel, limit, &call.meter);
         let cancel = guard.inner.clone();
-        let running = tokio::task::spawn_blocking(move || {
-            let workspace = Workspace::open(&folder)?.cancel(&cancel);
+        let running = guard.start(move || {
+            let workspace = Workspace::open(&folder)?.cancel(&cancel).meter(&meter);
             paths.iter().map(|path| workspace.target(path)).collect()
         });
         guard.wait(running).await
@@ -277,13 +279,14 @@ impl Tools for Hephaestus {
         let name = subject.tool.clone();
         let claim = format!("the result of {name} is right");
         let unsure = |why: String| vec![Verdict::not_verified(&name, claim.clone(), why)];
-        let mut guard = Guard::new("the check", &subject.cancel, CHECK_TIME);
+        let mut guard = Guard::new("the check", &subject.cancel, CHECK_TIME, &subject.meter);
         let (cancel, subject) = (guard.inner.clone(), subject.clone());
         let means = self.means.clone();
-        let running = tokio::task::spawn_blocking(move || {
+        let running = guard.start(move || {
             let workspace = Workspace::open(&subject.workspace)?
                 .secrets(subject.secrets_allowed)
-                .cancel(&cancel);
+                .cancel(&cancel)
+                .meter(&subject.meter);
             Ok(checks::all(&subject, &workspace, &means, &cancel))
         });
         match guard.wait(running).await {
@@ -303,10 +306,11 @@ impl Tools for Hephaestus {
     }
 
     async fn survey(&self, workspace: &Path) -> Result<Survey, ToolError> {
-        let (never, folder) = (Cancel::default(), workspace.to_owned());
-        let mut guard = Guard::new("the survey", &never, SURVEY_TIME);
+        // It is made for a plan, or for a repair of one: no step's own work.
+        let (never, folder, meter) = (Cancel::default(), workspace.to_owned(), Meter::default());
+        let mut guard = Guard::new("the survey", &never, SURVEY_TIME, &meter);
         let cancel = guard.inner.clone();
-        let running = tokio::task::spawn_blocking(move || crate::survey::survey(&folder, &cancel));
+        let running = guard.start(move || crate::survey::survey(&folder, &cancel));
         guard.wait(running).await
     }
 
@@ -430,12 +434,7 @@ mod tests {
             let program = crate::process::me();
             watch.started(&program)?;
             watch.ended(&program);
-            Ok(Acted {
-                output: json!(null),
-                label: call.label,
-                changes: Vec::new(),
-                usage: charter::budget::Usage::default(),
-            })
+            Ok(Acted { output: json!(null), label: call.label, changes: Vec::new() })
         }
     }
 

@@ -6,6 +6,7 @@ use crate::checks;
 use crate::tool::Tool;
 use crate::tools;
 use crate::workspace::Workspace;
+use charter::budget::Meter;
 use charter::check::{Outcome, Subject, Verdict};
 use charter::excerpt::{Excerpt, Excerpts, Form, Unexcerpted, Unreadable, Words};
 use charter::generate::Generate;
@@ -71,6 +72,7 @@ impl Desk {
             secrets_allowed: false,
             now: 1_750_000_000_000,
             cancel: Cancel::default(),
+            meter: Meter::default(),
         }
     }
 
@@ -104,6 +106,7 @@ impl Desk {
             secrets_allowed: false,
             since: 0,
             cancel: Cancel::default(),
+            meter: Meter::default(),
         }
     }
 

@@ -79,6 +79,7 @@ pub fn spec(
         output: output.to_owned(),
         undo: undo.to_owned(),
         limits: Limits::default(),
+        asks_model: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! of a call's time. Whatever goes wrong, the sentences stand as they are.
 
 use crate::workspace::Workspace;
+use charter::budget::Meter;
 use charter::generate::{Ended, Generate, GenerateError};
 use charter::gist::{self, Gist};
 use charter::tool::{Call, ToolError};
@@ -16,6 +17,7 @@ pub(crate) type Written = Result<Gist, String>;
 pub(crate) struct Writer<'a> {
     model: Option<&'a dyn Generate>,
     workspace: &'a Workspace,
+    meter: &'a Meter,
     until: Instant,
     /// Why the model is not asked again.
     over: Option<String>,
@@ -26,10 +28,10 @@ impl<'a> Writer<'a> {
     pub(crate) fn new(
         model: Option<&'a dyn Generate>,
         workspace: &'a Workspace,
-        call: &Call,
+        call: &'a Call,
     ) -> Self {
         let until = Instant::now() + Duration::from_millis(call.limits.wall_ms / 2);
-        Self { model, workspace, until, over: None }
+        Self { model, workspace, meter: &call.meter, until, over: None }
     }
 
     /// A gist of a file's quotes; `None`: there is no model, or nothing to sum up.
@@ -57,6 +59,9 @@ impl<'a> Writer<'a> {
                 ControlFlow::Continue(())
             }
         });
+        if let Ok(made) = &made {
+            self.meter.tokens(made.prompt_tokens.into(), made.tokens.into());
+        }
         self.workspace.still_wanted()?;
         Ok(Some(match made {
             Ok(made) if made.ended == Ended::Cancelled => Err("there was no time left".to_owned()),

@@ -305,6 +305,7 @@ impl Librarian {
             at,
             fence: None,
             lease: LeaseChange::Keep,
+            term: None,
             events: events.into_iter().map(|e| (stream.clone(), Event::Remembered(e))).collect(),
             contents,
         };

@@ -3,16 +3,22 @@
 
 use charter::digest::{Digest, DigestError};
 use charter::event::StepHead;
+use charter::flow::Lane;
 use charter::plan::{Plan, PlanSource, Step};
 use charter::survey::Survey;
-use charter::tool::{ErrorCode, ToolError};
+use charter::tool::{ErrorCode, ToolError, ToolSpec};
 use serde_json::Value;
 
 /// Names that are tried before a taken one is given up.
 const NAMES_TRIED_MAX: u32 = 100;
 
-/// What the ledger keeps of each step of a plan.
-pub fn heads(plan: &Plan) -> Result<Vec<StepHead>, DigestError> {
+/// What the ledger keeps of each step of a plan; which lane it takes follows from
+/// the specs of the tools.
+pub fn heads(plan: &Plan, specs: &[&ToolSpec]) -> Result<Vec<StepHead>, DigestError> {
+    let lane = |step: &Step| {
+        let spec = specs.iter().find(|spec| spec.name == step.tool);
+        Lane::of(step.effect, spec.is_some_and(|spec| spec.asks_model))
+    };
     plan.steps
         .iter()
         .map(|step| {
@@ -22,6 +28,7 @@ pub fn heads(plan: &Plan) -> Result<Vec<StepHead>, DigestError> {
                 needs: step.needs().into_iter().collect(),
                 class: step.effect,
                 for_each: step.for_each.is_some(),
+                lane: lane(step),
             })
         })
         .collect()
@@ -167,6 +174,19 @@ mod tests {
             unmet: vec![],
             budget: Budget::default(),
         }
+    }
+
+    #[test]
+    fn a_step_takes_the_lane_of_its_class_and_its_tool() {
+        let mut plan = plan(json!({}));
+        plan.steps[0].effect = EffectClass::Exec;
+        let mut spec = crate::samples::specs().remove(0);
+        let lanes = |specs: &[&ToolSpec]| {
+            heads(&plan, specs).unwrap().into_iter().map(|head| head.lane).collect::<Vec<_>>()
+        };
+        assert_eq!(lanes(&[]), [Lane::Exec, Lane::Light]);
+        (spec.name, spec.asks_model) = ("read".into(), true);
+        assert_eq!(lanes(&[&spec]), [Lane::Model, Lane::Model]);
     }
 
     fn check(args: Value, code: ErrorCode, there: &[&str], expected: Option<Value>) {

@@ -19,6 +19,7 @@ use crate::playbook::Bounds;
 use crate::refs;
 use crate::yaml::{self, Ordered, YamlError};
 use charter::budget::Budget;
+use charter::flow::Priority;
 use charter::plan::{ForEach, ITEMS_MAX, Plan, PlanSource, STEPS_MAX, Step};
 use charter::tool::{Limits, ToolSpec};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ struct MissionFile {
     answer: Option<Spanned<String>>,
     #[serde(default)]
     budget: FileBudget,
+    #[serde(default)]
+    priority: Option<Priority>,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -125,8 +128,8 @@ impl Names<'_> {
     }
 }
 
-/// Compiles a mission file.
-pub fn compile(text: &str, specs: &[ToolSpec]) -> Result<Plan, YamlError> {
+/// Compiles a mission file: its plan, and how urgent it is where the file says so.
+pub fn compile(text: &str, specs: &[ToolSpec]) -> Result<(Plan, Option<Priority>), YamlError> {
     let file: MissionFile = yaml::parse(text)?;
     if file.goal.value.trim().is_empty() {
         return Err(at(&file.goal, "the goal is empty: say what the mission is for"));
@@ -181,7 +184,7 @@ pub fn compile(text: &str, specs: &[ToolSpec]) -> Result<Plan, YamlError> {
             return Err(YamlError::at(place, what));
         }
     }
-    Ok(plan)
+    Ok((plan, file.priority))
 }
 
 impl FileBudget {
@@ -342,7 +345,7 @@ mod tests {
     fn check(text: &str, expect: Expect) {
         let found = compile(text, &specs());
         let shown = match found {
-            Ok(plan) => serde_json::to_string_pretty(
+            Ok((plan, _)) => serde_json::to_string_pretty(
                 &plan
                     .steps
                     .iter()
@@ -428,7 +431,7 @@ mod tests {
         check(
             &GOOD.replace("goal:", "gaol:"),
             expect![
-                "line 1, column 1: unknown field `gaol`, expected one of goal, steps, answer, budget"
+                "line 1, column 1: unknown field `gaol`, expected one of goal, steps, answer, budget, priority"
             ],
         );
         check(
@@ -455,13 +458,13 @@ mod tests {
     #[test]
     fn a_budget_is_taken_over() {
         let text = format!("{GOOD}budget: {{steps: 5}}\n");
-        let plan = compile(&text, &specs()).unwrap();
+        let (plan, _) = compile(&text, &specs()).unwrap();
         assert_eq!(plan.budget, Budget { steps: 5, ..Budget::default() });
     }
 
     #[test]
     fn a_written_plan_is_the_same_plan() {
-        let mut plan = compile(GOOD, &specs()).unwrap();
+        let (mut plan, _) = compile(GOOD, &specs()).unwrap();
         let hard =
             ["yes", "1", "null", "# no", "a: b", "- x", "line\nline", " ", "é\t\"'", "$${x}"];
         for text in hard {
@@ -471,7 +474,8 @@ mod tests {
             plan.budget.steps = 7;
             plan.steps[0].limits.attempts = 1;
             let written = write(&plan);
-            let again = compile(&written, &specs()).unwrap_or_else(|e| panic!("{e}\n{written}"));
+            let (again, _) =
+                compile(&written, &specs()).unwrap_or_else(|e| panic!("{e}\n{written}"));
             assert_eq!(again, plan, "{written}");
         }
     }

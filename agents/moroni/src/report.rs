@@ -8,7 +8,7 @@ use charter::event::DeathCause;
 use charter::ids::{MissionId, StepKey};
 use charter::plan::Plan;
 use charter::reference::{self, Root};
-use charter::report::{Claim, FileFate, FileLine, Report};
+use charter::report::{Claim, FileFate, FileLine, Receipt, Report};
 use charter::rows::{MissionState, StepState};
 use charter::tool::Proposed;
 use serde_json::Value;
@@ -19,6 +19,8 @@ use std::fmt::Write as _;
 const CLAIMS_SHOWN_MAX: usize = 40;
 /// Rows of a list that an answer shows.
 const ROWS_SHOWN_MAX: usize = 200;
+/// Processor time from which on a person is told what a mission used.
+const TOLD_CPU_MS: u64 = 1_000;
 
 /// What is on record of one step or instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,8 @@ pub struct StepRecord {
     pub changes: Vec<Proposed>,
     /// Acts and changes about which nobody knows.
     pub in_doubt: u32,
+    /// What it used.
+    pub usage: Usage,
 }
 
 /// What is on record of a mission.
@@ -56,6 +60,8 @@ pub struct MissionRecord {
     pub steps: Vec<StepRecord>,
     /// Resources used.
     pub usage: Usage,
+    /// By the report itself until now.
+    pub own: Usage,
 }
 
 /// Computes the report.
@@ -80,7 +86,21 @@ pub fn report(plan: &Plan, record: &MissionRecord) -> Report {
         left_out: left_out(record),
         problems: problems(plan, record),
         usage: record.usage,
+        receipts: receipts(record),
     }
+}
+
+/// What each step used, its instances with it, and then the report. A plan that was
+/// replaced may have lost steps: what those used counts for the mission alone.
+fn receipts(record: &MissionRecord) -> Vec<Receipt> {
+    let mut used: BTreeMap<u32, Usage> = BTreeMap::new();
+    for step in &record.steps {
+        let of = used.entry(step.key.n).or_default();
+        *of = of.plus(step.usage);
+    }
+    let steps = used.into_iter();
+    let receipt = |(n, usage)| Receipt { step: StepKey::step(&record.mission, n), usage };
+    steps.chain([(0, record.own)]).map(receipt).collect()
 }
 
 /// How the mission ended: the first of these that holds.
@@ -381,8 +401,16 @@ pub fn render(report: &Report) -> String {
     if report.claims.len() > shown {
         let _ = writeln!(text, "… and {} more claims", report.claims.len() - shown);
     }
+    if is_worth_telling(&report.usage) {
+        let _ = writeln!(text, "used  {}", report.usage);
+    }
     let _ = write!(text, "{} · mission {}", headline(report.state), report.mission);
     text
+}
+
+/// What took no time to speak of is told to programs alone.
+fn is_worth_telling(usage: &Usage) -> bool {
+    usage.cpu_ms >= TOLD_CPU_MS || usage.tokens_in > 0
 }
 
 fn worst_first(claims: &[Claim]) -> Vec<&Claim> {
@@ -461,6 +489,7 @@ mod tests {
             error: None,
             changes: vec![],
             in_doubt: 0,
+            usage: Usage { cpu_ms: 5, peak_bytes: 9, ..Usage::default() },
         }
     }
 
@@ -472,11 +501,27 @@ mod tests {
             stopped: None,
             steps: vec![step],
             usage: Usage::default(),
+            own: Usage { cpu_ms: 2, ..Usage::default() },
         }
     }
 
     fn verified() -> Verdict {
         Verdict::verified("check", "claim", "evidence")
+    }
+
+    #[test]
+    fn instances_are_in_the_receipt_of_their_step_and_the_report_has_its_own() {
+        let mut instance = done(json!({}), verified());
+        instance.key.item = 2;
+        let mut record = record(done(json!({}), verified()));
+        record.steps.push(instance);
+        let report = report(&plan(""), &record);
+        let told: Vec<_> = report
+            .receipts
+            .iter()
+            .map(|receipt| (receipt.step.n, receipt.usage.cpu_ms, receipt.usage.peak_bytes))
+            .collect();
+        assert_eq!(told, [(1, 10, 9), (0, 2, 0)]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) fn specs() -> Vec<ToolSpec> {
         output: String::new(),
         undo: String::new(),
         limits: Limits::default(),
+        asks_model: false,
     };
     let args = |properties: Value, required: Value| {
         json!({

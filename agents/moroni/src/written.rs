@@ -178,6 +178,7 @@ mod tests {
             output: output.to_owned(),
             undo: String::new(),
             limits: Limits::default(),
+            asks_model: false,
         };
         vec![
             spec("list", EffectClass::Read, "files: [{path}] sorted, count"),

@@ -5,7 +5,7 @@ use crate::permit::{ACT, CALL, Word, number_of_change};
 use crate::recovery::Settled;
 use async_trait::async_trait;
 use charter::approval::{ApprovalState, FrozenEffect};
-use charter::budget::{Limit, Usage};
+use charter::budget::Limit;
 use charter::content::ContentRef;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
@@ -38,12 +38,13 @@ impl Job<'_> {
         let item = match self.key().item {
             0 => None,
             item => {
-                Some(Self::items(&step, &outputs)?.into_iter().nth(item as usize - 1).ok_or_else(
-                    || ToolError::new(ErrorCode::Arguments, "the element of this instance is gone"),
-                )?)
+                Some(Self::items(&step, &outputs)?.get(item as usize - 1).ok_or_else(|| {
+                    ToolError::new(ErrorCode::Arguments, "the element of this instance is gone")
+                })?)
             }
         };
-        let mut call = self.call_for(&step, &outputs, item.as_ref(), label).await?;
+        let workspace = self.workspace().await?;
+        let mut call = self.call_for(&step, &outputs, item, label, workspace)?;
         let digest = call_digest(&call, step.effect)?;
         if self.key().item > 0 && digest != self.step.digest {
             let error = ToolError::new(
@@ -61,6 +62,7 @@ impl Job<'_> {
             None => match self.carried_out(digest, &effects).await? {
                 Some(prepared) => {
                     call.secrets_allowed = secrets_granted(&effects);
+                    self.draft_prepared(&prepared)?;
                     prepared
                 }
                 None => {
@@ -73,8 +75,11 @@ impl Job<'_> {
             },
         };
         if self.is_stale(&call, &prepared, &effects).await? {
-            prepared = self.worker.ports.tools.prepare(&call).await?;
-            self.draft_prepared(&prepared)?;
+            let approval = approval.as_ref();
+            prepared = match self.prepare(&step, &mut call, digest, approval, &effects).await? {
+                Flow::On(prepared) => prepared,
+                Flow::Ended => return Ok(()),
+            };
         }
         if let Some(act) = prepared.act.take() {
             match self.carry_act(&call, &act, &prepared, approval.as_ref(), &effects).await? {
@@ -88,32 +93,47 @@ impl Job<'_> {
         }
     }
 
-    /// What a step that was sent round again proposed before, if it acted upon it
-    /// in full: then it is only checked again. In any other case it looks around
-    /// afresh.
+    /// What a step that was sent round again proposed before, if part of that is open
+    /// or all of it is done: what is open is settled, what is done is checked again.
+    /// In any other case it looks around afresh.
     async fn carried_out(
         &self,
         digest: Digest,
         effects: &[EffectRow],
     ) -> Result<Option<Prepared>, Stop> {
-        let done = |ordinal: u32, detail: &Digest| {
-            let key = effect_key(self.key(), &self.step.digest, ordinal, detail);
-            let done = EffectState::Received(EffectOutcome::Done);
-            effects.iter().find(|row| row.key == key && row.state == done)
-        };
-        let Some(reference) = done(CALL, &digest).and_then(|row| row.output.as_ref()) else {
+        if effects.iter().all(|row| row.ordinal == CALL) {
             return Ok(None);
+        }
+        let state = |ordinal: u32, detail: &Digest| {
+            let key = effect_key(self.key(), &self.step.digest, ordinal, detail);
+            effects.iter().find(|row| row.key == key).map(|row| row.state)
         };
-        let prepared = self.worker.view.json::<Prepared>(reference, "a prepared call").await?;
-        if let Some(act) = &prepared.act {
-            return Ok(done(ACT, &Digest::of_json(act)?).is_some().then_some(prepared));
-        }
-        for (index, proposed) in prepared.changes.iter().enumerate() {
-            if done(number_of_change(index), &Digest::of_json(&proposed.change)?).is_none() {
-                return Ok(None);
+        let done = Some(EffectState::Received(EffectOutcome::Done));
+        let call = effect_key(self.key(), &self.step.digest, CALL, &digest);
+        let call = effects.iter().find(|row| row.key == call && Some(row.state) == done);
+        let prepared = match call.and_then(|row| row.output.as_ref()) {
+            Some(reference) => {
+                self.worker.view.json::<Prepared>(reference, "a prepared call").await?
             }
-        }
-        Ok((!prepared.changes.is_empty()).then_some(prepared))
+            None => match self.looked_at_first().await? {
+                Some(prepared) => prepared,
+                None => return Ok(None),
+            },
+        };
+        let states = match &prepared.act {
+            Some(act) => vec![state(ACT, &Digest::of_json(act)?)],
+            None => {
+                let mut states = Vec::with_capacity(prepared.changes.len());
+                for (index, proposed) in prepared.changes.iter().enumerate() {
+                    let detail = Digest::of_json(&proposed.change)?;
+                    states.push(state(number_of_change(index), &detail));
+                }
+                states
+            }
+        };
+        let all_done = !states.is_empty() && states.iter().all(|state| *state == done);
+        let some_open = states.iter().flatten().any(|state| state.is_open());
+        Ok((all_done || some_open).then_some(prepared))
     }
 
     /// Has the tool look around and propose. Its intent is committed before, its
@@ -275,7 +295,6 @@ impl Job<'_> {
     /// The act happened: its outcome takes the place of the proposal.
     fn acted(&mut self, key: Digest, acted: Acted, call: &Call) -> Result<Prepared, Stop> {
         let label = acted.label.join(call.label);
-        self.usage = self.usage.plus(Usage { wall_ms: 0, ..acted.usage });
         let prepared = Prepared { output: acted.output, label, changes: acted.changes, act: None };
         let content = self.draft_prepared(&prepared)?;
         self.receive(key, EffectOutcome::Done, Some(content));
@@ -417,8 +436,7 @@ impl Job<'_> {
         proposed: &Proposed,
         targets: &[Target],
     ) -> Result<(), Stop> {
-        self.usage.bytes_written =
-            self.usage.bytes_written.saturating_add(proposed.change.bytes_written());
+        self.bytes_written = self.bytes_written.saturating_add(proposed.change.bytes_written());
         let workspace = call.workspace.to_string_lossy();
         let made = match proposed.change {
             charter::effect::Change::Write { .. } => targets

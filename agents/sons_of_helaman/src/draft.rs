@@ -6,6 +6,7 @@ use charter::event::Event;
 use charter::ids::{MissionId, StreamId, TenantId, TransitionId};
 use charter::label::Label;
 use charter::ports::{Committed, Fence, LeaseChange, LedgerError, Transition};
+use charter::tool::Cancel;
 use moroni::machine::failure::full_jitter;
 use serde::Serialize;
 
@@ -13,9 +14,6 @@ use serde::Serialize;
 const COMMIT_TRIES_MAX: u32 = 8;
 /// Longest first wait between two tries, in milliseconds; doubled every time.
 const COMMIT_WAIT_FIRST_MS: u64 = 20;
-/// Tries while the disk is full: an effect has happened and its receipt must
-/// not be lost, so this lasts for minutes.
-const DISK_FULL_TRIES_MAX: u32 = 600;
 /// Wait between two tries while the disk is full, in milliseconds.
 const DISK_FULL_WAIT_MS: u64 = 500;
 
@@ -61,6 +59,15 @@ impl<'p> Draft<'p> {
         value: &T,
         label: Label,
     ) -> Result<ContentRef, ContentError> {
+        self.json_sized(value, label).map(|(reference, _)| reference)
+    }
+
+    /// The same, and how many bytes it has.
+    pub(crate) fn json_sized<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        label: Label,
+    ) -> Result<(ContentRef, usize), ContentError> {
         let (content, reference) = Content::of_json(
             &self.tenant,
             value,
@@ -68,8 +75,9 @@ impl<'p> Draft<'p> {
             self.ports.clock.now(),
             self.ports.entropy.as_ref(),
         )?;
+        let bytes = content.bytes.len();
         self.contents.push(content);
-        Ok(reference)
+        Ok((reference, bytes))
     }
 
     /// Adds a text as content.
@@ -100,6 +108,7 @@ impl<'p> Draft<'p> {
             at,
             fence,
             lease,
+            term: None,
             events: self.events,
             contents: self.contents,
         }
@@ -107,12 +116,9 @@ impl<'p> Draft<'p> {
 }
 
 /// Commits, and tries the same transition again when it is not known whether it
-/// was written. On a full disk a transition without new intents waits for room:
-/// what it records has happened.
+/// was written. That the disk is full is said at once.
 pub async fn commit(ports: &Ports, transition: Transition) -> Result<Committed, LedgerError> {
-    let intends =
-        transition.events.iter().any(|(_, event)| matches!(event, Event::EffectIntended { .. }));
-    let (mut tries, mut full) = (0, 0);
+    let mut tries = 0;
     loop {
         match ports.ledger.commit(transition.clone()).await {
             Err(LedgerError::Store { operation, cause }) => {
@@ -123,10 +129,30 @@ pub async fn commit(ports: &Ports, transition: Transition) -> Result<Committed, 
                 let ceiling = COMMIT_WAIT_FIRST_MS << tries;
                 ports.timer.rest(full_jitter(ceiling, ports.entropy.next_u32())).await;
             }
-            Err(LedgerError::DiskFull(place)) if !intends => {
-                full += 1;
-                if full >= DISK_FULL_TRIES_MAX {
+            other => return other,
+        }
+    }
+}
+
+/// Commits what somebody who holds a step records, and waits while the disk is full:
+/// what has happened must not be lost, and what waits for room to begin has not been
+/// tried. It waits as long as the process lives; only a cancelled step gives up what it
+/// has not begun.
+pub(crate) async fn commit_in_room(
+    ports: &Ports,
+    transition: Transition,
+    cancel: &Cancel,
+) -> Result<Committed, LedgerError> {
+    let begins = transition.events.iter().any(|(_, event)| event.begins());
+    let mut told = false;
+    loop {
+        match commit(ports, transition.clone()).await {
+            Err(LedgerError::DiskFull(place)) => {
+                if begins && cancel.is_cancelled() {
                     return Err(LedgerError::DiskFull(place));
+                }
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(place, "the disk is full; work waits for room");
                 }
                 ports.timer.rest(DISK_FULL_WAIT_MS).await;
             }

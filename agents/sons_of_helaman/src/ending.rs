@@ -5,6 +5,7 @@ use charter::budget::Limit;
 use charter::check::{Outcome, Subject, Verdict};
 use charter::event::{DeathCause, Event};
 use charter::label::Label;
+use charter::rows::StepState;
 use charter::tool::{Call, ErrorCode, Prepared, ToolError};
 use moroni::machine::failure::{Next, after, backoff_ms};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,7 @@ impl Job<'_> {
             secrets_allowed: call.secrets_allowed,
             since: self.started,
             cancel: call.cancel.clone(),
+            meter: call.meter.clone(),
         };
         let verdicts = self.worker.ports.tools.check(&subject).await;
         // A check that was interrupted proves nothing, either way.
@@ -60,7 +62,7 @@ impl Job<'_> {
         let verified =
             !verdicts.is_empty() && verdicts.iter().all(|v| v.outcome == Outcome::Verified);
         let unblocks = match self.key().item {
-            0 => self.plan().await?.dependents(self.key().n),
+            0 => self.plan_now().await?.dependents(self.key().n),
             _ => Vec::new(),
         };
         let output = self.draft.json(&output, label)?;
@@ -129,9 +131,15 @@ impl Job<'_> {
             return Ok(false);
         };
         tracing::info!(step = %self.key(), reason, "repaired the plan");
-        let keep = moroni::heal::keep(&plan, &child);
+        let rows = self.worker.view.steps(&self.mission.id, None).await?;
+        let dead: Vec<u32> = rows
+            .iter()
+            .filter(|row| matches!(row.state, StepState::Dead | StepState::Discarded))
+            .map(|row| row.key.n)
+            .collect();
+        let keep = moroni::inputs::carried(&plan, &child, &dead);
         let mut drop = Vec::new();
-        for row in self.worker.view.steps(&self.mission.id, None).await? {
+        for row in rows {
             if row.items > 0 && !keep.contains(&row.key.n) {
                 let items = self.worker.view.steps(&self.mission.id, Some(row.key.n)).await?;
                 drop.extend(items.into_iter().map(|item| item.key));
@@ -143,7 +151,7 @@ impl Job<'_> {
             plan: content,
             digest: child.digest()?,
             parent: plan.digest()?,
-            steps: moroni::heads(&child)?,
+            steps: moroni::heads(&child, &self.worker.ports.tools.specs())?,
             keep,
             drop,
         });
@@ -159,7 +167,7 @@ impl Job<'_> {
         verdicts: Vec<Verdict>,
     ) -> Result<(), Stop> {
         let skips = match self.key().item {
-            0 => self.plan().await?.downstream(self.key().n).into_iter().collect(),
+            0 => self.plan_now().await?.downstream(self.key().n).into_iter().collect(),
             _ => Vec::new(),
         };
         let error = self.draft.json(&StepError { error, verdicts }, Label::UNTRUSTED)?;

@@ -13,34 +13,59 @@ use charter::check::{Outcome, Verdict};
 use charter::content::ContentRef;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
-use charter::event::{DeathCause, EffectOutcome, Event};
+use charter::event::{DeathCause, EffectOutcome, Event, Permit};
 use charter::ids::{ApprovalId, StepKey};
 use charter::label::Label;
-use charter::rows::{ApprovalRow, StepRow, StepState};
+use charter::plan::Step;
+use charter::ports::LedgerExt;
+use charter::rows::{ApprovalRow, EffectState, StepRow, StepState};
 use charter::tool::{Call, ErrorCode, Prepared, ToolError, effect_key};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Verdicts of instances that a report lists one by one.
 const VERDICTS_LISTED_MAX: usize = 200;
+/// Instances that are looked at under one intent.
+const PIECE: usize = 32;
+/// Most bytes of what all instances of a step propose together: they are laid down in
+/// one transition.
+const LOOKED_BYTES_MAX: usize = 256 << 20;
+
+/// The list that a step runs over, and what the calls of its instances share.
+struct Items<'a> {
+    step: &'a Step,
+    outputs: &'a BTreeMap<u32, Arc<Value>>,
+    label: Label,
+    list: &'a [Value],
+    workspace: PathBuf,
+}
+
+impl Items<'_> {
+    /// The call of one instance. Made when it is needed: all of them together would
+    /// be many copies of the same.
+    fn call(&self, job: &Job<'_>, index: usize) -> Result<Call, ToolError> {
+        let item = self.list.get(index);
+        job.call_for(self.step, self.outputs, item, self.label, self.workspace.clone())
+    }
+}
 
 impl Job<'_> {
     /// Turns the step into instances.
     pub(crate) async fn expand(&mut self) -> Result<(), Stop> {
         let (_, step) = self.planned().await?;
         let (outputs, label) = self.outputs(&step).await?;
-        let items = Self::items(&step, &outputs)?;
+        let list = Self::items(&step, &outputs)?;
         let class = self.tool_class(&step)?;
-        let mut calls = Vec::with_capacity(items.len());
-        for item in &items {
-            calls.push(self.call_for(&step, &outputs, Some(item), label).await?);
-        }
-        let digests = calls
-            .iter()
-            .map(|call| call_digest(call, step.effect))
-            .collect::<Result<Vec<_>, _>>()?;
+        let workspace = self.workspace().await?;
+        let items = Items { step: &step, outputs: &outputs, label, list, workspace };
+        let digests = (0..list.len())
+            .map(|index| Ok(call_digest(&items.call(self, index)?, step.effect)?))
+            .collect::<Result<Vec<_>, Stop>>()?;
         let looks_first = class > EffectClass::Memory;
-        let (asked, prepared) = if looks_first && !calls.is_empty() {
-            match self.look_first(class, &calls, &digests).await? {
+        let (asked, prepared) = if looks_first && !list.is_empty() {
+            match self.look_first(class, &items, &digests).await? {
                 Flow::On((asked, prepared)) => (asked, prepared),
                 Flow::Ended => return Ok(()),
             }
@@ -64,76 +89,170 @@ impl Job<'_> {
     }
 
     /// Has the tool look at every instance, and drafts one card for all effects
-    /// that ask.
+    /// that ask. What was looked at is on record piece by piece: whoever takes the
+    /// step over from a dead worker goes on behind the last piece.
     #[allow(clippy::type_complexity, reason = "a pair of event fields")]
     async fn look_first(
         &mut self,
         class: EffectClass,
-        calls: &[Call],
+        items: &Items<'_>,
         digests: &[Digest],
     ) -> Result<Flow<(Option<(ApprovalId, Option<ApprovalRow>)>, Vec<ContentRef>)>, Stop> {
         let parent = self.key().clone();
         let all = Digest::of_json(digests)?;
-        let key = effect_key(&parent, &self.step.digest, CALL, &all);
         let approval = self.approval().await?;
         let mut permit = None;
-        let mut asks: Vec<FrozenEffect> = Vec::new();
-        for call in calls {
-            let wanted = self.wants_call(call, class, all);
-            match self.word(&parent, call, wanted, approval.as_ref(), None)? {
+        let mut secret = 0_usize;
+        for index in 0..items.list.len() {
+            let call = items.call(self, index)?;
+            let wanted = self.wants_call(&call, class, all);
+            match self.word(&parent, &call, wanted, approval.as_ref(), None)? {
                 Word::Go(word) => permit = Some(word),
-                Word::Ask(frozen) => asks.push(*frozen),
+                Word::Ask(_) => secret += 1,
                 Word::No(error) => {
                     self.refuse(error).await?;
                     return Ok(Flow::Ended);
                 }
             }
         }
-        if !asks.is_empty() {
-            let secret = ToolError::new(
+        if secret > 0 {
+            let error = ToolError::new(
                 ErrorCode::Permission,
-                format!("{} of the elements look like secrets or lie elsewhere", asks.len()),
+                format!("{secret} of the elements look like secrets or lie elsewhere"),
             )
             .hint("name them one by one in a mission of their own");
-            self.refuse(secret).await?;
+            self.refuse(error).await?;
             return Ok(Flow::Ended);
         }
         let Some(permit) = permit else { return Ok(Flow::On((None, Vec::new()))) };
-        self.intend(key, CALL, EffectClass::Read, Repeat::Safe, permit, None, None);
-        self.flush().await?;
-        let mut contents = Vec::with_capacity(calls.len());
-        for (index, call) in calls.iter().enumerate() {
-            if self.lease.cancel.is_cancelled() {
-                return Err(ToolError::new(ErrorCode::Cancelled, "cancelled").into());
-            }
-            let item = parent.instance(u32::try_from(index + 1).unwrap_or(u32::MAX));
-            let prepared = match self.worker.ports.tools.prepare(call).await {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    self.receive(key, EffectOutcome::Failed, None);
-                    return Err(error.into());
-                }
-            };
-            match self.asks_of(&item, call, &prepared).await? {
-                Ok(more) => asks.extend(more),
-                Err(error) => {
-                    self.refuse(error).await?;
-                    return Ok(Flow::Ended);
-                }
-            }
-            contents.push(self.draft.json(&prepared, prepared.label)?);
+        let known = self.effects().await?;
+        let mut pieces = Vec::with_capacity(digests.len().div_ceil(PIECE));
+        for (number, piece) in digests.chunks(PIECE).enumerate() {
+            let key = piece_key(&parent, &self.step.digest, number, piece)?;
+            let done = EffectState::Received(EffectOutcome::Done);
+            let looked = known.iter().find(|row| row.key == key && row.state == done);
+            pieces.push(match looked.and_then(|row| row.output.clone()) {
+                Some(before) => before,
+                None => self.look(key, permit.clone(), items, number, piece.len()).await?,
+            });
         }
-        self.receive(key, EffectOutcome::Done, None);
+        let (asks, contents) = match self.lay_down(items, &pieces).await {
+            Ok(Ok(laid)) => laid,
+            // What is drafted belongs to an expansion that does not come.
+            Ok(Err(refused)) => {
+                self.clear();
+                self.refuse(refused).await?;
+                return Ok(Flow::Ended);
+            }
+            Err(stop) => {
+                self.clear();
+                return Err(stop);
+            }
+        };
         let approval = if asks.is_empty() {
             None
         } else {
-            let steps: Vec<StepKey> = (1..=calls.len())
+            let steps: Vec<StepKey> = (1..=items.list.len())
                 .map(|i| parent.instance(u32::try_from(i).unwrap_or(u32::MAX)))
                 .collect();
             let standing = self.standing(&asks).await?;
             Some((self.ask(asks, steps, Vec::new())?, standing))
         };
         Ok(Flow::On((approval, contents)))
+    }
+
+    /// Drafts what every instance is to do, and collects what of it asks; or why one
+    /// of them is refused.
+    async fn lay_down(
+        &mut self,
+        items: &Items<'_>,
+        pieces: &[ContentRef],
+    ) -> Result<Result<(Vec<FrozenEffect>, Vec<ContentRef>), ToolError>, Stop> {
+        let parent = self.key().clone();
+        let (mut asks, mut contents, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+        for piece in pieces {
+            let looked = self.worker.view.json::<Vec<Prepared>>(piece, "prepared calls").await?;
+            for prepared in looked {
+                let index = contents.len();
+                let item = parent.instance(u32::try_from(index + 1).unwrap_or(u32::MAX));
+                let call = items.call(self, index)?;
+                match self.asks_of(&item, &call, &prepared).await? {
+                    Ok(more) => asks.extend(more),
+                    Err(refused) => return Ok(Err(refused)),
+                }
+                let (content, size) = self.draft.json_sized(&prepared, prepared.label)?;
+                bytes = bytes.saturating_add(size);
+                if bytes > LOOKED_BYTES_MAX {
+                    let what = format!(
+                        "what step {parent} would do has more than {LOOKED_BYTES_MAX} bytes"
+                    );
+                    let error = ToolError::new(ErrorCode::TooLarge, what);
+                    return Err(error.hint("name fewer files at a time").into());
+                }
+                contents.push(content);
+            }
+        }
+        Ok(Ok((asks, contents)))
+    }
+
+    /// Looks at one piece of the list, and puts what was found on record.
+    async fn look(
+        &mut self,
+        key: Digest,
+        permit: Permit,
+        items: &Items<'_>,
+        number: usize,
+        count: usize,
+    ) -> Result<ContentRef, Stop> {
+        self.intend(key, CALL, EffectClass::Read, Repeat::Safe, permit, None, None);
+        self.flush().await?;
+        let mut looked = Vec::with_capacity(count);
+        let mut label = items.label;
+        for index in (number * PIECE..).take(count) {
+            if self.lease.cancel.is_cancelled() {
+                return Err(ToolError::new(ErrorCode::Cancelled, "cancelled").into());
+            }
+            let call = items.call(self, index)?;
+            match self.worker.ports.tools.prepare(&call).await {
+                Ok(prepared) => {
+                    label = label.join(prepared.label);
+                    looked.push(prepared);
+                }
+                Err(error) => {
+                    // What goes on later keeps its intent.
+                    if !self.is_halted().await? {
+                        self.receive(key, EffectOutcome::Failed, None);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        let content = self.draft.json(&looked, label)?;
+        self.receive(key, EffectOutcome::Done, Some(content.clone()));
+        self.flush().await?;
+        Ok(content)
+    }
+
+    /// What was proposed for this instance before any of them ran; `None` where its
+    /// step did not look first.
+    pub(crate) async fn looked_at_first(&self) -> Result<Option<Prepared>, Stop> {
+        let (Some(parent), worker) = (self.key().parent(), self.worker) else { return Ok(None) };
+        let (ledger, tenant) = (&worker.ports.ledger, &worker.settings.tenant);
+        let rows = worker.view.steps(&self.mission.id, Some(parent.n)).await?;
+        let digests: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
+        let index = self.key().item.saturating_sub(1) as usize;
+        let number = index / PIECE;
+        let Some(piece) = digests.chunks(PIECE).nth(number) else { return Ok(None) };
+        let of = ledger.step(tenant, &parent).await?.digest;
+        let key = piece_key(&parent, &of, number, piece)?;
+        let effects = ledger.effects(tenant, &parent).await?;
+        let looked = effects
+            .into_iter()
+            .find(|row| row.key == key && row.state == EffectState::Received(EffectOutcome::Done));
+        let Some(reference) = looked.and_then(|row| row.output) else { return Ok(None) };
+        let mut looked = worker.view.json::<Vec<Prepared>>(&reference, "prepared calls").await?;
+        let at = index % PIECE;
+        Ok((at < looked.len()).then(|| looked.swap_remove(at)))
     }
 
     /// The effects of one instance that need a person, or the refusal of one.
@@ -182,8 +301,11 @@ impl Job<'_> {
             }
         }
         let verdicts = summary(verdicts, rows.len(), outputs.len());
-        let output = json!({ "count": outputs.len(), "items": outputs });
-        self.prove(output, label, verdicts).await
+        // Moved, not copied: there may be very many.
+        let mut output = Map::new();
+        output.insert("count".to_owned(), outputs.len().into());
+        output.insert("items".to_owned(), Value::Array(outputs));
+        self.prove(Value::Object(output), label, verdicts).await
     }
 
     async fn lost_item(&mut self, rows: &[StepRow], lost: &StepRow) -> Result<(), Stop> {
@@ -198,6 +320,18 @@ impl Job<'_> {
         .hint("`alma dead-letters list` shows the others and why");
         self.die(lost.cause.unwrap_or(DeathCause::Exhausted), error, Vec::new()).await
     }
+}
+
+/// Under which key a piece of a list is looked at.
+fn piece_key(
+    parent: &StepKey,
+    digest: &Digest,
+    number: usize,
+    piece: &[Digest],
+) -> Result<Digest, Stop> {
+    // The number, too: two pieces may be about the same.
+    let detail = Digest::of_json(&(number, piece))?;
+    Ok(effect_key(parent, digest, CALL, &detail))
 }
 
 /// One verdict on the number of outputs, the instances' own, and a sum of what is

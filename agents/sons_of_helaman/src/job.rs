@@ -1,7 +1,8 @@
 //! One claimed step on its way: what the phases share.
 
-use crate::draft::{Draft, commit};
+use crate::draft::{Draft, commit_in_room};
 use crate::lease::Lease;
+use crate::tally::Tally;
 use crate::worker::Worker;
 use charter::budget::Usage;
 use charter::content::ContentError;
@@ -73,7 +74,9 @@ pub(crate) struct Job<'w> {
     pub(crate) lease: Lease,
     /// Events that wait for the next commit.
     pub(crate) draft: Draft<'w>,
-    pub(crate) usage: Usage,
+    /// What is written to the user's files is counted here, the rest by the meter.
+    pub(crate) bytes_written: u64,
+    pub(crate) tally: Tally,
     pub(crate) started: Millis,
 }
 
@@ -87,7 +90,8 @@ impl<'w> Job<'w> {
     ) -> Self {
         let draft = Draft::new(&worker.ports, &worker.settings.tenant, &mission.id);
         let started = worker.ports.clock.now();
-        Self { worker, mission, step, fence, lease, draft, usage: Usage::default(), started }
+        let tally = Tally::new(Arc::clone(&worker.ports.clock), worker.spare());
+        Self { worker, mission, step, fence, lease, draft, bytes_written: 0, tally, started }
     }
 
     pub(crate) fn key(&self) -> &StepKey {
@@ -109,7 +113,7 @@ impl<'w> Job<'w> {
         let fresh = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
         let draft = std::mem::replace(&mut self.draft, fresh);
         let transition = draft.transition(Some(self.fence.clone()), lease);
-        commit(&worker.ports, transition).await?;
+        commit_in_room(&worker.ports, transition, &self.lease.cancel).await?;
         Ok(())
     }
 
@@ -119,10 +123,14 @@ impl<'w> Job<'w> {
         self.draft = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
     }
 
-    /// Resources used since the claim.
+    /// Resources used since the claim, for the receipt that ends it.
     pub(crate) fn used(&self) -> Usage {
         let wall = self.worker.ports.clock.now().saturating_sub(self.started);
-        Usage { wall_ms: u64::try_from(wall).unwrap_or(0), steps: 0, ..self.usage }
+        Usage {
+            wall_ms: u64::try_from(wall).unwrap_or(0),
+            bytes_written: self.bytes_written,
+            ..self.tally.receipt()
+        }
     }
 
     /// Whether the step is interrupted though its mission goes on: all work was
@@ -139,6 +147,13 @@ impl<'w> Job<'w> {
 
     pub(crate) async fn plan(&self) -> Result<Arc<Plan>, Stop> {
         self.worker.view.plan(&self.mission.plan).await
+    }
+
+    /// The plan in force now: others may have been put behind a running step.
+    pub(crate) async fn plan_now(&self) -> Result<Arc<Plan>, Stop> {
+        let worker = self.worker;
+        let mission = worker.ports.ledger.mission(&worker.settings.tenant, &self.mission.id);
+        self.worker.view.plan(&mission.await?.plan).await
     }
 
     pub(crate) async fn planned(&self) -> Result<(Arc<Plan>, Step), Stop> {
@@ -162,19 +177,28 @@ impl<'w> Job<'w> {
             let reference = rows.iter().find(|row| row.key.n == n).and_then(|r| r.output.as_ref());
             if let Some(reference) = reference {
                 label = label.join(reference.label);
-                outputs.insert(n, self.worker.view.value(reference).await?);
+                let value = kept(self.worker.view.value(reference).await)?.ok_or_else(|| {
+                    let what = format!("the output of step {n} was forgotten");
+                    ToolError::new(ErrorCode::Permanent, what).hint("submit the mission again")
+                })?;
+                outputs.insert(n, value);
             }
         }
         Ok((outputs, label))
     }
 
-    /// The list that a `for_each` step runs over.
-    pub(crate) fn items(
+    /// The list that a `for_each` step runs over, where it stands: each of many
+    /// instances looks at one element of it.
+    pub(crate) fn items<'o>(
         step: &Step,
-        outputs: &BTreeMap<u32, Arc<Value>>,
-    ) -> Result<Vec<Value>, ToolError> {
-        let Some(each) = &step.for_each else { return Ok(Vec::new()) };
-        let list = resolve(&Value::String(each.items.clone()), outputs, None)?;
+        outputs: &'o BTreeMap<u32, Arc<Value>>,
+    ) -> Result<&'o [Value], ToolError> {
+        let Some(each) = &step.for_each else { return Ok(&[]) };
+        let list = reference::find(&each.items, &|root| match root {
+            Root::Step(n) => outputs.get(n).map(AsRef::as_ref),
+            Root::Item => None,
+        })
+        .map_err(|error| ToolError::new(ErrorCode::Arguments, error.to_string()))?;
         let Value::Array(items) = list else {
             return Err(ToolError::new(
                 ErrorCode::Arguments,
@@ -196,25 +220,41 @@ impl<'w> Job<'w> {
         Ok(items)
     }
 
+    /// The folder that the mission works in.
+    pub(crate) async fn workspace(&self) -> Result<PathBuf, Stop> {
+        Ok(PathBuf::from(self.worker.view.kept_text(&self.mission.workspace).await?.as_str()))
+    }
+
     /// The call of this step, or of one instance of it.
-    pub(crate) async fn call_for(
+    pub(crate) fn call_for(
         &self,
         step: &Step,
         outputs: &BTreeMap<u32, Arc<Value>>,
         item: Option<&Value>,
         label: Label,
-    ) -> Result<Call, Stop> {
+        workspace: PathBuf,
+    ) -> Result<Call, ToolError> {
         Ok(Call {
             tool: step.tool.clone(),
             version: step.version,
             args: resolve(&step.args, outputs, item)?,
             label,
-            workspace: PathBuf::from(self.worker.view.text(&self.mission.workspace).await?),
+            workspace,
             limits: step.limits.clone(),
             secrets_allowed: false,
             now: self.mission.created_at,
             cancel: self.lease.cancel.clone(),
+            meter: self.tally.meter.clone(),
         })
+    }
+}
+
+/// What is still there: a text may have been forgotten since it was referred to.
+pub(crate) fn kept<T>(found: Result<T, Stop>) -> Result<Option<T>, Stop> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Stop::Ledger(LedgerError::NotFound(_))) => Ok(None),
+        Err(stop) => Err(stop),
     }
 }
 

@@ -8,12 +8,18 @@ use charter::mode::Mode;
 use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt};
 use charter::tool::Cancel;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How long a lease lasts without renewal, in milliseconds.
 pub const LEASE_MS: Millis = 10_000;
+/// How long it lasts before its first renewal, in milliseconds: six tries. Who claimed a
+/// step and died before its thread held the lease began nothing, so the step need not
+/// wait for as long as one that is being worked on.
+pub const FIRST_LEASE_MS: Millis = 3_000;
 /// How long one question to the ledger may take: one that hangs must not hold up the
 /// other leases.
 const ASK_TIME: Duration = Duration::from_secs(2);
@@ -23,8 +29,8 @@ pub const RENEW_MS: u64 = 500;
 
 /// Keeps leases alive.
 pub trait LeaseKeeper: Send + Sync {
-    /// Renews this claim's lease until the returned value is dropped.
-    fn hold(&self, fence: &Fence) -> Lease;
+    /// Renews this claim of a tenant's until the returned value is dropped.
+    fn hold(&self, tenant: &TenantId, fence: &Fence) -> Lease;
 }
 
 /// A lease that is being renewed.
@@ -61,6 +67,7 @@ impl Drop for Lease {
 
 #[derive(Clone)]
 struct Held {
+    tenant: TenantId,
     fence: Fence,
     cancel: Cancel,
     lost: Arc<AtomicBool>,
@@ -73,43 +80,52 @@ pub struct LeaseThread {
     held: Table,
     next: Mutex<u64>,
     // Dropping the sender ends the thread.
-    _stop: mpsc::Sender<()>,
+    _stop: oneshot::Sender<Infallible>,
 }
 
 impl LeaseThread {
-    /// Starts the thread, for the steps of one tenant.
-    pub fn start(
-        ledger: Arc<dyn Ledger>,
-        clock: Arc<dyn Clock>,
-        tenant: TenantId,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread.
+    pub fn start(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
         let held = Table::default();
-        let (stop, stopped) = mpsc::channel();
+        let (stop, mut stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let table = Arc::clone(&held);
-        std::thread::Builder::new().name("leases".into()).spawn(move || {
+        let renewing = async move {
             let tick = Duration::from_millis(RENEW_MS);
-            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
-                let all: Vec<Held> = lock(&table).values().cloned().collect();
-                if all.is_empty() {
-                    continue;
-                }
-                let mode = runtime
-                    .block_on(async { tokio::time::timeout(ASK_TIME, ledger.mode(&tenant)).await });
-                for held in all {
-                    if matches!(mode, Ok(Ok(Mode::Stopped))) {
-                        held.cancel.cancel();
-                    }
-                    let expires_at = clock.now() + LEASE_MS;
-                    let answer = runtime.block_on(async {
-                        let renewal = ledger.renew(&held.fence, expires_at);
-                        tokio::time::timeout(ASK_TIME, renewal).await
-                    });
-                    note(&held, answer.ok());
-                }
+            // The runtime runs without a pause: connections that the ledger made here are
+            // used by others too, and they hear nothing while nobody drives it.
+            while let Err(_elapsed) = tokio::time::timeout(tick, &mut stopped).await {
+                renew_all(&table, ledger.as_ref(), clock.as_ref()).await;
             }
-        })?;
+        };
+        std::thread::Builder::new()
+            .name("leases".into())
+            .spawn(move || runtime.block_on(renewing))?;
         Ok(Self { held, next: Mutex::new(0), _stop: stop })
+    }
+}
+
+async fn renew_all(table: &Table, ledger: &dyn Ledger, clock: &dyn Clock) {
+    let all: Vec<Held> = lock(table).values().cloned().collect();
+    // Of a ledger that does not answer nobody asks twice: renewals come first.
+    let (mut modes, mut silent) = (BTreeMap::<TenantId, Option<Mode>>::new(), false);
+    for held in all {
+        let mode = match modes.get(&held.tenant) {
+            Some(mode) => *mode,
+            None if silent => None,
+            None => {
+                let asked = tokio::time::timeout(ASK_TIME, ledger.mode(&held.tenant)).await;
+                silent = asked.is_err();
+                let mode = asked.ok().and_then(Result::ok);
+                modes.insert(held.tenant.clone(), mode);
+                mode
+            }
+        };
+        if mode == Some(Mode::Stopped) {
+            held.cancel.cancel();
+        }
+        let renewal = ledger.renew(&held.fence, clock.now() + LEASE_MS);
+        note(&held, tokio::time::timeout(ASK_TIME, renewal).await.ok());
     }
 }
 
@@ -131,19 +147,94 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl LeaseKeeper for LeaseThread {
-    fn hold(&self, fence: &Fence) -> Lease {
+    fn hold(&self, tenant: &TenantId, fence: &Fence) -> Lease {
         let (cancel, lost) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
         let number = {
             let mut next = lock(&self.next);
             *next += 1;
             *next
         };
-        let held = Held { fence: fence.clone(), cancel: cancel.clone(), lost: Arc::clone(&lost) };
+        let (tenant, fence) = (tenant.clone(), fence.clone());
+        let held = Held { tenant, fence, cancel: cancel.clone(), lost: Arc::clone(&lost) };
         lock(&self.held).insert(number, held);
         let table = Arc::clone(&self.held);
         let end = move || {
             lock(&table).remove(&number);
         };
         Lease::new(cancel, lost, Some(Box::new(end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use charter::ids::{Millis, MissionId, StepKey, TenantId};
+    use charter::leader::{Bid, LeaderRow};
+    use charter::ports::{Committed, Query, Rows, Transition};
+    use charter::tool::Process;
+    use tokio::sync::mpsc;
+
+    /// Leaves something to be done on the runtime that asks for a renewal, as a pool of
+    /// connections does, and tells when it is done.
+    struct Lingering(mpsc::UnboundedSender<&'static str>);
+
+    #[async_trait]
+    impl Ledger for Lingering {
+        async fn renew(&self, _: &Fence, _: Millis) -> Result<LeaseStatus, LedgerError> {
+            let told = self.0.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(2 * RENEW_MS)).await;
+                let _ = told.send("done");
+            });
+            let _ = self.0.send("asked");
+            Ok(LeaseStatus::Held)
+        }
+
+        async fn query(&self, _: &TenantId, _: Query) -> Result<Rows, LedgerError> {
+            Err(LedgerError::NotFound("anything".into()))
+        }
+
+        async fn commit(&self, _: Transition) -> Result<Committed, LedgerError> {
+            Err(LedgerError::NotFound("anything".into()))
+        }
+
+        async fn note_program(&self, _: &Fence, _: &Process, _: bool) -> Result<(), LedgerError> {
+            Ok(())
+        }
+
+        async fn lead(&self, _: &Bid) -> Result<LeaderRow, LedgerError> {
+            Err(LedgerError::NotFound("anything".into()))
+        }
+
+        async fn outbox_done(&self, _: &[i64]) -> Result<(), LedgerError> {
+            Ok(())
+        }
+
+        async fn changed(&self, after: i64, _: u64) -> Result<i64, LedgerError> {
+            Ok(after)
+        }
+    }
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Millis {
+            43_200_000
+        }
+    }
+
+    /// A pool takes connections back, and hears from them, on the runtime that asked:
+    /// with nobody to drive it they were lost to all others.
+    #[tokio::test]
+    async fn what_a_renewal_leaves_behind_is_done_while_no_lease_is_held() {
+        let (told, mut hears) = mpsc::unbounded_channel();
+        let keeper = LeaseThread::start(Arc::new(Lingering(told)), Arc::new(Noon)).unwrap();
+        let mission = "m-0000000000000000".parse::<MissionId>().unwrap();
+        let fence = Fence { step: StepKey::step(&mission, 1), token: 1 };
+        let lease = keeper.hold(&TenantId::local(), &fence);
+        assert_eq!(hears.recv().await, Some("asked"));
+        drop(lease);
+        assert_eq!(hears.recv().await, Some("done"));
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! One mission step as it passes through here:
 //!
-//! 1. [`worker`] is rung for a step, claims it with a fencing token, holds its
+//! 1. [`worker`] (one of a [`Crew`], for the tenant of the ring) is rung for a step, claims it with a fencing token, holds its
 //!    lease ([`lease`]) and hands it to a job.
 //! 2. The job resolves the call, records the intent to look, and has the tool
 //!    *prepare*: look and propose (`call`).
@@ -21,6 +21,7 @@
 
 mod call;
 mod closing;
+mod crew;
 mod draft;
 mod ending;
 mod iterate;
@@ -29,9 +30,11 @@ pub mod lease;
 mod permit;
 pub mod reconcile;
 mod recovery;
+mod tally;
 mod view;
 pub mod worker;
 
+pub use crew::Crew;
 pub use draft::{Draft, commit};
 pub use ending::StepError;
 pub use worker::{Ports, Settings, Timer, WorkError, Worked, Worker};

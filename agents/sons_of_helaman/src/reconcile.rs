@@ -3,11 +3,12 @@
 //! and doing it twice is doing it once.
 
 use crate::draft::{Draft, commit};
-use crate::lease::RENEW_MS;
+use crate::lease::{FIRST_LEASE_MS, LEASE_MS, RENEW_MS};
 use crate::worker::{Ports, Settings};
 use charter::event::Event;
 use charter::ids::{Millis, MissionId, StepKey, TenantId};
 use charter::ports::{Fence, LeaseChange, LeaseRow, LedgerError, LedgerExt, Query, Rows};
+use charter::tool::Process;
 use moroni::machine::failure::backoff_ms;
 use std::collections::BTreeMap;
 
@@ -20,13 +21,29 @@ pub const RETENTION: &str = "retention";
 /// How long a claim of this process that has run out is given to be renewed after
 /// all, in milliseconds: several renewals.
 const OWN_MS: u64 = 6 * RENEW_MS;
+/// How much longer a process of this host keeps a claim that has run out, while it
+/// lives: a claim that was never renewed is then as old as one that was may get.
+const SLOW_MS: Millis = LEASE_MS - FIRST_LEASE_MS;
+/// How much later the leader takes a claim from another host than that host itself
+/// does, which can tell whether its worker is dead.
+const HEAD_START_MS: Millis = 1_500;
 
-/// One round. `is_alive` tells whether a process of this host still runs; `None`
-/// for other hosts. Returns how many claims were taken back.
+/// Whose claims are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of this host, by whoever holds a data folder on it.
+    Host,
+    /// All, by the leader.
+    Everywhere,
+}
+
+/// One round. `is_alive` tells whether a process still runs; `None`: it cannot be told
+/// from here. Returns how many claims were taken back.
 pub async fn reconcile(
     ports: &Ports,
     settings: &Settings,
-    is_alive: &(dyn Fn(&charter::tool::Process) -> Option<bool> + Send + Sync),
+    reach: Reach,
+    is_alive: &(dyn Fn(&Process) -> Option<bool> + Send + Sync),
 ) -> Result<u32, LedgerError> {
     let mut leases = leases(ports, settings).await?;
     let own = |lease: &LeaseRow| lease.holder == settings.process;
@@ -37,21 +54,35 @@ pub async fn reconcile(
         leases = self::leases(ports, settings).await?;
     }
     let now = ports.clock.now();
+    let here = |process: &Process| process.host == settings.process.host;
+    // A process of another host that is known to be over went with its boot.
+    let gone = |process: &Process| !here(process) && is_alive(process) == Some(false);
     let mut taken = 0;
     for lease in leases {
-        let dead = is_alive(&lease.holder) == Some(false);
-        let is_here = lease.holder.host == settings.process.host;
-        if !dead && lease.expires_at >= now {
+        let alive = is_alive(&lease.holder);
+        let is_here = here(&lease.holder);
+        if alive.is_none() && reach == Reach::Host {
+            continue;
+        }
+        let patience = match alive {
+            _ if own(&lease) => 0,
+            Some(false) => Millis::MIN,
+            Some(true) => SLOW_MS,
+            None => HEAD_START_MS,
+        };
+        if now.saturating_sub(lease.expires_at) <= patience {
             continue;
         }
         // This process renews what it works on, so what has run out here is
         // worked on no more; it need not be its own victim.
-        let dead = dead || own(&lease);
-        if take_back(ports, &lease, dead, is_here).await? {
+        let dead = alive == Some(false) || own(&lease);
+        if take_back(ports, &lease, dead, is_here, &gone).await? {
             taken += 1;
         }
     }
-    expire_approvals(ports, settings).await?;
+    if reach == Reach::Everywhere {
+        expire_approvals(ports, settings).await?;
+    }
     Ok(taken)
 }
 
@@ -71,10 +102,11 @@ async fn take_back(
     lease: &LeaseRow,
     holder_dead: bool,
     is_here: bool,
+    gone: &(dyn Fn(&Process) -> bool + Send + Sync),
 ) -> Result<bool, LedgerError> {
     let mut dead = true;
     for program in &lease.programs {
-        dead &= ports.tools.kill(program).await;
+        dead &= gone(program) || ports.tools.kill(program).await;
     }
     dead &= holder_dead || ports.tools.kill(&lease.holder).await;
     if !dead && is_here {

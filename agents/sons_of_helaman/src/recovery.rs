@@ -4,7 +4,6 @@
 use crate::job::{Job, Stop};
 use crate::permit::ACT;
 use charter::approval::{Answer, ApprovalState, Card, FrozenEffect, Question};
-use charter::budget::Usage;
 use charter::digest::Digest;
 use charter::effect::{Target, targets_digest};
 use charter::event::Event;
@@ -33,11 +32,12 @@ impl Job<'_> {
         proposed: &Proposed,
         row: &EffectRow,
     ) -> Result<Settled<Vec<Target>>, Stop> {
-        match row.state {
-            EffectState::Received(_) => Ok(Settled::Do),
+        let settle = match row.state {
+            EffectState::Received(_) => return Ok(Settled::Do),
             EffectState::InDoubt => match self.answer_to(row).await? {
-                Some(Answer::Happened) => Ok(Settled::Happened(proposed.expected())),
-                _ => Ok(Settled::Do),
+                Some(Answer::Happened) => return Ok(Settled::Happened(proposed.expected())),
+                Some(Answer::NotHappened) => return Ok(Settled::Do),
+                _ => Settle::Ask,
             },
             EffectState::Intended => {
                 let paths: Vec<String> =
@@ -45,15 +45,17 @@ impl Job<'_> {
                 let now = self.worker.ports.tools.look(call, &paths).await?;
                 let digest = targets_digest(&now)?;
                 match change(row.before.as_ref(), row.after.as_ref(), &digest) {
-                    Settle::Receive => Ok(Settled::Happened(now)),
-                    Settle::Repeat => Ok(Settled::Do),
-                    Settle::Probe | Settle::Ask => {
-                        let what = proposed.change.to_string();
-                        let before = proposed.before.clone();
-                        self.ask_in_doubt(call, row, what, row.after, before)?;
-                        Ok(Settled::Asked)
-                    }
+                    Settle::Receive => return Ok(Settled::Happened(now)),
+                    other => other,
                 }
+            }
+        };
+        match settle {
+            Settle::Repeat => Ok(Settled::Do),
+            Settle::Receive | Settle::Probe | Settle::Ask => {
+                let (what, before) = (proposed.change.to_string(), proposed.before.clone());
+                self.ask_in_doubt(call, row, what, row.after, before)?;
+                Ok(Settled::Asked)
             }
         }
     }
@@ -73,10 +75,10 @@ impl Job<'_> {
                         output: json!({ "confirmed_by": "a person" }),
                         label: Label::TRUSTED,
                         changes: Vec::new(),
-                        usage: Usage::default(),
                     }));
                 }
-                _ => return Ok(Settled::Do),
+                Some(Answer::NotHappened) => return Ok(Settled::Do),
+                _ => Settle::Ask,
             },
             EffectState::Intended => settle_act(row.repeat),
         };
@@ -97,7 +99,8 @@ impl Job<'_> {
         }
     }
 
-    /// What a person said about an effect in doubt.
+    /// What a person said about an effect in doubt; nothing where the question was
+    /// refused or withdrawn.
     async fn answer_to(&self, row: &EffectRow) -> Result<Option<Answer>, Stop> {
         let Some(id) = &row.doubt else { return Ok(None) };
         let worker = self.worker;

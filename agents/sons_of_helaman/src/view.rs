@@ -2,7 +2,7 @@
 //! that never change.
 
 use crate::job::Stop;
-use charter::content::ContentRef;
+use charter::content::{Content, ContentError, ContentRef};
 use charter::ids::{ContentId, MissionId, StepKey, TenantId};
 use charter::plan::Plan;
 use charter::ports::{Ledger, LedgerError, LedgerExt, Query};
@@ -25,19 +25,26 @@ pub(crate) struct View {
     tenant: TenantId,
     plans: Cache<Plan>,
     values: Cache<Value>,
+    texts: Cache<String>,
 }
 
 impl View {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, tenant: TenantId) -> Self {
-        Self { ledger, tenant, plans: Cache::default(), values: Cache::default() }
+        Self {
+            ledger,
+            tenant,
+            plans: Cache::default(),
+            values: Cache::default(),
+            texts: Cache::default(),
+        }
     }
 
     pub(crate) async fn plan(&self, reference: &ContentRef) -> Result<Arc<Plan>, Stop> {
-        self.cached(&self.plans, reference, "a plan").await
+        self.cached(&self.plans, reference, |content| content.json("a plan")).await
     }
 
     pub(crate) async fn value(&self, reference: &ContentRef) -> Result<Arc<Value>, Stop> {
-        self.cached(&self.values, reference, "an output").await
+        self.cached(&self.values, reference, |content| content.json("an output")).await
     }
 
     /// A text that is read once.
@@ -53,17 +60,22 @@ impl View {
         Ok(self.ledger.content(&self.tenant, &reference.id).await?.text())
     }
 
-    async fn cached<T: DeserializeOwned>(
+    /// A text that is read again and again.
+    pub(crate) async fn kept_text(&self, reference: &ContentRef) -> Result<Arc<String>, Stop> {
+        self.cached(&self.texts, reference, |content| Ok(content.text())).await
+    }
+
+    async fn cached<T>(
         &self,
         cache: &Cache<T>,
         reference: &ContentRef,
-        what: &'static str,
+        read: impl FnOnce(&Content) -> Result<T, ContentError>,
     ) -> Result<Arc<T>, Stop> {
         let found = lock(cache).iter().find(|(id, _)| *id == reference.id).map(|(_, v)| v.clone());
         if let Some(value) = found {
             return Ok(value);
         }
-        let value = Arc::new(self.json::<T>(reference, what).await?);
+        let value = Arc::new(read(&self.ledger.content(&self.tenant, &reference.id).await?)?);
         let mut cache = lock(cache);
         if cache.len() >= CACHE_MAX {
             cache.pop_front();

@@ -3,7 +3,7 @@
 
 use crate::draft::{Draft, commit};
 use crate::job::{Job, Stop};
-use crate::lease::{LEASE_MS, LeaseKeeper};
+use crate::lease::{FIRST_LEASE_MS, LeaseKeeper};
 use crate::view::View;
 use async_trait::async_trait;
 use charter::budget::Limit;
@@ -17,6 +17,7 @@ use charter::tool::{ErrorCode, Process, ToolError};
 use moroni::machine::ring::{Ring, Work, on_ring};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waiting, so that a simulation need not.
 #[async_trait]
@@ -104,6 +105,8 @@ pub struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) view: View,
     keeper: Arc<dyn LeaseKeeper>,
+    /// Microseconds of processor time that no receipt holds yet.
+    spare_us: AtomicU64,
 }
 
 impl Worker {
@@ -111,7 +114,12 @@ impl Worker {
     pub fn new(ports: Ports, settings: Settings, keeper: Arc<dyn LeaseKeeper>) -> Self {
         let id = WorkerId::new(ports.clock.now(), ports.entropy.as_ref());
         let view = View::new(Arc::clone(&ports.ledger), settings.tenant.clone());
-        Self { ports, settings, id, view, keeper }
+        Self { ports, settings, id, view, keeper, spare_us: AtomicU64::new(0) }
+    }
+
+    /// Takes over what no receipt holds yet.
+    pub(crate) fn spare(&self) -> u64 {
+        self.spare_us.swap(0, Ordering::Relaxed)
     }
 
     /// Answers one ring: claims the step if it is due and carries it as far as
@@ -136,6 +144,8 @@ impl Worker {
 
     async fn answer(&self, key: &StepKey) -> Result<Worked, Stop> {
         let tenant = &self.settings.tenant;
+        // The step first: a plan that comes in between has replaced it, and the claim, which
+        // names what was looked at, is refused.
         let step = self.ports.ledger.step(tenant, key).await?;
         let mission = self.ports.ledger.mission(tenant, &key.mission).await?;
         let mode = self.ports.ledger.mode(tenant).await?;
@@ -156,11 +166,20 @@ impl Worker {
         });
         let take = LeaseChange::Take {
             holder: self.settings.process.clone(),
-            expires_at: self.ports.clock.now() + LEASE_MS,
+            expires_at: self.ports.clock.now() + FIRST_LEASE_MS,
+            of: Some(step.digest),
         };
         commit(&self.ports, draft.transition(Some(fence.clone()), take)).await?;
-        let lease = self.keeper.hold(&fence);
+        let lease = self.keeper.hold(&self.settings.tenant, &fence);
         let mut job = Job::new(self, mission, step, fence, lease);
+        let tally = job.tally.clone();
+        let worked = tally.counting(self.carry(&mut job, work)).await;
+        self.spare_us.fetch_add(tally.left(), Ordering::Relaxed);
+        worked
+    }
+
+    /// Carries a claimed step as far as it goes.
+    async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Worked, Stop> {
         let done = match work {
             Work::Cancel => job.cancelled().await,
             Work::Poison => {
@@ -176,21 +195,17 @@ impl Worker {
             Work::Gather => job.gather().await,
             Work::Call => job.call().await,
         };
-        match done {
-            Ok(()) => {}
-            Err(Stop::Tool(error)) => job.failed(error).await?,
+        let done = match done {
+            Err(Stop::Tool(error)) => job.failed(error).await,
+            // Cancelled while it waited for room to begin.
             Err(Stop::Ledger(LedgerError::DiskFull(place))) => {
-                let error = ToolError::new(
-                    ErrorCode::DiskFull,
-                    format!("the disk that holds the ledger is full: {place}"),
-                )
-                .hint("free some space; a step that was tried in vain waits in `alma dead-letters list`");
-                job.failed(error).await?;
+                job.failed(ToolError::new(ErrorCode::Cancelled, place)).await
             }
-            Err(stop) => {
-                job.give_back().await;
-                return Err(stop);
-            }
+            done => done,
+        };
+        if let Err(stop) = done {
+            job.give_back().await;
+            return Err(stop);
         }
         Ok(Worked::Advanced)
     }

@@ -134,9 +134,9 @@ pub async fn verify_postgres(
     key: &VerifyingKey,
 ) -> Result<AuditReport, LedgerError> {
     let begun = Instant::now();
-    let mut conn = postgres::snapshot(address).await?;
+    let (mut conn, schema) = postgres::snapshot(address).await?;
     let mut report = AuditReport::default();
-    inspect(&mut conn, SCHEMA, key, begun, &mut report).await?;
+    inspect(&mut conn, schema, key, begun, &mut report).await?;
     conn.close().await;
     Ok(report)
 }

@@ -11,6 +11,7 @@ pub mod audit;
 mod chain;
 pub mod household;
 pub mod keys;
+mod led;
 mod limits;
 mod postgres;
 pub mod projection;
@@ -22,6 +23,7 @@ mod twin;
 
 pub use chain::{Checkpoint, Head};
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
-pub use postgres::{Circuit, Health, PgAddress, PgDurability, PgLedger};
+pub use led::Led;
+pub use postgres::{PgAddress, PgDurability, PgLedger};
 pub use sqlite::{Durability, FREE_FLOOR_BYTES, SqliteLedger, SqliteOptions};
 pub use twin::MemoryLedger;

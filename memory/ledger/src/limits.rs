@@ -15,6 +15,12 @@ pub(crate) fn rows_at_most(limit: u32) -> usize {
     limit.min(ROWS_MAX) as usize
 }
 
+/// How many rows of each of so many flows to answer with.
+pub(crate) fn of_each(limit: u32, flows: usize) -> u32 {
+    let flows = u32::try_from(flows).unwrap_or(u32::MAX).max(1);
+    limit.min((ROWS_MAX / flows).max(1))
+}
+
 /// Adds a program that started to the list of a lease, or takes off one that ended.
 pub(crate) fn note(
     programs: &mut Vec<Process>,

@@ -2,35 +2,34 @@
 //! own, which takes its turn behind a lock, and hears of the commits of all others.
 
 mod bell;
-mod breaker;
 mod connect;
 mod settle;
 mod writer;
 
-pub use breaker::{Circuit, Health};
 pub(crate) use connect::Pg;
 pub use connect::PgAddress;
 
 use crate::chain::Checkpoint;
-use crate::sql::work::Notary;
+use crate::sql::work::{Ask, Notary, Outcome};
 use crate::sql::writer::Desk;
-use crate::sql::{Sql, fixed, leases, read};
+use crate::sql::{Sql, Standing, first, fixed, leaders, leases, read};
 use crate::{keys, transition};
 use async_trait::async_trait;
-use breaker::{Breaker, Pass};
+use charter::breaker::{Breaker, BreakerLimits, Health};
 use charter::ids::{Millis, TenantId};
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{
     Clock, Committed, Fence, LeaseStatus, Ledger, LedgerError, Query, Rows, Transition,
 };
 use charter::tool::Process;
-use connect::{Role, Trouble};
+use connect::{Loan, Role, Trouble};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -38,6 +37,15 @@ use tokio::task::AbortHandle;
 const READERS: u32 = 4;
 /// Connections for leases: a renewal waits neither for readers nor for writers.
 const LEASES: u32 = 2;
+/// Looks for other processes before a transfer, and the pause between two.
+const ALONE_LOOKS: u32 = 20;
+const ALONE_REST: Duration = Duration::from_millis(100);
+/// When questions are refused, and how soon one is tried.
+const LIMITS: BreakerLimits = BreakerLimits {
+    failures: 5,
+    rest: Duration::from_millis(250),
+    rest_max: Duration::from_secs(5),
+};
 
 /// Settings on which durability rests, read back from PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +61,12 @@ pub struct PgDurability {
 /// A ledger in PostgreSQL, which this process shares with others.
 pub struct PgLedger {
     address: PgAddress,
-    clock: Arc<dyn Clock>,
     desk: Desk,
     readers: PgPool,
     leases: PgPool,
     bell: AbortHandle,
     breaker: Mutex<Breaker>,
+    origin: Instant,
     durability: PgDurability,
     installation: String,
 }
@@ -79,7 +87,7 @@ impl PgLedger {
         key: SigningKey,
     ) -> Result<Self, LedgerError> {
         let installation = keys::installation(&key.verifying_key());
-        let notary = Notary { clock: Arc::clone(&clock), key };
+        let notary = Notary { clock, key };
         let (writer, durability) = writer::Writer::open(address.clone(), notary).await?;
         let moved = watch::Sender::new(0);
         let bell = tokio::spawn(bell::listen(address.clone(), moved.clone())).abort_handle();
@@ -89,8 +97,8 @@ impl PgLedger {
             readers: connect::pool(address, Role::Reader, READERS),
             leases: connect::pool(address, Role::Lease, LEASES),
             bell,
-            breaker: Mutex::new(Breaker::new(clock.now())),
-            clock,
+            breaker: Mutex::new(Breaker::new(LIMITS)),
+            origin: Instant::now(),
             durability,
             installation,
         })
@@ -108,7 +116,7 @@ impl PgLedger {
 
     /// How the database answers.
     pub fn health(&self) -> Health {
-        self.breaker().health()
+        self.breaker().health(self.origin.elapsed())
     }
 
     /// The newest checkpoint, made now unless nothing happened since the last;
@@ -136,25 +144,24 @@ impl PgLedger {
         &self,
         asking: impl Future<Output = Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
-        let pass = self.breaker().admit(Instant::now(), self.clock.now());
-        let pass = pass.map_err(|cause| LedgerError::Store {
+        let pass = self.breaker().admit(self.origin.elapsed());
+        let pass = pass.map_err(|refused| LedgerError::Store {
             operation: format!("ask PostgreSQL at {}", self.address),
-            cause,
+            cause: refused.to_string(),
         })?;
-        let mut ticket = Ticket { ledger: self, pass: Some(pass) };
         let done = asking.await;
-        let (Some(pass), at) = (ticket.pass.take(), self.clock.now()) else { return done };
+        let now = self.origin.elapsed();
         match &done {
             Err(LedgerError::Store { cause, .. }) => {
-                self.breaker().failed(pass, cause.clone(), Instant::now(), at);
+                self.breaker().failed(pass, cause.clone(), now);
             }
-            _ => self.breaker().succeeded(pass, at),
+            _ => self.breaker().succeeded(pass, now),
         }
         done
     }
 
-    /// Asks on one of these connections. Those that the server cut are given up one
-    /// by one, until there is a new one.
+    /// Asks on one of these connections. With one that was lost the idle ones are given
+    /// up, for they lead to the same server; those on loan meanwhile go one by one.
     async fn through<T>(
         &self,
         pool: &PgPool,
@@ -165,12 +172,16 @@ impl PgLedger {
         loop {
             let conn = pool.acquire().await;
             let conn = conn.map_err(|error| connect::unreachable(&self.address, error))?;
-            let mut conn = Pg::new(conn, role);
+            let mut conn = Pg::new(Loan::new(conn), role);
             let done = ask(&mut conn).await;
             if !conn.is_lost() {
+                conn.into_inner().give_back();
                 return done;
             }
-            conn.into_inner().close_on_drop();
+            drop(conn);
+            while let Some(idle) = pool.try_acquire() {
+                drop(Loan::new(idle));
+            }
             match tries {
                 0 => return done,
                 _ => tries -= 1,
@@ -182,20 +193,6 @@ impl PgLedger {
 impl Drop for PgLedger {
     fn drop(&mut self) {
         self.bell.abort();
-    }
-}
-
-/// Gives its pass back, whatever becomes of who asks.
-struct Ticket<'l> {
-    ledger: &'l PgLedger,
-    pass: Option<Pass>,
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            self.ledger.breaker().abandoned(pass, self.ledger.clock.now());
-        }
     }
 }
 
@@ -236,6 +233,20 @@ impl Ledger for PgLedger {
         .await?
     }
 
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError> {
+        let kept = self.through(&self.leases, (Role::Lease, LEASES), |conn| {
+            let bid = bid.clone();
+            async move { leaders::renew(conn, &bid).await }.boxed()
+        });
+        if let Some(leads) = self.guarded(kept).await? {
+            return Ok(leads);
+        }
+        match self.guarded(self.desk.urgently(Ask::Lead(bid.clone()))).await? {
+            Outcome::Leader(leads) => Ok(leads),
+            other => Err(other.unexpected()),
+        }
+    }
+
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
         self.guarded(self.desk.outbox_done(ids)).await
     }
@@ -250,54 +261,78 @@ async fn everything(address: &PgAddress) -> Result<Pg<Box<PgConnection>>, Ledger
     connect::connect(address, Role::Whole).await.map_err(|Trouble { error, .. }| error)
 }
 
-/// A snapshot of a whole ledger, for reading.
-pub(crate) async fn snapshot(address: &PgAddress) -> Result<Pg<Box<PgConnection>>, LedgerError> {
+/// A snapshot of a whole ledger, for reading, and its schema.
+pub(crate) async fn snapshot(
+    address: &PgAddress,
+) -> Result<(Pg<Box<PgConnection>>, i64), LedgerError> {
     let mut conn = everything(address).await?;
-    if settle::version(&mut conn).await? == 0 {
+    let version = settle::known(&mut conn).await?;
+    if version == 0 {
         return Err(LedgerError::Damaged(format!("there is no ledger at {address}")));
     }
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     conn.script("read the ledger for its audit", begin).await?;
-    Ok(conn)
+    Ok((conn, version))
 }
 
-/// A whole ledger for a transfer to read: nobody writes to it until the connection
-/// is closed.
+/// A whole ledger for a transfer to read, and how it stands: nobody writes to it until
+/// the connection is closed.
 pub(crate) async fn whole(
     address: &PgAddress,
     key: &VerifyingKey,
-) -> Result<Pg<Box<PgConnection>>, LedgerError> {
+) -> Result<(Pg<Box<PgConnection>>, Standing), LedgerError> {
     let mut conn = everything(address).await?;
-    if settle::version(&mut conn).await? == 0 {
+    if settle::known(&mut conn).await? == 0 {
         return Err(LedgerError::NotFound(format!("a ledger at {address}")));
     }
     settle::schema(&mut conn).await?;
-    settle::claim(&mut conn, key).await?;
+    let standing = settle::claim(&mut conn, key).await?;
+    alone(&mut conn).await?;
     lock(&mut conn).await?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     conn.script("read the ledger", begin).await?;
-    Ok(conn)
+    Ok((conn, standing))
 }
 
-/// A database for a transfer to write, and whether an earlier one began that.
+/// Refuses while another process is connected to the ledger. Who was just closed is
+/// given a moment to go.
+async fn alone(conn: &mut Pg<Box<PgConnection>>) -> Result<(), LedgerError> {
+    let mut looks = ALONE_LOOKS;
+    loop {
+        let sql = fixed(
+            "SELECT count(*), coalesce(max(coalesce(CAST(client_addr AS TEXT), 'this host')), '') \
+             FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name LIKE 'alma %' AND pid <> pg_backend_pid()",
+        );
+        let found = conn.lines("see who else uses the ledger", sql, Vec::new()).await?;
+        let mut line = first(found)?;
+        match (line.int(0)?, looks) {
+            (0, _) => return Ok(()),
+            (others, 0) => {
+                return Err(LedgerError::Conflict(format!(
+                    "{others} connections of other processes use the record (one from {}): stop \
+                     every `alma worker` and `alma serve` on every host first",
+                    line.text(1)?
+                )));
+            }
+            _ => looks -= 1,
+        }
+        tokio::time::sleep(ALONE_REST).await;
+    }
+}
+
+/// A database for a transfer to write, and how it stands.
 pub(crate) async fn fresh(
     address: &PgAddress,
     key: &VerifyingKey,
-) -> Result<(Pg<Box<PgConnection>>, bool), LedgerError> {
+) -> Result<(Pg<Box<PgConnection>>, Standing), LedgerError> {
     let mut conn = everything(address).await?;
     settle::durability(&mut conn).await?;
+    settle::known(&mut conn).await?;
     settle::schema(&mut conn).await?;
     lock(&mut conn).await?;
-    match settle::owner(&mut conn).await? {
-        Some((kept, state)) => {
-            settle::own(&kept, key)?;
-            Ok((conn, state == settle::ARRIVING))
-        }
-        None => {
-            settle::claim(&mut conn, key).await?;
-            Ok((conn, false))
-        }
-    }
+    let standing = settle::claim(&mut conn, key).await?;
+    Ok((conn, standing))
 }
 
 /// Keeps every writer out until the connection is closed.
@@ -306,14 +341,13 @@ async fn lock(conn: &mut Pg<Box<PgConnection>>) -> Result<(), LedgerError> {
     conn.run("take the lock of the writers", sql, vec![settle::WRITERS.into()]).await.map(|_| ())
 }
 
-/// Says that a transfer into the database is under way, or that it has ended.
+/// Says how the database stands.
 pub(crate) async fn mark(
     conn: &mut Pg<Box<PgConnection>>,
-    arriving: bool,
+    standing: Standing,
 ) -> Result<(), LedgerError> {
-    let state = if arriving { settle::ARRIVING } else { settle::SETTLED };
     let sql = fixed("UPDATE installation SET state = $1");
-    conn.run("mark the database", sql, vec![state.into()]).await.map(|_| ())
+    conn.run("mark the database", sql, vec![settle::word(standing).into()]).await.map(|_| ())
 }
 
 /// Lets the numbers of the outbox go on behind those that were copied.

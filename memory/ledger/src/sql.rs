@@ -7,6 +7,8 @@
 //! is all that a connection must be able to do.
 
 pub(crate) mod batch;
+pub(crate) mod flows;
+pub(crate) mod leaders;
 pub(crate) mod leases;
 pub(crate) mod pack;
 pub(crate) mod read;
@@ -25,7 +27,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use std::time::Duration;
 
 /// The newest schema, counted alike in both databases.
-pub(crate) const SCHEMA: i64 = 2;
+pub(crate) const SCHEMA: i64 = 3;
 
 /// A connection to either database.
 #[async_trait]
@@ -249,7 +251,11 @@ pub(crate) async fn next(
         Ok(next) => next,
         Err(_) => Err(LedgerError::Store {
             operation: doing.to_owned(),
-            cause: format!("no row came within {} seconds", NEXT_MAX.as_secs()),
+            cause: format!(
+                "no row came within {} seconds; see whether the database is busy or out of \
+                 reach, and try again",
+                NEXT_MAX.as_secs()
+            ),
         }),
     }
 }
@@ -259,6 +265,38 @@ pub(crate) fn first(lines: Vec<Line>) -> Result<Line, LedgerError> {
     lines.into_iter().next().ok_or_else(|| {
         LedgerError::Damaged("an answer that has a row had none; run `alma audit verify`".into())
     })
+}
+
+/// Whether a ledger may be worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is whole.
+    Settled,
+    /// A transfer fills it.
+    Arriving,
+    /// It was moved elsewhere; it is kept as it was.
+    Moved,
+}
+
+impl Standing {
+    /// Refuses half a ledger, and one that goes on elsewhere.
+    pub(crate) fn admit(self) -> Result<(), LedgerError> {
+        let why = match self {
+            Self::Settled => return Ok(()),
+            Self::Arriving => "a transfer to this place was begun and not finished: begin it anew",
+            Self::Moved => {
+                "it was moved elsewhere with `alma migrate` and goes on there: name that place \
+                 under [ledger] in config.toml"
+            }
+        };
+        Err(LedgerError::Damaged(why.to_owned()))
+    }
+}
+
+/// Whether programs of this schema may work where `oldest` is the oldest that may. Every
+/// migration that would lead older programs astray raises that number.
+pub(crate) fn fit(oldest: i64) -> Result<(), LedgerError> {
+    if oldest > SCHEMA { Err(newer(oldest)) } else { Ok(()) }
 }
 
 /// A file or database from the future.

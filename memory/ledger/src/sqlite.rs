@@ -6,9 +6,7 @@ mod sql;
 mod writer;
 
 pub use connect::Durability;
-pub(crate) use connect::{
-    close as let_go, failed, is_arriving, mark, read_only, refuse_arriving, whole,
-};
+pub(crate) use connect::{close as let_go, failed, mark, read_only, standing, whole};
 
 use crate::chain::Checkpoint;
 use crate::sql::read;
@@ -17,6 +15,7 @@ use crate::sql::writer::Desk;
 use crate::{keys, transition};
 use async_trait::async_trait;
 use charter::ids::{Millis, TenantId};
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{
     Clock, Committed, Fence, LeaseStatus, Ledger, LedgerError, Query, Rows, Transition,
 };
@@ -72,7 +71,7 @@ impl SqliteLedger {
         options: SqliteOptions,
     ) -> Result<Self, LedgerError> {
         let (mut conn, durability) = connect::writer(path).await?;
-        refuse_arriving(&mut conn).await?;
+        standing(&mut conn).await?.admit()?;
         let readers = connect::readers(path);
         let installation = keys::installation(&key.verifying_key());
         let writer = writer::Writer::new(path, conn, Notary { clock, key }, options).await?;
@@ -134,6 +133,13 @@ impl Ledger for SqliteLedger {
     ) -> Result<(), LedgerError> {
         let ask = Ask::Note(fence.clone(), program.clone(), running);
         self.desk.urgently(ask).await.map(|_| ())
+    }
+
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError> {
+        match self.desk.urgently(Ask::Lead(bid.clone())).await? {
+            Outcome::Leader(leads) => Ok(leads),
+            other => Err(other.unexpected()),
+        }
     }
 
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {

@@ -12,7 +12,7 @@ use crate::postgres::{self, Pg, PgAddress};
 use crate::sql::pack::Packer;
 use crate::sql::seal;
 use crate::sql::tables::{self, Table};
-use crate::sql::{Cell, Sql, built, first, fixed, next};
+use crate::sql::{Cell, SCHEMA, Sql, Standing, built, first, fixed, next};
 use crate::sqlite;
 use charter::digest::Digest;
 use charter::ids::Millis;
@@ -20,6 +20,7 @@ use charter::ports::LedgerError;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Where a ledger is.
@@ -42,17 +43,47 @@ pub struct Moved {
     pub audit: AuditReport,
 }
 
-/// Copies the ledger at `from` to `to`, which must hold none, and proves it. `key`
-/// signs the checkpoints of both. Leases must have run out by `now`.
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The source is audited.
+    Checking,
+    /// A table was copied.
+    Copied {
+        /// Its name.
+        table: &'static str,
+        /// Its rows.
+        rows: u64,
+    },
+    /// Both sides are compared, and the target is audited.
+    Proving,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checking => f.write_str("checking the record as it is"),
+            Self::Copied { table, rows } => write!(f, "copied {table}: {rows} rows"),
+            Self::Proving => f.write_str("reading both sides again and comparing every cell"),
+        }
+    }
+}
+
+/// Moves the ledger at `from` to `to`, which must hold none, and proves it. `key` signs
+/// the checkpoints of both. Nobody may work there, and leases must have run out by
+/// `now`. The source stays as it is and says of itself that it was moved. `None`: it
+/// was moved there before.
 pub async fn transfer(
     from: &Place,
     to: &Place,
     key: &SigningKey,
     now: Millis,
-) -> Result<Moved, LedgerError> {
+    tell: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Option<Moved>, LedgerError> {
     let key = key.verifying_key();
-    let mut source = Side::source(from, &key).await?;
+    let (mut source, before) = Side::source(from, &key).await?;
     idle(source.conn(), now).await?;
+    tell(Progress::Checking);
     let honest = audit(from, &key).await?;
     if !honest.is_clean() {
         return Err(LedgerError::Damaged(format!(
@@ -60,8 +91,19 @@ pub async fn transfer(
             honest.findings.len() as u64 + honest.more
         )));
     }
-    let mut target = Side::target(to, &key).await?;
-    let copied = copy_all(&mut source, &mut target).await?;
+    let (mut target, begun) = Side::target(to, &key).await?;
+    match (before, begun) {
+        // Killed behind the last mark: all is done but the telling.
+        (Standing::Moved, Standing::Settled) => return moved_before(&mut target).await,
+        (Standing::Moved, Standing::Moved) | (Standing::Arriving, _) => before.admit()?,
+        (_, Standing::Arriving) => {}
+        (Standing::Settled, Standing::Settled | Standing::Moved) => {
+            empty(target.conn()).await?;
+            target.mark(Standing::Arriving).await?;
+        }
+    }
+    let copied = copy_all(&mut source, &mut target, tell).await?;
+    tell(Progress::Proving);
     for (table, copied) in tables::ALL.into_iter().zip(&copied) {
         if read(target.conn(), table).await? != *copied {
             return Err(differs(table.name));
@@ -74,9 +116,22 @@ pub async fn transfer(
         return Err(differs("the audit"));
     }
     let position = seal::end(target.conn()).await?.position;
-    target.settle().await?;
+    // In this order: killed in between, neither can be opened, and the transfer can be
+    // begun anew.
+    source.leave().await?;
+    target.mark(Standing::Settled).await?;
+    target.close().await?;
     let rows = tables::ALL.into_iter().zip(copied).map(|(table, read)| (table.name, read.rows));
-    Ok(Moved { rows: rows.collect(), position, audit })
+    Ok(Some(Moved { rows: rows.collect(), position, audit }))
+}
+
+/// A target that goes on with what was moved there; an empty one has nothing of it.
+async fn moved_before(target: &mut Side) -> Result<Option<Moved>, LedgerError> {
+    match empty(target.conn()).await {
+        Err(LedgerError::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => Standing::Moved.admit().map(|()| None),
+    }
 }
 
 fn differs(what: &str) -> LedgerError {
@@ -100,7 +155,7 @@ enum Side {
 }
 
 impl Side {
-    async fn source(place: &Place, key: &VerifyingKey) -> Result<Self, LedgerError> {
+    async fn source(place: &Place, key: &VerifyingKey) -> Result<(Self, Standing), LedgerError> {
         match place {
             Place::File(path) => {
                 if !path.exists() {
@@ -108,32 +163,27 @@ impl Side {
                     return Err(LedgerError::NotFound(what));
                 }
                 let mut conn = sqlite::whole(path).await?;
-                sqlite::refuse_arriving(&mut conn).await?;
+                let standing = sqlite::standing(&mut conn).await?;
                 conn.run("take the lock of the writers", fixed("BEGIN IMMEDIATE"), vec![]).await?;
-                Ok(Self::File(conn))
+                Ok((Self::File(conn), standing))
             }
-            Place::Postgres(address) => postgres::whole(address, key).await.map(Self::Postgres),
+            Place::Postgres(address) => {
+                let (conn, standing) = postgres::whole(address, key).await?;
+                Ok((Self::Postgres(conn), standing))
+            }
         }
     }
 
-    /// A side that holds nothing, or what an earlier transfer left; marked.
-    async fn target(place: &Place, key: &VerifyingKey) -> Result<Self, LedgerError> {
+    async fn target(place: &Place, key: &VerifyingKey) -> Result<(Self, Standing), LedgerError> {
         match place {
             Place::File(path) => {
                 let mut conn = sqlite::whole(path).await?;
-                if !sqlite::is_arriving(&mut conn).await? {
-                    empty(&mut conn).await?;
-                    sqlite::mark(&mut conn, true).await?;
-                }
-                Ok(Self::File(conn))
+                let standing = sqlite::standing(&mut conn).await?;
+                Ok((Self::File(conn), standing))
             }
             Place::Postgres(address) => {
-                let (mut conn, arriving) = postgres::fresh(address, key).await?;
-                if !arriving {
-                    empty(&mut conn).await?;
-                    postgres::mark(&mut conn, true).await?;
-                }
-                Ok(Self::Postgres(conn))
+                let (conn, standing) = postgres::fresh(address, key).await?;
+                Ok((Self::Postgres(conn), standing))
             }
         }
     }
@@ -145,15 +195,30 @@ impl Side {
         }
     }
 
-    /// Takes the mark off a target.
-    async fn settle(self) -> Result<(), LedgerError> {
+    async fn mark(&mut self, standing: Standing) -> Result<(), LedgerError> {
         match self {
-            Self::File(mut conn) => {
-                sqlite::mark(&mut conn, false).await?;
-                sqlite::let_go(conn).await
-            }
-            Self::Postgres(mut conn) => {
-                postgres::mark(&mut conn, false).await?;
+            Self::File(conn) => sqlite::mark(conn, standing).await,
+            Self::Postgres(conn) => postgres::mark(conn, standing).await,
+        }
+    }
+
+    /// Lets a source be, with the mark that it goes on elsewhere.
+    async fn leave(mut self) -> Result<(), LedgerError> {
+        if let Self::Postgres(conn) = &mut self {
+            // It was only read.
+            conn.run("end reading", fixed("COMMIT"), Vec::new()).await?;
+        }
+        self.mark(Standing::Moved).await?;
+        if let Self::File(conn) = &mut self {
+            conn.run("mark the file", fixed("COMMIT"), Vec::new()).await?;
+        }
+        self.close().await
+    }
+
+    async fn close(self) -> Result<(), LedgerError> {
+        match self {
+            Self::File(conn) => sqlite::let_go(conn).await,
+            Self::Postgres(conn) => {
                 conn.close().await;
                 Ok(())
             }
@@ -163,6 +228,13 @@ impl Side {
 
 /// Whoever still works on a step would lose it.
 async fn idle(conn: &mut dyn Sql, now: Millis) -> Result<(), LedgerError> {
+    let sql = fixed("SELECT count(*) FROM leaders WHERE expires_at > $1");
+    if first(conn.lines("see who leads", sql, vec![now.into()]).await?)?.int(0)? > 0 {
+        return Err(LedgerError::Conflict(
+            "a process works there as the leader: stop it, or wait until its lease has run out"
+                .to_owned(),
+        ));
+    }
     let sql = fixed("SELECT count(*) FROM leases WHERE expires_at > $1");
     match first(conn.lines("look for leases", sql, vec![now.into()]).await?)?.int(0)? {
         0 => Ok(()),
@@ -217,7 +289,7 @@ const READING: &str = "read a table";
 
 async fn read(conn: &mut dyn Sql, table: &Table) -> Result<Read, LedgerError> {
     let mut read = Read::default();
-    let mut rows = conn.stream(READING, built(table.scan()));
+    let mut rows = conn.stream(READING, built(table.scan(SCHEMA)));
     while let Some(row) = next(READING, &mut rows).await? {
         read.add(&row.0);
     }
@@ -225,7 +297,11 @@ async fn read(conn: &mut dyn Sql, table: &Table) -> Result<Read, LedgerError> {
 }
 
 /// Copies everything in one transaction of the target.
-async fn copy_all(source: &mut Side, target: &mut Side) -> Result<Vec<Read>, LedgerError> {
+async fn copy_all(
+    source: &mut Side,
+    target: &mut Side,
+    tell: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Vec<Read>, LedgerError> {
     const DOING: &str = "copy the ledger";
     target.conn().run(DOING, fixed("BEGIN"), Vec::new()).await?;
     let mut copied = Vec::new();
@@ -234,12 +310,13 @@ async fn copy_all(source: &mut Side, target: &mut Side) -> Result<Vec<Read>, Led
         target.conn().run(DOING, clear, Vec::new()).await?;
         let mut packer = Packer::new(DOING, table.insert(), table.has_blobs());
         let mut read = Read::default();
-        let mut rows = source.conn().stream(READING, built(table.scan()));
+        let mut rows = source.conn().stream(READING, built(table.scan(SCHEMA)));
         while let Some(row) = next(READING, &mut rows).await? {
             read.add(&row.0);
             packer.add(target.conn(), &row.0).await?;
         }
         packer.end(target.conn()).await?;
+        tell(Progress::Copied { table: table.name, rows: read.rows });
         copied.push(read);
     }
     if let Side::Postgres(conn) = target {

@@ -6,6 +6,7 @@ use crate::projection::{self, RowKey, RowSet, conflict};
 use charter::budget::Usage;
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
+use charter::flow::Flow;
 use charter::ids::{ContentId, Millis, StepKey};
 use charter::memory::Remembered;
 use charter::ports::{Fence, LeaseChange, LedgerError, Transition};
@@ -25,8 +26,8 @@ const STREAM_BYTES_MAX: usize = 200;
 /// What follows from a legal transition besides changed rows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// Steps that may be claimed now, and from when on.
-    pub(crate) ready: Vec<(StepKey, Millis)>,
+    /// Steps that may be claimed now.
+    pub(crate) ready: Vec<Ready>,
     /// Steps that a child plan took away or made wait again: the queue need not
     /// hear of them.
     pub(crate) silenced: Vec<StepKey>,
@@ -36,6 +37,22 @@ pub(crate) struct Decision {
     pub(crate) forgotten: Vec<ContentId>,
     /// The chain is sealed with a checkpoint.
     pub(crate) seals: bool,
+}
+
+/// A step that may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) step: StepKey,
+    pub(crate) flow: Flow,
+    /// From when on.
+    pub(crate) due_at: Millis,
+}
+
+impl Ready {
+    /// As a commit tells of them.
+    pub(crate) fn told(ready: &[Self]) -> Vec<(StepKey, Millis)> {
+        ready.iter().map(|ready| (ready.step.clone(), ready.due_at)).collect()
+    }
 }
 
 /// The rows to load first, each once.
@@ -171,6 +188,9 @@ pub(crate) fn check(transition: &Transition) -> Result<(), LedgerError> {
 /// Applies a transition to its rows, or says why it must not happen. After an
 /// error the rows must be thrown away.
 pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decision, LedgerError> {
+    if let Some(term) = transition.term.filter(|term| *term != rows.term) {
+        return conflict(format!("the term {term} of the leader is over: it is {}", rows.term));
+    }
     let takes = matches!(transition.lease, LeaseChange::Take { .. });
     match &transition.fence {
         Some(fence) if !takes => check_fence(fence, transition, rows)?,
@@ -226,7 +246,8 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         let rung =
             |row: &StepRow| (row.state == StepState::Ready).then_some((row.ready_at, row.token));
         if rung(row).is_some() && change.was.and_then(rung) != rung(row) {
-            decision.ready.push((row.key.clone(), row.ready_at));
+            let (step, due_at) = (row.key.clone(), row.ready_at);
+            decision.ready.push(Ready { step, flow: row.flow(), due_at });
         }
         if row.key.n == 0 {
             check_report(row, rows)?;
@@ -241,6 +262,11 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         }
         (LeaseChange::Take { .. }, _) if !taken => {
             conflict("a lease is taken together with the claim of its step only")
+        }
+        (LeaseChange::Take { of: Some(of), .. }, Some(step))
+            if rows.steps.get(step).is_some_and(|row| row.digest != *of) =>
+        {
+            conflict(format!("step {step} was replaced by another one"))
         }
         _ => Ok(decision),
     }
@@ -284,6 +310,9 @@ fn check_report(row: &StepRow, rows: &RowSet) -> Result<(), LedgerError> {
 /// A running step is replaced by its own worker only.
 fn check_replan(event: &Event, fence: Option<&Fence>, rows: &RowSet) -> Result<(), LedgerError> {
     let Event::MissionReplanned { mission, keep, drop, .. } = event else { return Ok(()) };
+    if rows.missions.get(mission).is_some_and(|row| row.cancelled || row.stopped.is_some()) {
+        return conflict(format!("mission {mission} was stopped, so its plan stays as it is"));
+    }
     let replaced = |key: &StepKey| {
         drop.contains(key) || (key.item == 0 && key.n > 0 && !keep.contains(&key.n))
     };
@@ -374,6 +403,7 @@ mod tests {
             at: 1,
             fence: None,
             lease: LeaseChange::Keep,
+            term: None,
             events: vec![(StreamId::mission(&mission), event)],
             contents: vec![content],
         }

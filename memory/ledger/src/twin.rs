@@ -2,15 +2,17 @@
 //! and tests. Without threads and timers, so that a simulation stays in command.
 
 use crate::projection::{ForgottenRow, RowKey, RowSet, conflict};
-use crate::transition;
+use crate::transition::{self, Ready};
 use async_trait::async_trait;
 use charter::approval::ApprovalState;
 use charter::content::Content;
 use charter::digest::Digest;
 use charter::event::Recorded;
+use charter::flow::Flow;
 use charter::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{
     Committed, Fence, LeaseChange, LeaseRow, LeaseStatus, Ledger, LedgerError, LedgerSize,
     OutboxRow, Query, Rows, Transition,
@@ -21,7 +23,7 @@ use charter::tool::Process;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::limits::rows_at_most;
+use crate::limits::{of_each, rows_at_most};
 
 /// A ledger in memory.
 #[derive(Debug, Default)]
@@ -47,6 +49,7 @@ struct State {
     leases: BTreeMap<StepKey, LeaseRow>,
     outbox: BTreeMap<i64, OutboxRow>,
     outbox_last: i64,
+    leader: Option<LeaderRow>,
 }
 
 impl MemoryLedger {
@@ -154,6 +157,7 @@ impl State {
             return repeated;
         }
         let mut rows = RowSet::default();
+        rows.term = self.leader.as_ref().map_or(0, |leader| leader.term);
         self.load(transition::keys(&transition), &transition.tenant, &mut rows);
         transition::check_named(&transition, &rows)?;
         for (id, reference) in transition::older_contents(&transition) {
@@ -177,8 +181,8 @@ impl State {
         for step in &decision.released {
             self.leases.remove(step);
         }
-        let Transition { id, tenant, at, fence, lease, events, contents } = transition;
-        if let (LeaseChange::Take { holder, expires_at }, Some(Fence { step, token })) =
+        let Transition { id, tenant, at, fence, lease, events, contents, term: _ } = transition;
+        if let (LeaseChange::Take { holder, expires_at, .. }, Some(Fence { step, token })) =
             (lease, fence)
         {
             let (programs, tenant) = (Vec::new(), tenant.clone());
@@ -196,12 +200,13 @@ impl State {
         self.transitions.insert(id, (first, self.events.len() - 1));
         self.contents.extend(contents.into_iter().map(|content| (content.id.clone(), content)));
         self.outbox.retain(|_, row| !decision.silenced.contains(&row.step));
-        for (step, due_at) in &decision.ready {
+        let told = Ready::told(&decision.ready);
+        for Ready { step, flow, due_at } in decision.ready {
             self.outbox_last += 1;
-            let (id, tenant) = (self.outbox_last, tenant.clone());
-            self.outbox.insert(id, OutboxRow { id, tenant, step: step.clone(), due_at: *due_at });
+            let (id, Flow { lane, priority, tenant }) = (self.outbox_last, flow);
+            self.outbox.insert(id, OutboxRow { id, tenant, step, lane, priority, due_at });
         }
-        Ok(Committed { position: self.events.len() as i64, ready: decision.ready })
+        Ok(Committed { position: self.events.len() as i64, ready: told })
     }
 
     fn query(&self, tenant: &TenantId, query: Query) -> Rows {
@@ -293,8 +298,9 @@ impl State {
                     .collect(),
             ),
             Query::Happened { after, kinds, limit } => {
-                let wanted =
-                    |event: &charter::event::Event| kinds.iter().any(|kind| kind == event.kind());
+                let wanted = |event: &charter::event::Event| {
+                    kinds.is_empty() || kinds.iter().any(|kind| kind == event.kind())
+                };
                 let behind =
                     self.events.iter().filter(|(of, e)| of == tenant && e.position > after);
                 let found = behind.filter(|(_, e)| wanted(&e.event)).take(rows_at_most(limit));
@@ -304,11 +310,7 @@ impl State {
                 Rows::Made(self.made.get(&(tenant.clone(), made)).cloned().into_iter().collect())
             }
             Query::Outbox { now, limit } => {
-                let mut due: Vec<_> =
-                    self.outbox.values().filter(|row| row.due_at <= now).cloned().collect();
-                due.sort_by_key(|row| (row.due_at, row.id));
-                due.truncate(rows_at_most(limit));
-                Rows::Outbox(due)
+                Rows::Outbox(by_flow(self.outbox.values().cloned(), now, limit))
             }
             Query::OutboxNext { now } => Rows::When(
                 self.outbox.values().map(|row| row.due_at).filter(|due_at| *due_at > now).min(),
@@ -324,6 +326,18 @@ impl State {
                 due.sort_by(|a, b| (a.ready_at, &a.key).cmp(&(b.ready_at, &b.key)));
                 due.truncate(rows_at_most(limit));
                 Rows::Steps(due)
+            }
+            Query::ReadyByFlow { now, limit } => {
+                let ready = self.steps.values().filter(|s| s.state == StepState::Ready);
+                let waiting = ready.map(|s| OutboxRow {
+                    id: 0,
+                    tenant: s.tenant.clone(),
+                    step: s.key.clone(),
+                    lane: s.lane,
+                    priority: s.priority,
+                    due_at: s.ready_at,
+                });
+                Rows::Outbox(by_flow(waiting, now, limit))
             }
             Query::ExpiredApprovals { now, limit } => {
                 let mut late: Vec<_> = self
@@ -418,6 +432,22 @@ impl State {
     }
 }
 
+/// The first steps of every flow that are due, `limit` of each.
+fn by_flow(waiting: impl Iterator<Item = OutboxRow>, now: Millis, limit: u32) -> Vec<OutboxRow> {
+    let mut flows: BTreeMap<String, Vec<OutboxRow>> = BTreeMap::new();
+    for row in waiting {
+        flows.entry(row.flow().to_string()).or_default().push(row);
+    }
+    let limit = rows_at_most(of_each(limit, flows.len()));
+    let first = |mut rows: Vec<OutboxRow>| {
+        rows.retain(|row| row.due_at <= now);
+        rows.sort_by(|a, b| (a.due_at, &a.step, a.id).cmp(&(b.due_at, &b.step, b.id)));
+        rows.truncate(limit);
+        rows
+    };
+    flows.into_values().flat_map(first).collect()
+}
+
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn commit(&self, transition: Transition) -> Result<Committed, LedgerError> {
@@ -454,6 +484,13 @@ impl Ledger for MemoryLedger {
             return conflict(format!("the claim {} on step {} is void", fence.token, fence.step));
         };
         crate::limits::note(&mut lease.programs, program, running)
+    }
+
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError> {
+        let mut state = self.state();
+        let leads = bid.on(state.leader.as_ref());
+        state.leader = Some(leads.clone());
+        Ok(leads)
     }
 
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {

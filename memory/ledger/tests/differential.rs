@@ -87,6 +87,17 @@ impl Ledger for All<'_> {
         answer
     }
 
+    async fn lead(
+        &self,
+        bid: &charter::leader::Bid,
+    ) -> Result<charter::leader::LeaderRow, LedgerError> {
+        let answer = self.twin.lead(bid).await;
+        for other in &self.others {
+            assert_eq!(answer, other.lead(bid).await);
+        }
+        answer
+    }
+
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
         for other in &self.others {
             other.outbox_done(ids).await?;

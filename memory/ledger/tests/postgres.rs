@@ -4,14 +4,19 @@
 
 mod common;
 
+use charter::breaker::Circuit;
 use charter::ids::{StepKey, TenantId};
-use charter::ports::{LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows, Transition};
+use charter::leader::Bid;
+use charter::ports::{Fence, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows, Transition};
 use charter::rows::{MissionState, StepState};
 use common::postgres::{Cluster, Database, PASSWORD, USER};
 use common::{World, address, clock, head, key, open_postgres};
 use ledger::audit::{AuditReport, verify_postgres};
-use ledger::{Circuit, PgLedger, SigningKey};
+use ledger::{PgLedger, SigningKey};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
 
 /// Generous: nothing takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,6 +188,49 @@ async fn who_waits_hears_of_the_commits_of_others() {
     other.close().await.unwrap();
 }
 
+/// A way to the server. When it is told to, all connections on it fall silent: none is
+/// closed, and nothing is answered. Those that are made later are carried.
+async fn way(socket: PathBuf) -> (u16, watch::Sender<()>) {
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = door.local_addr().unwrap().port();
+    let silence = watch::Sender::new(());
+    let told = silence.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = door.accept().await.unwrap();
+            let mut far = UnixStream::connect(&socket).await.unwrap();
+            let mut silent = told.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = silent.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (port, silence)
+}
+
+#[tokio::test]
+async fn a_line_that_falls_silent_is_given_up_for_a_new_one() {
+    let cluster = Cluster::shared();
+    let database = cluster.database();
+    let (port, silence) = way(cluster.socket()).await;
+    let password = PASSWORD.replace(' ', "%20");
+    let url = format!("postgresql://{USER}:{password}@127.0.0.1:{port}/{}", database.name);
+    let far = open_postgres(&url).await.unwrap();
+    let near = open_postgres(&database.url()).await.unwrap();
+    let world = World::new(&near, 1);
+    for _ in 0..2 {
+        let before = far.changed(0, 0).await.unwrap();
+        let (heard, _) = tokio::join!(far.changed(before, 30_000), world.submit(&[]));
+        assert_eq!(heard.unwrap(), before + 2);
+        // From here on the one far away hears again or never.
+        silence.send_replace(());
+    }
+    near.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn killed_sessions_lose_and_double_nothing() {
     let database = Cluster::shared().database();
@@ -318,8 +366,10 @@ async fn who_may_not_or_cannot_is_told_what_to_do() {
     let other = SigningKey::from_bytes(&[8; 32]);
     let open = PgLedger::open(&address(&database.url()), clock(), other).await;
     refused(open, "copy `ledger.key` from that installation's data folder");
-    database.sql("INSERT INTO migrations VALUES (7)");
+    database.sql("INSERT INTO migrations VALUES (7); UPDATE compat SET oldest = 7");
     refused(open_postgres(&database.url()).await, "newer version of Alma (schema 7); update Alma");
+    let error = verify_postgres(&address(&database.url()), &key().verifying_key()).await;
+    assert!(error.unwrap_err().to_string().contains("schema 7"));
     let nobody = address("postgresql://alma:x@127.0.0.1:1/x");
     let error = verify_postgres(&nobody, &key().verifying_key()).await.unwrap_err().to_string();
     assert!(error.contains("connect to PostgreSQL at 127.0.0.1:1/x"), "{error}");
@@ -372,4 +422,83 @@ async fn a_mission_is_found_by_whoever_reads() {
     assert_eq!(other.mission(&TenantId::local(), &mission).await.unwrap().id, mission);
     one.close().await.unwrap();
     other.close().await.unwrap();
+}
+
+/// A program that is updated later than the others goes on while the schema only grew,
+/// and writes nothing from the moment on at which it must know better.
+#[tokio::test]
+async fn an_older_program_goes_on_until_it_must_not() {
+    let database = Cluster::shared().database();
+    let old = open_postgres(&database.url()).await.unwrap();
+    let world = World::new(&old, 1);
+    database.sql(
+        "INSERT INTO migrations VALUES (4); ALTER TABLE steps ADD COLUMN more text; \
+         CREATE TABLE extra (n int)",
+    );
+    world.whole_life().await;
+    let other = open_postgres(&database.url()).await.unwrap();
+    World::new(&other, 2).whole_mission().await;
+    other.close().await.unwrap();
+    database.sql("UPDATE compat SET oldest = 4");
+    let error = world.submission(&[]).1.commit().await.unwrap_err().to_string();
+    assert!(error.contains("newer version of Alma (schema 4); update Alma"), "{error}");
+    let bid = Bid { holder: common::process(1), now: 1, expires_at: 2, over: None };
+    let error = old.lead(&bid).await.unwrap_err().to_string();
+    assert!(error.contains("newer version of Alma (schema 4); update Alma"), "{error}");
+    refused(open_postgres(&database.url()).await, "newer version of Alma (schema 4)");
+    old.close().await.unwrap();
+}
+
+/// Kept of each schema that ever was, as `pg_dump` writes it; each holds an ended
+/// mission, and one whose step is being worked on.
+#[tokio::test]
+async fn a_database_of_each_version_is_verified_and_brought_up_to_date() {
+    for (version, missions, events) in [(2, 2, 37)] {
+        let database = Cluster::shared().database();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let dump = std::fs::read_to_string(fixtures.join(format!("ledger-{version}.sql"))).unwrap();
+        database.restore(&dump);
+        let report = audit(&database).await;
+        assert_eq!((report.findings, report.events), (vec![], events), "version {version}");
+        let ledger = open_postgres(&database.url()).await.unwrap();
+        assert_eq!(size(&ledger).await, (missions, events));
+        let world = World::new(&ledger, 43);
+        let Rows::Leases(leases) = world.ask(Query::Leases).await else { panic!() };
+        let fence = Fence { step: leases[0].step.clone(), token: leases[0].token };
+        world.finish(&fence, &[]).await;
+        world.whole_life().await;
+        ledger.close().await.unwrap();
+        assert_eq!(audit(&database).await.findings, []);
+    }
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_tenant_hides_nobody_and_is_never_read_whole() {
+    let database = Cluster::shared().database();
+    let ledger = open_postgres(&database.url()).await.unwrap();
+    database.sql(
+        "INSERT INTO alma.outbox (tenant, mission, n, item, due_at, flow) \
+         SELECT 'local', 'm-0000000000000001', n, 0, 0, 'light/normal/local' \
+         FROM generate_series(1, 100000) n; \
+         INSERT INTO alma.outbox (tenant, mission, n, item, due_at, flow) \
+         VALUES ('other', 'm-0000000000000002', 1, 0, 5, 'light/normal/other'); \
+         ANALYZE alma.outbox",
+    );
+    let scanned = || {
+        let sql = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'outbox'";
+        database.sql(sql).trim().parse::<u64>().unwrap()
+    };
+    // Statistics arrive a moment late.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = scanned();
+    for _ in 0..5 {
+        let query = Query::Outbox { now: 9, limit: 256 };
+        let Rows::Outbox(rows) = ledger.query(&TenantId::local(), query).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!((rows.len(), rows[256].tenant.0.as_str()), (257, "other"));
+    }
+    ledger.close().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scanned() - before, 0, "the table was read from end to end");
 }

@@ -87,9 +87,14 @@ async fn a_newer_version_is_refused_with_advice() {
     sql(
         &path,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (7, 'future', 1, x'00', 0)",
+         VALUES (7, 'future', 1, x'00', 0); ALTER TABLE steps ADD COLUMN more TEXT",
     )
     .await;
+    // It only grew: this version may go on.
+    let ledger = open(&path).await.unwrap();
+    World::new(&ledger, 1).whole_life().await;
+    ledger.close().await.unwrap();
+    sql(&path, "UPDATE compat SET oldest = 7").await;
     let expect = "newer version of Alma (schema 7); update Alma";
     for error in
         [open(&path).await.unwrap_err(), verify(&path, &key().verifying_key()).await.unwrap_err()]
@@ -149,8 +154,11 @@ async fn below_the_floor_nothing_new_starts() {
     let ledger = SqliteLedger::open_with(&path, clock(), key(), full).await.unwrap();
     let world = World::new(&ledger, 2);
     let other = Digest::of(b"other");
-    let error = world.intending(&fence, other, None).commit().await.unwrap_err();
-    assert!(matches!(error, LedgerError::DiskFull(_)), "{error}");
+    let (_, submission) = world.submission(&[head(1, &[])]);
+    for new in [world.intending(&fence, other, None), submission] {
+        let error = new.commit().await.unwrap_err();
+        assert!(matches!(error, LedgerError::DiskFull(_)), "{error}");
+    }
     world.receiving(&fence, effect, EffectOutcome::Done).commit().await.unwrap();
     world.finish(&fence, &[]).await;
     world.end(&mission, MissionState::Done).await;

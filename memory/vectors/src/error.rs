@@ -17,6 +17,20 @@ pub enum VectorError {
         #[source]
         source: std::io::Error,
     },
+    /// The disk is nearly full.
+    #[error(
+        "the vector store in {} needs {} MiB of free disk space and there are {}: free some; \
+         what happens meanwhile is taken in then",
+        folder.display(), floor >> 20, free >> 20
+    )]
+    NoRoom {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        floor: u64,
+    },
     /// Another process has it open.
     #[error("the vector store in {} is in use by another process", folder.display())]
     InUse {

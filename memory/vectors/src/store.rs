@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 const HALVES: [&str; 2] = ["points-a", "points-b"];
 const STATE: &str = "state";
 const LOCK: &str = "lock";
+/// Free bytes below which nothing is written. The engine writes to mapped files, and
+/// where the disk has no room for a page, the kernel ends the whole process.
+const FREE_FLOOR: u64 = 32 << 20;
 
 /// What a store is made for.
 #[derive(Debug, Clone)]
@@ -99,11 +102,22 @@ fn io<'p>(
     move |source| VectorError::Io { operation, path: path.to_owned(), source }
 }
 
-/// Removes a file or a folder with all that is in it, if it is there.
+/// Nothing is written where the disk is nearly full.
+fn has_room(folder: &Path) -> Result<(), VectorError> {
+    let disk = rustix::fs::statvfs(folder)
+        .map_err(|error| io("ask how much space is left at", folder)(error.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < FREE_FLOOR {
+        return Err(VectorError::NoRoom { folder: folder.to_owned(), free, floor: FREE_FLOOR });
+    }
+    Ok(())
+}
+
 fn half(settings: &Settings, second: bool) -> PathBuf {
     settings.folder.join(HALVES[usize::from(second)])
 }
 
+/// Removes a file or a folder with all that is in it, if it is there.
 fn remove(path: &Path) -> Result<(), VectorError> {
     let gone = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -118,6 +132,7 @@ impl Store {
     pub fn open(settings: Settings) -> Result<(Self, Opened), VectorError> {
         let folder = settings.folder.clone();
         fs::create_dir_all(&folder).map_err(io("make the folder", &folder))?;
+        has_room(&folder)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -169,6 +184,7 @@ impl Store {
 
     /// An empty engine in the place of whatever is there.
     fn begin(settings: &Settings, points: &Path) -> Result<Engine, VectorError> {
+        has_room(&settings.folder)?;
         remove(points)?;
         fs::create_dir(points).map_err(io("make the folder", points))?;
         Engine::create(points, settings.dimensions)
@@ -215,6 +231,7 @@ impl Store {
                 return Err(VectorError::Vector { memory: memory.id.clone(), expected, found });
             }
         }
+        has_room(&self.settings.folder)?;
         let keyed: Vec<_> = memories.iter().map(|memory| (key(&memory.id), memory)).collect();
         self.dirty |= !keyed.is_empty();
         self.engine.upsert(&keyed)?;
@@ -236,6 +253,7 @@ impl Store {
     /// Takes memories out; returns how many were here. Their bytes are gone after
     /// [`Store::compact`].
     pub fn delete(&mut self, ids: &[MemoryId]) -> Result<usize, VectorError> {
+        has_room(&self.settings.folder)?;
         let keys: Vec<_> = ids.iter().map(key).collect();
         self.engine.delete(&keys)?;
         self.dirty |= !keys.is_empty();
@@ -336,6 +354,7 @@ impl Store {
         if !self.dirty {
             return Ok(());
         }
+        has_room(&self.settings.folder)?;
         self.engine.flush()?;
         self.write_state()?;
         self.dirty = false;
@@ -353,6 +372,7 @@ impl Store {
         let second = !self.state.second;
         let copy = Self::begin(&self.settings, &half(&self.settings, second))?;
         for batch in self.state.keys().chunks(BATCH) {
+            has_room(&self.settings.folder)?;
             copy.write(self.engine.read(batch)?)?;
         }
         self.state.second = second;

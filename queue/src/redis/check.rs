@@ -81,11 +81,11 @@ fn policy(info: &str) -> Finding {
 
 /// Each command of the queue, on a key that holds nothing else.
 async fn commands(link: &Link, keys: &Keys) -> Vec<Finding> {
-    let Keys { places, scratch, .. } = keys;
+    let scratch = &keys.scratch;
     let tried: [(&'static str, &str, Cmd); 4] = [
-        ("INCRBY", places, cmd("INCRBY").arg(places).arg(0).to_owned()),
         ("ZADD", scratch, cmd("ZADD").arg(scratch).arg("NX").arg(1).arg("tried").to_owned()),
         ("ZCARD", scratch, cmd("ZCARD").arg(scratch).to_owned()),
+        ("ZRANGE", scratch, cmd("ZRANGE").arg(scratch).arg(0).arg(0).arg("WITHSCORES").to_owned()),
         ("ZPOPMIN", scratch, cmd("ZPOPMIN").arg(scratch).to_owned()),
     ];
     let mut findings = Vec::new();

@@ -124,7 +124,8 @@ fn advice(code: &str, detail: &str, command: &str, about: &str) -> String {
         "NOPERM" => {
             let right = match command {
                 "PUBLISH" | "SUBSCRIBE" => format!(" &{about}"),
-                "INCRBY" | "ZADD" | "ZCARD" | "ZPOPMIN" => format!(" ~{about}"),
+                "ZADD" | "ZCARD" | "ZRANGE" | "ZPOPMIN" | "XADD" | "XREAD" | "XREVRANGE" | "EXISTS"
+                | "SET" | "DEL" => format!(" ~{about}"),
                 _ => String::new(),
             };
             let name = command.to_lowercase();

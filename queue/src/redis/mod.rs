@@ -1,27 +1,29 @@
-//! The queue on a Redis: one sorted set for each installation.
+//! The queue on a Redis: one sorted set for each lane of an installation.
 //!
 //! | call | command | what it gives |
 //! |---|---|---|
-//! | ring | `INCRBY` places, then `ZADD NX` with them | a step that waits keeps its place and is not doubled |
-//! | take | `ZPOPMIN` | the step that waits longest, to one taker |
-//! | depth | `ZCARD` | |
+//! | ring | `ZADD NX` with its rank | a step that waits keeps its place and is not doubled |
+//! | take | `ZPOPMIN` | the step of the smallest rank, to one taker |
+//! | line | `ZCARD`, `ZRANGE 0 0` | how many wait, and the rank of the first |
 //! | bell | `PUBLISH` after a ring | workers in every process look at once |
 //!
 //! No script, no transaction, no stream: each command is atomic by itself, and
 //! what is lost between two of them (or with a flush, or with a failover) the
 //! relay rings again from the ledger. A set cannot grow beyond the relay's window,
-//! keeps no consumer groups and has nothing to acknowledge or to trim.
+//! keeps no consumer groups and has nothing to acknowledge or to trim. An Alma that
+//! knew no lanes had one set; it is that of light steps, so that either version
+//! takes what the other rang.
 //!
 //! Keys begin with `{alma:<installation>}`, so that several installations share
 //! one Redis without seeing each other. Calls pass a circuit breaker; a connection
 //! that broke is made anew, and with Sentinels to whichever server is the master
 //! by then.
 
-use crate::Queue;
+use crate::{Line, Queue};
 use async_trait::async_trait;
-use charter::breaker::{Breaker, BreakerLimits};
-use charter::ids::StepKey;
-use charter::ports::{Doorbell, DoorbellError, Entropy};
+use charter::breaker::{Breaker, BreakerLimits, Health};
+use charter::flow::Lane;
+use charter::ports::{Doorbell, DoorbellError, Entropy, Ring};
 use fault::Fault;
 use futures::future::join;
 use redis::{Cmd, FromRedisValue, cmd};
@@ -35,6 +37,7 @@ mod bell;
 mod check;
 mod connect;
 mod entry;
+mod events;
 mod fault;
 #[cfg(test)]
 mod rebuild;
@@ -44,6 +47,8 @@ mod tests;
 pub use address::{AddressError, RedisAddress};
 pub use check::{Finding, Level};
 use connect::Link;
+pub(crate) use events::LENGTH;
+pub use events::RedisEvents;
 
 /// Most steps put on the queue with one command.
 const BATCH: usize = 1_000;
@@ -52,16 +57,23 @@ const FOREIGN_MAX: usize = 64;
 /// Characters of an installation's id.
 const INSTALLATION: usize = 16;
 /// When calls are refused, and how soon one is tried.
-const LIMITS: BreakerLimits = BreakerLimits { failures: 5, rest: Duration::from_secs(1) };
+const LIMITS: BreakerLimits =
+    BreakerLimits { failures: 5, rest: Duration::from_secs(1), rest_max: Duration::from_secs(4) };
 
 /// The names of what one installation has on a Redis.
 struct Keys {
-    /// The steps that wait, by place.
-    steps: String,
-    /// The last place that was given.
-    places: String,
+    /// The light steps that wait, by rank.
+    light: String,
+    /// Those that need a sandbox.
+    exec: String,
+    /// Those that ask the language model.
+    model: String,
     /// The channel on which rings are announced.
     bell: String,
+    /// Events for whoever follows them.
+    events: String,
+    /// There while anybody does.
+    listening: String,
     /// For trying what is allowed.
     scratch: String,
 }
@@ -72,11 +84,24 @@ impl Keys {
         let good = installation.len() == INSTALLATION && installation.bytes().all(digit);
         let key = |name: &str| format!("{{alma:{installation}}}:{name}");
         good.then(|| Self {
-            steps: key("steps"),
-            places: key("places"),
+            light: key("steps"),
+            exec: key("steps:exec"),
+            model: key("steps:model"),
             bell: key("bell"),
+            events: key("events"),
+            listening: key("listening"),
             scratch: key("scratch"),
         })
+    }
+}
+
+impl Keys {
+    fn line(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Light => &self.light,
+            Lane::Exec => &self.exec,
+            Lane::Model => &self.model,
+        }
     }
 }
 
@@ -115,9 +140,9 @@ impl RedisQueue {
         &self.address
     }
 
-    /// The state of the circuit breaker.
-    pub fn breaker(&self) -> Breaker {
-        *self.lock()
+    /// How the server answers.
+    pub fn health(&self) -> Health {
+        self.lock().health(self.origin.elapsed())
     }
 
     /// How many entries were taken off the queue because they were no steps.
@@ -191,26 +216,22 @@ impl RedisQueue {
         key: &str,
         command: &Cmd,
     ) -> Result<T, Fault> {
-        self.lock().admit(self.origin.elapsed())?;
+        let pass = self.lock().admit(self.origin.elapsed())?;
         let done = self.send(name, key, command).await;
+        let now = self.origin.elapsed();
         match &done {
-            Ok(_) => self.lock().succeeded(),
-            Err(_) => self.lock().failed(self.origin.elapsed()),
+            Ok(_) => self.lock().succeeded(pass, now),
+            Err(fault) => self.lock().failed(pass, fault.to_string(), now),
         }
         done
     }
 
-    /// Reserves places behind all that were given, then puts the steps there. Two
-    /// rings at a time may put theirs in either order; no two get one place.
-    async fn ring_batch(&self, steps: &[StepKey]) -> Result<(), Fault> {
-        let Keys { steps: key, places, bell, .. } = &self.keys;
-        let last: i64 =
-            self.call("INCRBY", places, cmd("INCRBY").arg(places).arg(steps.len())).await?;
+    async fn ring_batch(&self, lane: Lane, rings: &[&Ring]) -> Result<(), Fault> {
+        let (key, bell) = (self.keys.line(lane), &self.keys.bell);
         let mut add = cmd("ZADD");
         add.arg(key).arg("NX");
-        let first = last.saturating_sub(i64::try_from(steps.len()).unwrap_or(i64::MAX));
-        for (place, step) in (first.saturating_add(1)..).zip(steps) {
-            add.arg(place).arg(entry::write(step));
+        for ring in rings {
+            add.arg(ring.rank).arg(entry::write(ring));
         }
         let mut announce = cmd("PUBLISH");
         announce.arg(bell).arg("");
@@ -228,14 +249,33 @@ impl RedisQueue {
         Ok(())
     }
 
+    async fn look(&self, lane: Lane) -> Result<Line, Fault> {
+        let key = self.keys.line(lane);
+        let mut first = cmd("ZRANGE");
+        first.arg(key).arg(0).arg(0).arg("WITHSCORES");
+        let mut count = cmd("ZCARD");
+        count.arg(key);
+        let (first, waiting) = join(
+            self.call::<Vec<(Vec<u8>, f64)>>("ZRANGE", key, &first),
+            self.call::<u64>("ZCARD", key, &count),
+        )
+        .await;
+        // What is no rank of ours (below nothing, no number) becomes 0.
+        let head = first?.first().map(|(_, score)| *score as u64);
+        Ok(Line { waiting: waiting?, head })
+    }
+
     /// Takes entries until one is a step.
-    async fn take_step(&self) -> Result<Option<StepKey>, Fault> {
-        let key = &self.keys.steps;
+    async fn take_step(&self, lane: Lane) -> Result<Option<Ring>, Fault> {
+        let key = self.keys.line(lane);
         for _ in 0..FOREIGN_MAX {
-            let popped: Vec<Vec<u8>> = self.call("ZPOPMIN", key, cmd("ZPOPMIN").arg(key)).await?;
-            let Some(popped) = popped.first() else { return Ok(None) };
+            let popped: Vec<(Vec<u8>, f64)> =
+                self.call("ZPOPMIN", key, cmd("ZPOPMIN").arg(key)).await?;
+            let Some((popped, score)) = popped.first() else { return Ok(None) };
             match entry::read(popped) {
-                Ok(step) => return Ok(Some(step)),
+                Ok((tenant, step)) => {
+                    return Ok(Some(Ring { tenant, step, lane, rank: *score as u64 }));
+                }
                 Err(reason) => {
                     let times = self.foreign.fetch_add(1, Ordering::Relaxed) + 1;
                     if times.is_power_of_two() {
@@ -245,7 +285,21 @@ impl RedisQueue {
             }
         }
         // The rest is left to the next take, so that this one ends.
-        Err(Fault::Foreign { key: key.clone(), count: FOREIGN_MAX })
+        Err(Fault::Foreign { key: key.to_owned(), count: FOREIGN_MAX })
+    }
+
+    /// Sees whether a server is back that is left alone: in the background, for who
+    /// asks has other things to do. At most one such call is under way.
+    pub(crate) fn knock(self: &Arc<Self>) {
+        if !self.lock().admits(self.origin.elapsed()) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(fault) = this.look(Lane::Light).await {
+                tracing::debug!(%fault, "the queue is still away");
+            }
+        });
     }
 }
 
@@ -255,9 +309,12 @@ fn during(operation: &str) -> impl Fn(Fault) -> DoorbellError + '_ {
 
 #[async_trait]
 impl Doorbell for RedisQueue {
-    async fn ring(&self, steps: &[StepKey]) -> Result<(), DoorbellError> {
-        for batch in steps.chunks(BATCH) {
-            self.ring_batch(batch).await.map_err(during("put steps on the queue"))?;
+    async fn ring(&self, rings: &[Ring]) -> Result<(), DoorbellError> {
+        for lane in Lane::ALL {
+            let of: Vec<&Ring> = rings.iter().filter(|ring| ring.lane == lane).collect();
+            for batch in of.chunks(BATCH) {
+                self.ring_batch(lane, batch).await.map_err(during("put steps on the queue"))?;
+            }
         }
         Ok(())
     }
@@ -265,13 +322,11 @@ impl Doorbell for RedisQueue {
 
 #[async_trait]
 impl Queue for RedisQueue {
-    async fn depth(&self) -> Result<u64, DoorbellError> {
-        let key = &self.keys.steps;
-        let depth = self.call("ZCARD", key, cmd("ZCARD").arg(key)).await;
-        depth.map_err(during("count the steps on the queue"))
+    async fn line(&self, lane: Lane) -> Result<Line, DoorbellError> {
+        self.look(lane).await.map_err(during("count the steps on the queue"))
     }
 
-    async fn take(&self) -> Result<Option<StepKey>, DoorbellError> {
-        self.take_step().await.map_err(during("take a step off the queue"))
+    async fn take(&self, lane: Lane) -> Result<Option<Ring>, DoorbellError> {
+        self.take_step(lane).await.map_err(during("take a step off the queue"))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -93,6 +93,12 @@ impl Redis {
             Kind::Tls(_) => format!("rediss://127.0.0.1:{port}/0?ca_file={folder}/ca.pem"),
             Kind::Plain(_) | Kind::Sentinel { .. } => format!("redis://127.0.0.1:{port}/0"),
         }
+    }
+
+    /// Its socket in the file system.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("sock")
     }
 
     /// What `redis-cli` prints.

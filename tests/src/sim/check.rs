@@ -104,7 +104,7 @@ fn check_effects(person: &Person, mission: &Submitted, steps: &[StepRow]) {
     let Rows::Effects(effects) = person.witness.ask(query) else { return };
     let done = |key| steps.iter().any(|step| step.key == key && step.state == StepState::Done);
     for effect in effects {
-        let open = matches!(effect.state, EffectState::Intended | EffectState::InDoubt);
+        let open = effect.state.is_open();
         if open && done(effect.step.clone()) {
             let what = format!("{} is done with effect {} open", effect.step, effect.ordinal);
             person.witness.blame(Rule::Receipt, what);

@@ -133,12 +133,13 @@ impl Person {
             workspace,
             same: Digest::of(id.as_str().as_bytes()),
             budget: plan.budget.clone(),
+            priority: charter::flow::Priority::Normal,
         });
         draft.event(Event::MissionPlanned {
             mission: id.clone(),
             plan: content,
             digest: plan.digest().expect("plain JSON"),
-            steps: moroni::heads(&plan).expect("plain JSON"),
+            steps: moroni::heads(&plan, &self.ports.tools.specs()).expect("plain JSON"),
         });
         self.witness.say(|| {
             let step = |step: &charter::plan::Step| {
@@ -308,8 +309,10 @@ impl Person {
             let cares = self.shape_of(&row.key.mission).is_some_and(|(_, shape)| {
                 matches!(shape, Shape::Poison | Shape::Broken | Shape::Doubt)
             });
+            // Whatever it did: workers may have died at any place of it.
+            let lost = row.cause == Some(DeathCause::Poison);
             let of_an_item = row.expanded && row.items > 0;
-            cares && !stopped && !of_an_item && !self.cleared.contains(&row.key)
+            (cares || lost) && !stopped && !of_an_item && !self.cleared.contains(&row.key)
         };
         dead.into_iter().filter(wanted).collect()
     }

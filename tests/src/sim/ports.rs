@@ -5,7 +5,6 @@ use super::fate::Port;
 use super::gate::{Gate, Passed};
 use super::target::{Service, World};
 use async_trait::async_trait;
-use charter::budget::Usage;
 use charter::check::{Subject, Verdict};
 use charter::digest::Digest;
 use charter::effect::{Change, EffectClass, Repeat, Target};
@@ -82,6 +81,13 @@ impl Ledger for FaultyLedger {
         self.gate.sky.witness.note_program(fence, program, running).await
     }
 
+    async fn lead(
+        &self,
+        bid: &charter::leader::Bid,
+    ) -> Result<charter::leader::LeaderRow, LedgerError> {
+        self.gate.sky.witness.lead(bid).await
+    }
+
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
         self.call(Port::OutboxDone, self.gate.sky.witness.outbox_done(ids)).await
     }
@@ -155,6 +161,7 @@ pub fn specs() -> Vec<ToolSpec> {
             output: String::new(),
             undo: String::new(),
             limits: Limits::default(),
+            asks_model: false,
         })
         .collect()
 }
@@ -212,12 +219,7 @@ impl FaultyTools {
             "build" => self.propose(vec![write(argument(call, "path"), call)]),
             _ => Vec::new(),
         };
-        Acted {
-            output: json!({ "done": true }),
-            label: Label::TRUSTED,
-            changes,
-            usage: Usage::default(),
-        }
+        Acted { output: json!({ "done": true }), label: Label::TRUSTED, changes }
     }
 
     /// What a tool finds and proposes.

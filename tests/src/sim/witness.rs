@@ -187,6 +187,13 @@ impl Ledger for Witness {
         self.ledger.note_program(fence, program, running).await
     }
 
+    async fn lead(
+        &self,
+        bid: &charter::leader::Bid,
+    ) -> Result<charter::leader::LeaderRow, LedgerError> {
+        self.ledger.lead(bid).await
+    }
+
     async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
         self.ledger.outbox_done(ids).await
     }

@@ -11,7 +11,7 @@ use charter::ports::{Clock, Entropy, Fence, LeaseStatus, LedgerError, Query, Row
 use charter::rows::StepState;
 use charter::tool::{Cancel, Process};
 use sons_of_helaman::lease::{LEASE_MS, Lease, LeaseKeeper, RENEW_MS};
-use sons_of_helaman::reconcile::reconcile;
+use sons_of_helaman::reconcile::{Reach, reconcile};
 use sons_of_helaman::{Ports, Settings, Worker};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ pub struct Leases {
 }
 
 impl LeaseKeeper for Leases {
-    fn hold(&self, fence: &Fence) -> Lease {
+    fn hold(&self, _: &TenantId, fence: &Fence) -> Lease {
         let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
         let (cancel, lost) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
         let held = Held { fence: fence.clone(), cancel: cancel.clone(), lost: Arc::clone(&lost) };
@@ -252,7 +252,7 @@ impl Yard {
                 let lives = |life: &Arc<Life>| life.process == *process && !life.is_dead();
                 (process.host == own).then(|| sky.living().iter().any(lives))
             };
-            let _failed = reconcile(&ports, &settings, &alive).await;
+            let _failed = reconcile(&ports, &settings, Reach::Everywhere, &alive).await;
         });
         Task { step: None, future, resting }
     }
@@ -296,6 +296,7 @@ mod tests {
     use charter::event::Event;
     use charter::ids::WorkerId;
     use charter::ports::{LeaseChange, Ledger};
+    use sons_of_helaman::lease::FIRST_LEASE_MS;
     use sons_of_helaman::{Draft, Timer};
 
     /// As the lease thread of a process would: while somebody rests, it renews.
@@ -314,8 +315,18 @@ mod tests {
         }
     }
 
-    /// A process claims a step, the clock jumps, and its reconciler looks.
-    fn check(at_work: bool, taken: u32) {
+    /// A claim, and who looks at it after a while.
+    struct Looked {
+        at_work: bool,
+        renewed: bool,
+        after: Millis,
+        reach: Reach,
+        /// Whether its worker is the process that looks; else what that knows of it.
+        by: Result<(), Option<bool>>,
+    }
+
+    /// A process claims a step, time passes, and a reconciler looks.
+    fn check(looked: Looked, taken: u32) {
         let truth = Arc::new(SimClock::new());
         let (witness, world) =
             (Arc::new(Witness::new(Arc::clone(&truth), false)), Arc::new(World::default()));
@@ -336,28 +347,63 @@ mod tests {
             worker: WorkerId::new(ports.clock.now(), ports.entropy.as_ref()),
             token: 1,
         });
-        let lease =
-            LeaseChange::Take { holder: process.clone(), expires_at: ports.clock.now() + LEASE_MS };
+        let lasts = if looked.renewed { LEASE_MS } else { FIRST_LEASE_MS };
+        let lease = LeaseChange::Take {
+            holder: process.clone(),
+            expires_at: ports.clock.now() + lasts,
+            of: None,
+        };
         now(ports.ledger.commit(draft.transition(Some(fence.clone()), lease))).unwrap();
-        truth.advance(3_600_000);
+        truth.advance(looked.after);
         let timer = Arc::new(Renews {
             ledger: Arc::clone(&ports.ledger),
             clock: Arc::clone(&ports.clock),
-            fence: at_work.then_some(fence),
+            fence: looked.at_work.then_some(fence),
         });
         let ports = Ports { timer, ..ports };
-        let alive = |_: &Process| Some(true);
-        let settings = Yard::settings(&process);
-        assert_eq!(now(reconcile(&ports, &settings, &alive)).unwrap(), taken);
+        let (looks, known) = match looked.by {
+            Ok(()) => (process, Some(true)),
+            Err(known) => (Process { host: "elsewhere".into(), pid: 8, start: 1 }, known),
+        };
+        let alive = |_: &Process| known;
+        let settings = Yard::settings(&looks);
+        assert_eq!(now(reconcile(&ports, &settings, looked.reach, &alive)).unwrap(), taken);
+    }
+
+    const HOUR: Millis = 3_600_000;
+
+    fn own(at_work: bool) -> Looked {
+        let (renewed, after, reach, by) = (true, HOUR, Reach::Everywhere, Ok(()));
+        Looked { at_work, renewed, after, reach, by }
+    }
+
+    /// What the leader makes of a claim of another host.
+    fn far(renewed: bool, after: Millis, reach: Reach) -> Looked {
+        Looked { at_work: false, renewed, after, reach, by: Err(None) }
     }
 
     #[test]
     fn a_clock_that_jumps_takes_no_claim_from_who_is_at_work() {
-        check(true, 0);
+        check(own(true), 0);
     }
 
     #[test]
     fn a_claim_that_nobody_works_on_is_taken_back() {
-        check(false, 1);
+        check(own(false), 1);
+    }
+
+    #[test]
+    fn a_claim_that_was_never_begun_goes_back_sooner() {
+        check(far(false, 4_000, Reach::Everywhere), 0);
+        check(far(false, 5_000, Reach::Everywhere), 1);
+        check(far(true, 11_000, Reach::Everywhere), 0);
+        check(far(true, 12_000, Reach::Everywhere), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_from_here_is_left_to_the_leader() {
+        check(far(true, HOUR, Reach::Host), 0);
+        let dead = Looked { by: Err(Some(false)), after: 0, ..far(true, 0, Reach::Host) };
+        check(dead, 1);
     }
 }

@@ -127,6 +127,7 @@ impl Turn<'_> {
             words: Some(words.to_owned()),
             file: None,
             budget: None,
+            priority: None,
         };
         let plan = match plan_new::run(self.alma, self.principal, request).await {
             Ok(planned) if planned.plan.unmet.is_empty() => planned.plan,

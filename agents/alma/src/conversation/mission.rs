@@ -58,6 +58,7 @@ impl Turn<'_> {
             words: Some(wish.clone()),
             file: None,
             budget: None,
+            priority: None,
         };
         let planned = match plan_new::run(self.alma, self.principal, request.clone()).await {
             Ok(planned) => planned,
@@ -164,8 +165,14 @@ impl Turn<'_> {
 
     /// Follows a mission until it ends or needs a person.
     pub(super) async fn follow(&mut self, mission: &MissionId) -> Result<Outcome, Error> {
-        let (mut position, mut told) = (0, None);
+        let (mut position, mut told, mut away) = (0, None, Vec::new());
         loop {
+            for part in self.alma.installation.degraded() {
+                if !away.contains(&part.what) {
+                    away.push(part.what);
+                    self.watcher.tell(Happening::Note { text: part.to_string() }).await;
+                }
+            }
             let request = mission_show::Request { mission: mission.clone() };
             let now = mission_show::run(self.alma, self.principal, request).await?;
             if now.state.is_end() {

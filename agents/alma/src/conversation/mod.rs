@@ -32,13 +32,15 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Longest message, in bytes; longer texts belong into files.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// How long a slow reader may hold up the words of an answer.
-const READER_MS: u64 = 5_000;
+const READER: Duration = Duration::from_millis(5_000);
 
 /// What happens during a turn, as it happens.
 #[derive(Debug, Clone, Serialize)]
@@ -97,19 +99,31 @@ pub enum Happening {
 /// Where happenings go, and the wish to stop.
 #[derive(Clone)]
 pub struct Watcher {
-    sender: Option<mpsc::Sender<Happening>>,
+    reader: Option<Reader>,
     stop: Arc<AtomicBool>,
+}
+
+/// Who watches.
+#[derive(Clone)]
+struct Reader {
+    sender: mpsc::Sender<Happening>,
+    /// Where a thread that may block waits for it; none outside of a runtime.
+    runtime: Option<Handle>,
+    /// Whether it missed a token and has not read all the others since.
+    behind: Arc<AtomicBool>,
 }
 
 impl Watcher {
     /// Sends everything to `sender`.
     pub fn new(sender: mpsc::Sender<Happening>) -> Self {
-        Self { sender: Some(sender), stop: Arc::default() }
+        let runtime = Handle::try_current().ok();
+        let reader = Reader { sender, runtime, behind: Arc::default() };
+        Self { reader: Some(reader), stop: Arc::default() }
     }
 
     /// Nobody watches.
     pub fn nobody() -> Self {
-        Self { sender: None, stop: Arc::default() }
+        Self { reader: None, stop: Arc::default() }
     }
 
     /// Asks the turn to stop: a model ends before its next token.
@@ -121,24 +135,84 @@ impl Watcher {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Tells; a reader that hangs is not waited for longer than [`READER_MS`].
+    /// Tells; a reader that hangs is not waited for longer than [`READER`].
     pub(crate) async fn tell(&self, happening: Happening) {
-        if let Some(sender) = &self.sender {
-            let _gone = sender.send_timeout(happening, Duration::from_millis(READER_MS)).await;
+        if let Some(reader) = &self.reader {
+            let _gone = reader.sender.send_timeout(happening, READER).await;
         }
     }
 
     /// Tells how far a mission is, unless the reader is behind: newer news follow.
     pub(crate) fn glance(&self, happening: Happening) {
-        if let Some(sender) = &self.sender {
-            let _behind = sender.try_send(happening);
+        if let Some(reader) = &self.reader {
+            let _behind = reader.sender.try_send(happening);
         }
     }
 
-    /// Tells a token from a thread that may block.
+    /// Tells a token from a thread that may block. A reader that hangs holds the model
+    /// for [`READER`] once; until it has caught up it is told no more.
     pub(crate) fn tell_blocking(&self, happening: Happening) {
-        if let Some(sender) = &self.sender {
-            let _gone = sender.blocking_send(happening);
+        if let Some(reader) = &self.reader {
+            reader.tell_blocking(happening);
         }
+    }
+}
+
+impl Reader {
+    fn tell_blocking(&self, happening: Happening) {
+        let caught_up = self.sender.capacity() == self.sender.max_capacity();
+        if self.behind.load(Ordering::Relaxed) && !caught_up {
+            return;
+        }
+        let missed = match (self.sender.try_send(happening), &self.runtime) {
+            (Err(TrySendError::Full(happening)), Some(runtime)) => {
+                runtime.block_on(self.sender.send_timeout(happening, READER)).is_err()
+            }
+            (told, _) => told.is_err(),
+        };
+        self.behind.store(missed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> Happening {
+        Happening::Token { text: "a".to_owned() }
+    }
+
+    #[test]
+    fn a_reader_that_hangs_is_told_no_more_until_it_has_caught_up() {
+        let (sender, mut reader) = mpsc::channel(2);
+        // Outside of a runtime it waits for nobody.
+        let watcher = Watcher::new(sender);
+        for _ in 0..4 {
+            watcher.tell_blocking(token());
+        }
+        assert!(reader.try_recv().is_ok());
+        watcher.tell_blocking(token());
+        assert!(reader.try_recv().is_ok());
+        assert!(reader.try_recv().is_err(), "there was room, but it had not caught up");
+        watcher.tell_blocking(token());
+        assert!(reader.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_only_slow_is_waited_for() {
+        let (sender, mut reader) = mpsc::channel(1);
+        let watcher = Watcher::new(sender);
+        let telling = tokio::task::spawn_blocking(move || {
+            for _ in 0..3 {
+                watcher.tell_blocking(token());
+            }
+        });
+        let mut heard = 0;
+        while reader.recv().await.is_some() {
+            heard += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(heard, 3);
+        telling.await.unwrap();
     }
 }

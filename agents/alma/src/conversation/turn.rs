@@ -551,6 +551,8 @@ impl<'a> Turn<'a> {
             .collect();
         let notice = self.alma.ledger().mode(&self.principal.tenant).await?.notice();
         facts.extend(notice.map(|notice| ("work".to_owned(), notice.to_owned())));
+        let away = self.alma.installation.degraded();
+        facts.extend(away.iter().map(|part| (part.what.to_owned(), part.to_string())));
         facts.extend(self.schedule_alerts().await?);
         Ok(Outcome::said(Say { what, facts, ..Say::default() }))
     }

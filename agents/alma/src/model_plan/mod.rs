@@ -102,6 +102,7 @@ mod tests {
             output: "files: [{path}], count".into(),
             undo: String::new(),
             limits: Limits::default(),
+            asks_model: false,
         }]
     }
 

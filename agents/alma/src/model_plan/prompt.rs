@@ -262,6 +262,7 @@ mod tests {
             output: output.to_owned(),
             undo: String::new(),
             limits: Limits::default(),
+            asks_model: false,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{Alma, Error};
 use charter::event::Event;
 use charter::ids::{MissionId, Principal};
 use charter::ports::{LeaseChange, LedgerError, LedgerExt};
-use charter::rows::MissionState;
+use charter::rows::{MissionState, StepRow, StepState};
 use serde::{Deserialize, Serialize};
 use sons_of_helaman::{Draft, commit};
 
@@ -36,21 +36,27 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     let tenant = &principal.tenant;
     for _ in 0..TRIES_MAX {
         let row = alma.ledger().mission(tenant, &request.mission).await?;
-        if row.cancelled && !row.state.is_end() {
-            return Ok(Response { mission: row.id, was: row.state, steps: 0 });
-        }
         if row.state.is_end() {
             return Err(Error::Conflict(format!("mission {} is {} already", row.id, row.state)));
         }
-        let mut open = Vec::new();
+        let (mut open, mut waiting) = (Vec::new(), false);
+        let mut waits = |step: &StepRow| {
+            waiting |= matches!(step.state, StepState::Blocked | StepState::Parked);
+        };
         for step in alma.all_steps(principal, &row.id, None).await? {
             if step.items > 0 && !step.state.is_end() {
                 let items = alma.all_steps(principal, &row.id, Some(step.key.n)).await?;
+                items.iter().for_each(&mut waits);
                 open.extend(items.into_iter().filter(|i| !i.state.is_end()).map(|i| i.key));
             }
             if step.key.n > 0 && !step.state.is_end() {
+                waits(&step);
                 open.push(step.key);
             }
+        }
+        // What runs stops by itself; what waits was laid down while it was stopped.
+        if row.cancelled && !waiting {
+            return Ok(Response { mission: row.id, was: row.state, steps: 0 });
         }
         let steps = open.len();
         let mut draft = Draft::new(&alma.ports, tenant, &row.id);

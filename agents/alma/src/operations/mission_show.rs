@@ -4,6 +4,7 @@ use super::shared::{FORGOTTEN, there};
 use crate::{Alma, Error};
 use charter::approval::ApprovalState;
 use charter::budget::{Budget, Usage};
+use charter::flow::Priority;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StepKey};
 use charter::ports::{LedgerExt, Query, Rows};
 use charter::rows::{MissionState, StepState};
@@ -39,6 +40,8 @@ pub struct Response {
     pub budget: Budget,
     /// What it has spent.
     pub spent: Usage,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Whether nothing can move on by itself.
     pub idle: bool,
     /// Why nothing of it begins now, where all work rests.
@@ -128,6 +131,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
             false => alma.ledger().mode(tenant).await?.notice().map(str::to_owned),
         },
         idle: row.state.is_end() || row.state == MissionState::Waiting,
+        priority: row.priority,
         budget: row.budget,
         spent: row.spent,
     })

@@ -64,6 +64,7 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
         words: Some(resolved.words.clone()),
         file: None,
         budget: Some(row.budget.clone()),
+        priority: None,
     };
     let planned = plan_new::run(alma, principal, wanted).await?;
     let plan = plan_edit::instead(alma, principal, &row.id, planned.plan, "steered by a person");

@@ -5,6 +5,7 @@ use crate::{Alma, Error};
 use charter::approval::{APPROVAL_OPEN_MS, Card, Question};
 use charter::digest::Digest;
 use charter::event::Event;
+use charter::flow::Priority;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId, TransitionId};
 use charter::label::Label;
 use charter::plan::{Plan, PlanSource};
@@ -130,6 +131,7 @@ pub(crate) async fn submit(
         mission: request.mission,
         transition: request.once.as_ref().map(|once| once.transition(principal)),
         same,
+        priority: planned.priority,
     };
     let accepting = accept(alma, principal, &planned.plan, &workspace, wanted).await;
     let (mission, state) = match (accepting, request.once) {
@@ -144,6 +146,7 @@ pub(crate) async fn submit(
     };
     let mut notes = planned.notes;
     notes.extend(alma.ledger().mode(&principal.tenant).await?.notice().map(str::to_owned));
+    notes.extend(alma.installation.degraded().iter().map(ToString::to_string));
     Ok(Response {
         mission,
         resumed: false,
@@ -219,6 +222,7 @@ struct Wanted {
     mission: Option<MissionId>,
     transition: Option<TransitionId>,
     same: Digest,
+    priority: Priority,
 }
 
 async fn accept(
@@ -232,7 +236,9 @@ async fn accept(
     let entropy = alma.ports.entropy.as_ref();
     let mission = wanted.mission.unwrap_or_else(|| MissionId::new(now, entropy));
     let mut draft = Draft::new(&alma.ports, &principal.tenant, &mission);
-    lay_down(&mut draft, principal, plan, workspace, &mission, wanted.same)?;
+    let Wanted { same, priority, .. } = wanted;
+    let place = Place { workspace, mission: &mission, same, priority };
+    lay_down(&mut draft, (alma, principal), plan, place)?;
     ask_first(&mut draft, plan, &mission, now, entropy)?;
     let mut transition = draft.transition(None, LeaseChange::Keep);
     if let Some(id) = wanted.transition {
@@ -242,15 +248,26 @@ async fn accept(
     Ok((mission, accepted(plan)))
 }
 
+/// Where a mission stands among others.
+pub(crate) struct Place<'p> {
+    /// The folder it works in.
+    pub(crate) workspace: &'p str,
+    /// Its name.
+    pub(crate) mission: &'p MissionId,
+    /// Finds the same wish again.
+    pub(crate) same: Digest,
+    /// How urgent it is.
+    pub(crate) priority: Priority,
+}
+
 /// The events of a mission with this plan.
 pub(crate) fn lay_down(
     draft: &mut Draft<'_>,
-    principal: &Principal,
+    (alma, principal): (&Alma, &Principal),
     plan: &Plan,
-    workspace: &str,
-    mission: &MissionId,
-    same: Digest,
+    place: Place<'_>,
 ) -> Result<(), Error> {
+    let Place { workspace, mission, same, priority } = place;
     let wish = draft.text(&plan.goal, Label::TRUSTED)?;
     let workspace = draft.text(workspace, Label::TRUSTED)?;
     draft.event(Event::MissionSubmitted {
@@ -260,13 +277,14 @@ pub(crate) fn lay_down(
         workspace,
         same,
         budget: plan.budget.clone(),
+        priority,
     });
     let content = draft.json(plan, Label::TRUSTED)?;
     draft.event(Event::MissionPlanned {
         mission: mission.clone(),
         plan: content,
         digest: plan.digest()?,
-        steps: moroni::heads(plan)?,
+        steps: moroni::heads(plan, &alma.tools().specs())?,
     });
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod memory_export;
 pub mod memory_import;
 pub mod memory_rebuild;
 pub mod memory_report;
+pub mod migrate;
 pub mod mission_cancel;
 pub mod mission_effects;
 pub mod mission_events;
@@ -160,6 +161,7 @@ pub const ALL: &[Operation] = &[
     operation!("schedules.resume", schedule_resume, "let a schedule go on"),
     operation!("schedules.delete", schedule_delete, "end a schedule"),
     operation!("audit.verify", audit_verify, "check the record for any change"),
+    operation!("migrate", migrate, "move the record to PostgreSQL, or back into a file"),
     operation!("work.status", work_status, "say whether work goes on, and what waits"),
     operation!("work.set", work_set, "stop all work, let it drain, or let it go on"),
     operation!("doctor", doctor, "look whether everything is in order"),

@@ -4,6 +4,7 @@
 use super::plan_new;
 use crate::{Alma, Error};
 use charter::approval::may_stand;
+use charter::budget::Meter;
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::ids::Principal;
@@ -163,6 +164,7 @@ async fn prepare(
         secrets_allowed: false,
         now: alma.now(),
         cancel: Cancel::default(),
+        meter: Meter::default(),
     };
     let prepared = alma.tools().prepare(&call).await?;
     let word = |class, place, summary: String, sandbox| {

@@ -5,7 +5,7 @@ use crate::{Alma, Error};
 use charter::approval::ApprovalState;
 use charter::digest::Digest;
 use charter::event::Event;
-use charter::ids::{ApprovalId, MissionId, Principal};
+use charter::ids::{ApprovalId, MissionId, Principal, StepKey};
 use charter::label::Label;
 use charter::plan::Plan;
 use charter::ports::{LeaseChange, LedgerExt, Query, Rows};
@@ -40,7 +40,8 @@ pub struct Response {
 
 /// Replaces.
 pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result<Response, Error> {
-    let edited = moroni::mission_file::compile(&request.file, &alma.specs())
+    // How urgent a mission is stays as it was when it was submitted.
+    let (edited, _) = moroni::mission_file::compile(&request.file, &alma.specs())
         .map_err(|error| Error::Usage(error.to_string()))?;
     instead(alma, principal, &request.mission, edited, "edited by a person").await
 }
@@ -93,9 +94,12 @@ pub(super) async fn replace(
                 step.key
             )));
         }
+        settled(alma, principal, &step.key).await?;
         if step.items > 0 {
-            let items = alma.all_steps(principal, &row.id, Some(step.key.n)).await?;
-            drop.extend(items.into_iter().map(|item| item.key));
+            for item in alma.all_steps(principal, &row.id, Some(step.key.n)).await? {
+                settled(alma, principal, &item.key).await?;
+                drop.push(item.key);
+            }
         }
     }
     let digest = child.digest()?;
@@ -106,7 +110,7 @@ pub(super) async fn replace(
         plan,
         digest,
         parent: row.plan_digest,
-        steps: moroni::heads(&child)?,
+        steps: moroni::heads(&child, &alma.tools().specs())?,
         keep: keep.clone(),
         drop,
     });
@@ -121,6 +125,19 @@ pub(super) async fn replace(
         kept: keep,
         diff: moroni::render::diff(parent, &child),
     })
+}
+
+/// Refuses to replace a step of which nobody knows what it did: under another plan
+/// nothing would ask about that any more.
+async fn settled(alma: &Alma, principal: &Principal, step: &StepKey) -> Result<(), Error> {
+    let effects = alma.ledger().effects(&principal.tenant, step).await?;
+    match effects.iter().any(|row| row.ordinal > 0 && row.state.is_open()) {
+        true => Err(Error::Conflict(format!(
+            "it is not settled whether step {step} did what it began: answer its question, or \
+             send it round again with `alma dead-letters requeue {step}`, then change the plan"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Questions about steps that are replaced: nobody needs to answer them any more.

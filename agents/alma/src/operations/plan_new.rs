@@ -4,6 +4,7 @@ use crate::calendar::today;
 use crate::error::Refusal;
 use crate::{Alma, Error, model_plan};
 use charter::digest::Digest;
+use charter::flow::Priority;
 use charter::ids::Principal;
 use charter::plan::Plan;
 use jiff::civil::Date;
@@ -30,6 +31,9 @@ pub struct Request {
     /// Upper bounds that go before the configured ones.
     #[serde(default)]
     pub budget: Option<charter::budget::Budget>,
+    /// How urgent it is, whatever the mission file says; `normal` where neither does.
+    #[serde(default)]
+    pub priority: Option<Priority>,
 }
 
 /// A plan that was not accepted yet.
@@ -45,6 +49,8 @@ pub struct Response {
     pub reason: String,
     /// What the user should know, for instance a corrected file name.
     pub notes: Vec<String>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// Plans; changes nothing.
@@ -61,6 +67,7 @@ pub(crate) async fn plan_on(
     today: Date,
 ) -> Result<Response, Error> {
     let specs = alma.specs();
+    let mut priority = request.priority;
     let (mut plan, reason, notes) = match (&request.words, &request.file) {
         (Some(words), None) => {
             let words = words.trim();
@@ -112,8 +119,9 @@ pub(crate) async fn plan_on(
             }
         }
         (None, Some(text)) => {
-            let plan = moroni::mission_file::compile(text, &specs)
+            let (plan, own) = moroni::mission_file::compile(text, &specs)
                 .map_err(|error| Error::Usage(error.to_string()))?;
+            priority = priority.or(own);
             (plan, "the mission file".to_owned(), Vec::new())
         }
         _ => {
@@ -132,5 +140,6 @@ pub(crate) async fn plan_on(
         return Err(Error::Usage(format!("the plan is not sound: {}", wrong.join("; "))));
     }
     let digest = plan.digest()?;
-    Ok(Response { text: moroni::render::plan(&plan), digest, plan, reason, notes })
+    let (text, priority) = (moroni::render::plan(&plan), priority.unwrap_or_default());
+    Ok(Response { text, digest, plan, reason, notes, priority })
 }

@@ -6,11 +6,12 @@ use super::keep::{Arrangement, day_of, planned_on};
 use super::missed::{Taken, take};
 use super::show::waiting;
 use super::zone::{self, Zone};
-use crate::operations::mission_submit::{ask_first, lay_down};
+use crate::operations::mission_submit::{Place, ask_first, lay_down};
 use crate::operations::plan_new;
 use crate::{Alma, Error};
 use charter::approval::{APPROVAL_OPEN_MS, Answer, Card, Question, cover};
 use charter::event::Event;
+use charter::flow::Priority;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, StreamId};
 use charter::label::Label;
 use charter::mode::Mode;
@@ -74,8 +75,13 @@ async fn take_one(alma: &Alma, row: ScheduleRow) -> Result<bool, Error> {
     let outcome = match run {
         None => None,
         Some(Ok(run)) => {
-            let same = runs_of(&row.id);
-            lay_down(&mut draft, &principal, &run.plan, &run.workspace, &mission, same)?;
+            let place = Place {
+                workspace: &run.workspace,
+                mission: &mission,
+                same: runs_of(&row.id),
+                priority: Priority::Low,
+            };
+            lay_down(&mut draft, (alma, &principal), &run.plan, place)?;
             ask_first(&mut draft, &run.plan, &mission, now, alma.ports.entropy.as_ref())?;
             if let Some(by) = &row.approved
                 && !run.covers.is_empty()

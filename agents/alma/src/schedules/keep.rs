@@ -233,8 +233,13 @@ pub(super) async fn planned_on(
     workspace: PathBuf,
     day: Date,
 ) -> Result<plan_new::Response, Error> {
-    let request =
-        plan_new::Request { workspace, words: Some(wish.to_owned()), file: None, budget: None };
+    let request = plan_new::Request {
+        workspace,
+        words: Some(wish.to_owned()),
+        file: None,
+        budget: None,
+        priority: None,
+    };
     plan_new::plan_on(alma, principal, request, day).await
 }
 

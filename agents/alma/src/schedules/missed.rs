@@ -116,6 +116,32 @@ mod tests {
         check(5, 8 * HOUR + MINUTE, Missed::Skip, "5 6 7 8! →9");
     }
 
+    /// Nobody was there on the night on which the clocks changed.
+    #[test]
+    fn a_change_of_clocks_is_missed_like_any_night() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let cron = Cron::read("30 2 * * *").unwrap();
+        for (first, nights) in [
+            // Put forward: 02:30 does not exist, and the night counts from 03:00.
+            ("2026-03-28T02:30:00+01:00", ["03-28 02:30", "03-29 03:00", "03-30 02:30"]),
+            // Put back: 02:30 comes twice, and counts once.
+            ("2026-10-24T02:30:00+02:00", ["10-24 02:30", "10-25 02:30", "10-26 02:30"]),
+        ] {
+            let first: Timestamp = first.parse().unwrap();
+            let now = first.as_millisecond() + 60 * HOUR;
+            for (missed, runs) in [(Missed::Once, true), (Missed::Skip, false)] {
+                let all = take(&cron, &berlin, first.as_millisecond(), now, missed).unwrap();
+                let local = |at: Millis| {
+                    let at = Timestamp::from_millisecond(at).unwrap().to_zoned(berlin.clone());
+                    at.strftime("%m-%d %H:%M").to_string()
+                };
+                let due: Vec<String> = all.iter().map(|taken| local(taken.due_at)).collect();
+                assert_eq!(due, nights);
+                assert_eq!(all.iter().filter(|taken| taken.runs).count(), usize::from(runs));
+            }
+        }
+    }
+
     #[test]
     fn a_long_absence_is_bounded() {
         let cron = Cron::read("* * * * *").unwrap();

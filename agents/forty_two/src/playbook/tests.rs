@@ -83,6 +83,7 @@ fn specs() -> Vec<ToolSpec> {
         output: String::new(),
         undo: String::new(),
         limits: Limits::default(),
+        asks_model: false,
     };
     let files = json!({ "type": ["array", "string"] });
     vec![

@@ -141,6 +141,7 @@ fn run(
         env: &args.env,
         limits: &limits,
         level,
+        meter: &subject.meter,
     };
     let ran = sandbox
         .run(&job, cancel, &mut |_| Ok(()))

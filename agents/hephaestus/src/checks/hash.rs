@@ -4,12 +4,11 @@
 use super::{Finding, equal, list, short, verdict, wrong};
 use crate::args::parse;
 use crate::tools::hash::Args;
-use crate::workspace::Workspace;
+use crate::workspace::{Reading, Workspace};
 use charter::check::{Subject, Verdict};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::Read;
 
 pub(super) fn check(subject: &Subject, workspace: &Workspace) -> Vec<Verdict> {
@@ -41,9 +40,8 @@ fn found(subject: &Subject, workspace: &Workspace) -> Result<String, Finding> {
     }
 }
 
-fn open(workspace: &Workspace, path: &str) -> Result<File, Finding> {
-    File::open(workspace.path().join(path))
-        .map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))
+fn open(workspace: &Workspace, path: &str) -> Result<Reading, Finding> {
+    workspace.open_unseen(path).map_err(|error| Finding::Unsure(error.to_string()))
 }
 
 fn hash(workspace: &Workspace, path: &str) -> Result<String, Finding> {
@@ -155,7 +153,7 @@ fn copies(
     ))
 }
 
-fn alike(mut left: File, mut right: File) -> Result<bool, Finding> {
+fn alike(mut left: Reading, mut right: Reading) -> Result<bool, Finding> {
     let (mut one, mut other) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let n = fill(&mut left, &mut one)?;
@@ -169,7 +167,7 @@ fn alike(mut left: File, mut right: File) -> Result<bool, Finding> {
     }
 }
 
-fn fill(file: &mut File, buffer: &mut [u8]) -> Result<usize, Finding> {
+fn fill(file: &mut Reading, buffer: &mut [u8]) -> Result<usize, Finding> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {

@@ -6,6 +6,7 @@ use crate::workspace::{TEXT_MAX, Workspace, paths};
 use charter::check::Subject;
 use charter::effect::{Change, TargetState};
 use charter::tool::{ErrorCode, Proposed};
+use std::io::Read;
 
 /// The one change that a step made; anything else is wrong.
 pub(super) fn only(subject: &Subject) -> Result<&Proposed, Finding> {
@@ -37,7 +38,13 @@ pub(super) fn bytes(workspace: &Workspace, path: &str) -> Result<Vec<u8>, Findin
         }
         Err(error) => return Err(Finding::Unsure(format!("{path:?} cannot be read: {error}"))),
     }
-    std::fs::read(&root).map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))
+    let mut bytes = Vec::new();
+    workspace
+        .open_unseen(path)
+        .map_err(|error| Finding::Unsure(error.to_string()))?
+        .read_to_end(&mut bytes)
+        .map_err(|error| Finding::Unsure(format!("{path:?}: {error}")))?;
+    Ok(bytes)
 }
 
 /// Whether a path holds nothing.

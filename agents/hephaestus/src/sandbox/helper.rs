@@ -113,8 +113,10 @@ fn in_namespaces(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal> {
     {
         return Ok(());
     }
+    // The start of this process is part of what the program costs.
+    let start = sys::used(sys::Whose::Process).refused(LAYER, "measure itself")?;
     match sys::fork().refused("pid namespace", "fork")? {
-        Forked::Child => exit(match first_process(profile, socket) {
+        Forked::Child => exit(match first_process(profile, socket, start.cpu_us) {
             Ok(()) => 0,
             Err(Refusal { layer, cause }) => {
                 let notice = Notice::Refused { layer: layer.to_owned(), cause };
@@ -132,8 +134,8 @@ fn in_namespaces(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal> {
     }
 }
 
-/// Pid 1 of the new namespace.
-fn first_process(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal> {
+/// Pid 1 of the new namespace. What came before it used so much processor time.
+fn first_process(profile: &Profile, socket: &OwnedFd, before_us: u64) -> Result<(), Refusal> {
     die_with_parent().refused("pid namespace", "be tied to the helper's life")?;
     rustix::process::setsid().refused("pid namespace", "start a session")?;
     rustix::system::sethostname(b"sandbox").refused("host name", "set it")?;
@@ -176,7 +178,7 @@ fn first_process(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal> {
     };
     loop {
         match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == child => return ended(socket, status),
+            Ok(Some((pid, status))) if pid == child => return ended(socket, status, before_us),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).refused("pid namespace", "wait for the program"),
         }
@@ -227,7 +229,7 @@ fn without_namespaces(profile: &Profile, socket: &OwnedFd) -> Result<(), Refusal
         }
     };
     kill_descendants();
-    status.map_or(Ok(()), |status| ended(socket, status))
+    status.map_or(Ok(()), |status| ended(socket, status, 0))
 }
 
 fn restrict_files(profile: &Profile) -> Result<ruleset::Enforced, Refusal> {
@@ -290,13 +292,14 @@ fn not_started(socket: &OwnedFd, errno: Errno) -> Result<(), Refusal> {
     profile::send(socket, &notice, &[]).refused("helper", "report to Alma")
 }
 
-fn ended(socket: &OwnedFd, status: WaitStatus) -> Result<(), Refusal> {
-    let used = sys::child_usage().refused("helper", "measure the program")?;
+fn ended(socket: &OwnedFd, status: WaitStatus, before_us: u64) -> Result<(), Refusal> {
+    let measure = |whose| sys::used(whose).refused("helper", "measure the program");
+    let (program, own) = (measure(sys::Whose::Children)?, measure(sys::Whose::Process)?);
     let notice = Notice::Ended {
         code: status.exit_status(),
         signal: status.terminating_signal(),
-        cpu_ms: used.cpu_ms,
-        peak_bytes: used.peak_bytes,
+        cpu_us: program.cpu_us.saturating_add(own.cpu_us).saturating_add(before_us),
+        peak_bytes: program.peak_bytes,
     };
     profile::send(socket, &notice, &[]).refused("helper", "report to Alma")
 }

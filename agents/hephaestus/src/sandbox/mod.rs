@@ -46,7 +46,9 @@ pub use error::SandboxError;
 pub use helper::{HELPER_ARGUMENT, run_if_helper};
 pub use host::Host;
 pub use profile::Layer;
+pub(crate) use sys::{Whose, page_bytes, used};
 
+use charter::budget::Meter;
 use charter::tool::{Cancel, Limits, Process, SandboxLevel, ToolError};
 use copy::Manifest;
 use profile::{Bounds, Profile, View};
@@ -118,6 +120,8 @@ pub struct Job<'a> {
     pub limits: &'a Limits,
     /// The level: this one exactly, or an error.
     pub level: SandboxLevel,
+    /// Counts what it uses, however it ends.
+    pub meter: &'a Meter,
 }
 
 /// How a run ended.
@@ -158,7 +162,7 @@ pub struct Ran {
     pub stderr: Captured,
     /// Milliseconds that it took.
     pub wall_ms: u64,
-    /// Milliseconds of processor time of it and all that it started.
+    /// Milliseconds of processor time of it, all that it started, and its containment.
     pub cpu_ms: u64,
     /// Most memory that was seen in use.
     pub peak_bytes: u64,
@@ -225,8 +229,15 @@ impl Sandbox {
         fs::create_dir(&workspace).map_err(|error| SandboxError::helper("prepare", error))?;
         let limits = Limits::default();
         let (argv, env) = (Vec::new(), BTreeMap::new());
-        let job =
-            Job { argv: &argv, workspace: &workspace, cwd: ".", env: &env, limits: &limits, level };
+        let job = Job {
+            argv: &argv,
+            workspace: &workspace,
+            cwd: ".",
+            env: &env,
+            limits: &limits,
+            level,
+            meter: &Meter::default(),
+        };
         let (running, _) = self.stand(&job, &Cancel::default())?;
         let layers = running.layers.clone();
         running.end()?;
@@ -253,6 +264,9 @@ impl Sandbox {
             return Err(SandboxError::Watch(error));
         }
         let outcome = running.watch(job.limits, cancel)?;
+        job.meter.cpu(outcome.cpu_us);
+        job.meter.memory(outcome.peak_bytes);
+        job.meter.read(outcome.read_bytes);
         let changed = match (running.upper.take(), files.manifest) {
             (Some(upper), _) => Changed::of_upper(upper, &files.workspace, began),
             (None, manifest) => Changed::of_copy(
@@ -270,7 +284,7 @@ impl Sandbox {
             stdout,
             stderr,
             wall_ms: outcome.wall_ms,
-            cpu_ms: outcome.cpu_ms,
+            cpu_ms: outcome.cpu_us / 1_000,
             peak_bytes: outcome.peak_bytes,
             layers,
             changed,

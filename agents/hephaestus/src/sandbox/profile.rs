@@ -139,8 +139,8 @@ pub(super) enum Notice {
         code: Option<i32>,
         /// The signal that ended it.
         signal: Option<i32>,
-        /// Milliseconds of processor time of it and all it started.
-        cpu_ms: u64,
+        /// Microseconds of processor time of it, all it started, and the helper.
+        cpu_us: u64,
         /// Largest resident size of a process, in bytes.
         peak_bytes: u64,
     },

@@ -27,8 +27,9 @@ const DEATH_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Outcome {
     pub(super) end: End,
     pub(super) wall_ms: u64,
-    pub(super) cpu_ms: u64,
+    pub(super) cpu_us: u64,
     pub(super) peak_bytes: u64,
+    pub(super) read_bytes: u64,
 }
 
 /// A helper whose layers stand. Dropping it kills everything.
@@ -150,12 +151,13 @@ impl Running {
             .ok_or_else(|| SandboxError::helper("instruct", "it was instructed before"))?;
         profile::send(&socket, &Order::Go, &[])
             .map_err(|error| SandboxError::helper("instruct", error))?;
-        let (mut peak, mut cpu_ms) = (0, 0);
+        let (mut peak, mut cpu_us, mut read_bytes) = (0, 0, 0);
         let mut next_look = began;
         let end = loop {
             match profile::receive::<Notice>(&socket) {
-                Ok((Notice::Ended { code, signal, cpu_ms: used, peak_bytes }, _)) => {
-                    cpu_ms = used.max(cpu_ms);
+                Ok((Notice::Ended { code, signal, cpu_us: used, peak_bytes }, _)) => {
+                    cpu_us = used.max(cpu_us);
+                    read_bytes = self.read_bytes().max(read_bytes);
                     peak = peak_bytes.max(peak);
                     break match (code, signal) {
                         (Some(code), _) => End::Exited(code),
@@ -194,7 +196,8 @@ impl Running {
             // things to do as well.
             next_look = Instant::now() + now.elapsed().saturating_mul(4);
             peak = peak.max(used.memory_bytes);
-            cpu_ms = cpu_ms.max(used.cpu_ms);
+            cpu_us = cpu_us.max(used.cpu_ms.saturating_mul(1_000));
+            read_bytes = self.read_bytes().max(read_bytes);
             if let Some(bound) = beyond(&used, limits) {
                 break End::Stopped(bound);
             }
@@ -215,10 +218,23 @@ impl Running {
         }
         // The kernel's own bound on processor time ends a program by a signal.
         let end = match end {
-            End::Signalled(_) if cpu_ms > limits.cpu_ms => End::Stopped(Bound::Cpu),
+            End::Signalled(_) if cpu_us / 1_000 > limits.cpu_ms => End::Stopped(Bound::Cpu),
             end => end,
         };
-        Ok(Outcome { end, wall_ms, cpu_ms, peak_bytes: peak })
+        Ok(Outcome { end, wall_ms, cpu_us, peak_bytes: peak, read_bytes })
+    }
+
+    /// Bytes that the helper, and with it every program that has ended, has read.
+    fn read_bytes(&self) -> u64 {
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        let read = match &self.proc {
+            // The first process of its own pid namespace.
+            Some(proc) => usage::read_bytes(proc.as_fd(), 1),
+            None => rustix::fs::open("/proc", flags, rustix::fs::Mode::empty())
+                .and_then(|proc| usage::read_bytes(proc.as_fd(), self.child.id())),
+        };
+        // A kernel that does not count tells nothing.
+        read.unwrap_or(0)
     }
 
     /// What the program and all it started use now. What cannot be read counts

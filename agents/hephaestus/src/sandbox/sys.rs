@@ -4,7 +4,7 @@
 //! Why they are needed: a process becomes the first one of a pid namespace only
 //! by being forked into it; mounts are made read-only with everything below
 //! them only by `mount_setattr`; the loopback interface is raised only by
-//! `ioctl`; and `getrusage` tells what the children of a process used.
+//! `ioctl`; and `getrusage` tells what a thread, a process or its children used.
 
 #![allow(unsafe_code)]
 
@@ -104,32 +104,55 @@ pub(super) fn raise_loopback(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// What the ended children of this process used.
+/// Whose use is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ChildUsage {
-    /// Milliseconds of processor time.
-    pub(super) cpu_ms: u64,
-    /// Largest resident size of one of them, in bytes.
-    pub(super) peak_bytes: u64,
+pub(crate) enum Whose {
+    /// The calling thread's.
+    Thread,
+    /// This process's.
+    Process,
+    /// Of all children of this process that were waited for, and of theirs.
+    Children,
+}
+
+/// What was used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// Microseconds of processor time.
+    pub(crate) cpu_us: u64,
+    /// Largest resident size of one process, in bytes.
+    pub(crate) peak_bytes: u64,
 }
 
 /// Asks for it.
-pub(super) fn child_usage() -> Result<ChildUsage, Errno> {
+pub(crate) fn used(whose: Whose) -> Result<Used, Errno> {
+    let whose = match whose {
+        Whose::Thread => libc::RUSAGE_THREAD,
+        Whose::Process => libc::RUSAGE_SELF,
+        Whose::Children => libc::RUSAGE_CHILDREN,
+    };
     // SAFETY: `rusage` is plain old data for which all zeroes are valid, and the
     // call fills the whole of it.
     let (result, usage) = unsafe {
         let mut usage: libc::rusage = mem::zeroed();
-        (libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage), usage)
+        (libc::getrusage(whose, &raw mut usage), usage)
     };
     if result != 0 {
         return Err(last_errno());
     }
-    let ms = |time: libc::timeval| {
-        let ms = i128::from(time.tv_sec) * 1_000 + i128::from(time.tv_usec) / 1_000;
-        u64::try_from(ms).unwrap_or(0)
+    let us = |time: libc::timeval| {
+        let us = i128::from(time.tv_sec) * 1_000_000 + i128::from(time.tv_usec);
+        u64::try_from(us).unwrap_or(0)
     };
-    Ok(ChildUsage {
-        cpu_ms: ms(usage.ru_utime).saturating_add(ms(usage.ru_stime)),
+    Ok(Used {
+        cpu_us: us(usage.ru_utime).saturating_add(us(usage.ru_stime)),
         peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
     })
+}
+
+/// Bytes of a page of memory.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: asks for a constant of the system; there is nothing to pass or to keep.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4_096)
 }

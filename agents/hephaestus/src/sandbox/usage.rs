@@ -92,6 +92,12 @@ fn read_at(proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Bytes that a process and its children that have ended have read.
+pub(super) fn read_bytes(proc: BorrowedFd<'_>, pid: u32) -> Result<u64, Errno> {
+    let io = read_at(proc, &format!("{pid}/io"))?;
+    io.lines().find_map(|line| line.strip_prefix("rchar:")?.trim().parse().ok()).ok_or(Errno::NOENT)
+}
+
 /// The processes that a `/proc` shows.
 pub(super) fn stats(proc: BorrowedFd<'_>) -> Result<Vec<Stat>, Errno> {
     let mut stats = Vec::new();

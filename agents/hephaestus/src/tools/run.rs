@@ -7,7 +7,6 @@ use crate::error::arguments;
 use crate::sandbox::{Bound, End, Job, Ran, Sandbox, Taken};
 use crate::tool::{PAYLOAD_MAX, Tool, Watch, object, spec};
 use crate::workspace::{Kind, Workspace, paths};
-use charter::budget::Usage;
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
 use charter::label::Label;
@@ -165,6 +164,7 @@ impl Tool for Run {
             env: &args.env,
             limits: &call.limits,
             level: detail.sandbox,
+            meter: &call.meter,
         };
         let mut program: Option<Process> = None;
         let ran = self.sandbox.run(&job, &call.cancel, &mut |process| {
@@ -192,7 +192,6 @@ impl Tool for Run {
             output: outcome(args, detail.sandbox, &ran, &taken),
             label: call.label.join(Label::UNTRUSTED),
             changes: taken.changes,
-            usage: Usage { steps: 0, wall_ms: ran.wall_ms, cpu_ms: ran.cpu_ms, bytes_written: 0 },
         })
     }
 }

@@ -68,7 +68,12 @@ impl Tool for Summarise {
             "rows: [{file, title, about, quotes: [{quote, line or page}]}] one per file with words and, by a language model, {gist: {text, model}} or {why} not, count, how (in whose words), text (Markdown), searched, empty: [files without words], unread: [{file, why}], made: [pages put together from other files, which are no source], binary, skipped_secrets",
             "Reads only; repeating is safe.",
         );
-        ToolSpec { version: 2, limits: Limits { wall_ms: WALL_MS, ..plain.limits }, ..plain }
+        ToolSpec {
+            version: 2,
+            limits: Limits { wall_ms: WALL_MS, ..plain.limits },
+            asks_model: self.model.is_some(),
+            ..plain
+        }
     }
 
     fn prepare(&self, call: &Call, workspace: &Workspace) -> Result<Prepared, ToolError> {

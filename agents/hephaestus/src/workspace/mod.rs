@@ -16,6 +16,7 @@ pub use secrets::looks_secret;
 pub use walk::{WALK_ENTRIES_MAX, Walked, WalkedFile};
 
 use crate::error::{io, malformed, never_touched, os, too_large};
+use charter::budget::Meter;
 use charter::digest::Digest;
 use charter::effect::{Change, Target, TargetState};
 use charter::ids::Millis;
@@ -25,7 +26,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -47,6 +48,7 @@ pub struct Workspace {
     path: PathBuf,
     secrets_allowed: bool,
     cancel: Cancel,
+    meter: Meter,
     seen: AtomicU8,
 }
 
@@ -108,13 +110,17 @@ impl Workspace {
             path: path.to_owned(),
             secrets_allowed: false,
             cancel: Cancel::default(),
+            meter: Meter::default(),
             seen: AtomicU8::new(0),
         })
     }
 
-    /// The workspace of a call, with the call's permission and cancel flag.
+    /// The workspace of a call, with the call's permission, cancel flag and meter.
     pub fn of_call(call: &Call) -> Result<Self, ToolError> {
-        Ok(Self::open(&call.workspace)?.secrets(call.secrets_allowed).cancel(&call.cancel))
+        Ok(Self::open(&call.workspace)?
+            .secrets(call.secrets_allowed)
+            .cancel(&call.cancel)
+            .meter(&call.meter))
     }
 
     /// Whether files that look like secrets are handed out.
@@ -125,6 +131,11 @@ impl Workspace {
     /// The flag that stops long reading.
     pub fn cancel(self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// What counts the bytes that are read.
+    pub fn meter(self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self }
     }
 
     /// Its absolute path.
@@ -184,7 +195,7 @@ impl Workspace {
 
     /// Opens a regular file for reading. A link is followed if it stays inside;
     /// whether it names a secret is judged by where it leads.
-    pub fn open_file(&self, path: &str) -> Result<File, ToolError> {
+    pub fn open_file(&self, path: &str) -> Result<Reading, ToolError> {
         let path = paths::normal(path)?;
         self.may_read(&path, &path)?;
         // NONBLOCK: opening a pipe must not wait for its other end.
@@ -208,7 +219,7 @@ impl Workspace {
             }
         }
         self.saw(SEEN_ANY);
-        Ok(File::from(opened))
+        Ok(self.reading(opened))
     }
 
     /// Refuses a secret that was not permitted, and notes one that was.
@@ -230,7 +241,7 @@ impl Workspace {
     /// The bytes of a file of at most `max` bytes.
     pub fn read(&self, path: &str, max: u64) -> Result<Vec<u8>, ToolError> {
         let mut file = self.open_file(path)?;
-        let stat = fs::fstat(&file).map_err(|errno| os("look at", path, errno))?;
+        let stat = fs::fstat(&file.file).map_err(|errno| os("look at", path, errno))?;
         let size = Meta::of(&stat).bytes;
         if size > max {
             return Err(too_big(path, size, max));
@@ -320,13 +331,17 @@ impl Workspace {
     }
 
     /// Opens a file whose content is not handed out: to hash or copy it.
-    pub(crate) fn open_unseen(&self, path: &str) -> Result<File, ToolError> {
+    pub(crate) fn open_unseen(&self, path: &str) -> Result<Reading, ToolError> {
         self.openat(path, READ | OFlags::NONBLOCK, INSIDE | ResolveFlags::NO_SYMLINKS)
-            .map(File::from)
+            .map(|file| self.reading(file))
             .map_err(|errno| os("read", path, errno))
     }
 
-    fn hash(&self, mut file: File) -> Result<(Digest, u64), HashError> {
+    fn reading(&self, file: OwnedFd) -> Reading {
+        Reading { file: File::from(file), meter: self.meter.clone() }
+    }
+
+    fn hash(&self, mut file: Reading) -> Result<(Digest, u64), HashError> {
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 256 << 10];
         let mut bytes = 0_u64;
@@ -365,6 +380,34 @@ impl Workspace {
             return Err(never_touched(&target.path));
         }
         Ok(Proposed { change, before })
+    }
+}
+
+/// An open file whose bytes are counted as they are read.
+#[derive(Debug)]
+pub struct Reading {
+    file: File,
+    meter: Meter,
+}
+
+impl Reading {
+    /// Its size in bytes.
+    pub fn size(&self) -> std::io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+impl Read for Reading {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.meter.read(count as u64);
+        Ok(count)
+    }
+}
+
+impl Seek for Reading {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A workspace, a place for secrets beside it, and a sandbox over both.
 
+use charter::budget::Meter;
 use charter::tool::{Cancel, Limits, Process, SandboxLevel, ToolError};
 use hephaestus::sandbox::{End, Job, Ran, Sandbox, SandboxError, Store, Taken};
 use hephaestus::workspace::Workspace;
@@ -57,6 +58,7 @@ impl Bench {
             env: &settings.env,
             limits: &settings.limits,
             level: settings.level,
+            meter: &Meter::default(),
         };
         self.sandbox.run(&job, &settings.cancel, &mut |process| (settings.started)(process))
     }

@@ -2,6 +2,7 @@
 
 use crate::VICTIM;
 use crate::bench::{Bench, alive, all_dead, done};
+use charter::budget::Meter;
 use charter::tool::{Cancel, ErrorCode, Limits, SandboxLevel, ToolError};
 use hephaestus::sandbox::{Bound, End, Job, Sandbox, SandboxError, Store};
 use std::collections::BTreeMap;
@@ -125,6 +126,7 @@ pub(crate) fn victim(args: &[String]) {
         env: &BTreeMap::new(),
         limits: &Limits::default(),
         level: if level == "full" { SandboxLevel::Full } else { SandboxLevel::Restricted },
+        meter: &Meter::default(),
     };
     let _ = sandbox.run(&job, &Cancel::default(), &mut |process| {
         println!("{}", process.pid);

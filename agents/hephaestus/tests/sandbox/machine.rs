@@ -2,6 +2,7 @@
 
 use crate::ORDINARY;
 use crate::bench::{Bench, done};
+use charter::budget::Meter;
 use charter::tool::{Cancel, ErrorCode, Limits, SandboxLevel, ToolError};
 use hephaestus::sandbox::{End, Host, Job, Sandbox, SandboxError, Taken};
 use std::collections::BTreeMap;
@@ -113,6 +114,7 @@ pub(crate) fn errors_say_what_is_wrong() {
             env: &BTreeMap::new(),
             limits: &Limits::default(),
             level: SandboxLevel::Full,
+            meter: &Meter::default(),
         };
         let result = bench.sandbox.run(&job, &Cancel::default(), &mut |_| Ok(()));
         assert!(matches!(result, Err(SandboxError::Folder { .. })), "{workspace}");

@@ -1,7 +1,7 @@
 //! The tool `run` behind the port, as a worker uses it.
 
 use crate::bench::Bench;
-use charter::budget::Usage;
+use charter::budget::Meter;
 use charter::check::{Outcome, Subject};
 use charter::digest::Digest;
 use charter::effect::{Change, EffectClass, Repeat};
@@ -41,6 +41,7 @@ fn tools(bench: Bench, args: serde_json::Value) -> (Hephaestus, Call, tempfile::
         secrets_allowed: false,
         now: 0,
         cancel: Cancel::default(),
+        meter: Meter::default(),
     };
     let sandbox = Arc::new(bench.sandbox);
     let run = hephaestus::tools::run::Run::new(Arc::clone(&sandbox));
@@ -102,6 +103,7 @@ fn subject(call: &Call, acted: Acted) -> Subject {
         secrets_allowed: false,
         since: i64::try_from(since).unwrap(),
         cancel: Cancel::default(),
+        meter: Meter::default(),
     }
 }
 
@@ -210,8 +212,7 @@ pub(crate) fn without_full_containment_nothing_is_run_again() {
     let (_, call, _root) = tools(bench, json!({"program": ["true"]}));
     let none = Hephaestus::with_tools(Vec::new());
     let output = json!({"program": ["true"], "exit": 0, "ok": true, "changed": []});
-    let acted =
-        Acted { output, label: Label::UNTRUSTED, changes: Vec::new(), usage: Usage::default() };
+    let acted = Acted { output, label: Label::UNTRUSTED, changes: Vec::new() };
     assert_eq!(worst(&none, &subject(&call, acted)), Outcome::NotVerified);
 }
 

@@ -111,6 +111,7 @@ pub(crate) mod tests {
             stopped: None,
             refused: false,
             report: None,
+            priority: Default::default(),
         }
     }
 
@@ -143,6 +144,8 @@ pub(crate) mod tests {
             items_open: 0,
             items_lost: 0,
             usage: Usage::default(),
+            lane: Default::default(),
+            priority: Default::default(),
         }
     }
 

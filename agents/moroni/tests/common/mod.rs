@@ -45,6 +45,7 @@ pub(crate) fn specs() -> Vec<ToolSpec> {
             output: String::new(),
             undo: String::new(),
             limits: Limits::default(),
+            asks_model: false,
         })
         .collect()
 }

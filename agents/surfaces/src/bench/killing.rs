@@ -291,8 +291,10 @@ impl<'s, F: Field> Killing<'s, F> {
                 // It comes back with its instance.
                 _ if mission.record.dead().keys().any(|k| k.parent().as_ref() == Some(&step)) => {}
                 cause => {
+                    let shown = self.stage.run(&["dead-letters", "show", &step.to_string()])?;
+                    let shown = String::from_utf8_lossy(&shown.stdout);
                     return Err(BenchError::Wrong(format!(
-                        "{step} died of {cause:?}; its mission is {}",
+                        "{step} of {} died of {cause:?}: {shown}",
                         mission.id
                     )));
                 }

@@ -1,11 +1,12 @@
 //! `alma bench mission`: what a mission costs beyond its tools.
 
-use super::child::{BenchError, Durability, Stage, pause};
-use super::measure::{Figures, Samples, sync_ms};
-use super::{Progress, at_rest, many_file};
+use super::child::{BenchError, Durability, Stage, Worker, pause};
+use super::measure::{Figures, Samples, rss_mb, sync_ms};
+use super::{Progress, WORKERS_MAX, at_rest, many_file};
 use charter::ids::MissionId;
+use charter::plan::ITEMS_MAX;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Steps that a mission file may have.
 const STEPS_MAX: u32 = 200;
@@ -21,11 +22,14 @@ const REST: Duration = Duration::from_secs(600);
 /// Measures.
 pub(super) fn run(
     stage: &Stage,
-    (steps, runs): (u32, u32),
+    (steps, runs, workers): (u32, u32, u32),
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
-    if !(1..=STEPS_MAX).contains(&steps) {
-        return Err(BenchError::Usage(format!("--steps: expected 1 to {STEPS_MAX}")));
+    if !(1..=ITEMS_MAX).contains(&steps) {
+        return Err(BenchError::Usage(format!("--steps: expected 1 to {ITEMS_MAX}")));
+    }
+    if steps > STEPS_MAX {
+        return large(stage, steps, workers, progress);
     }
     let mut worker = stage.worker(None)?;
     let durability = worker.durability()?;
@@ -85,6 +89,76 @@ pub(super) fn run(
     figures.note("steps_per_second: n instances of one for_each step, in one worker process");
     figures.note("sync_p50_ms: what this disk takes to make 4 KiB durable");
     Ok((figures, durability))
+}
+
+/// One mission of very many steps: instances of one step, spread over worker processes
+/// whose memory is looked at while they run.
+fn large(
+    stage: &Stage,
+    steps: u32,
+    workers: u32,
+    progress: &mut Progress,
+) -> Result<(Figures, Durability), BenchError> {
+    if !(1..=WORKERS_MAX).contains(&workers) {
+        return Err(BenchError::Usage(format!("--workers: expected 1 to {WORKERS_MAX}")));
+    }
+    let mut processes = Vec::new();
+    let mut durability = None;
+    for _ in 0..workers {
+        let mut process = stage.worker(None)?;
+        if !process.begun()?["durability"].is_null() {
+            durability = Some(process.durability()?);
+        }
+        processes.push(process);
+    }
+    let durability = durability
+        .ok_or_else(|| BenchError::Wrong("none of the workers is the owner".to_owned()))?;
+    let idle = most_rss(&processes);
+    let file = many_file(stage, "large", steps)?;
+    let mission = stage.submit(&file, stage.workspace())?;
+    let (began, mut seen) = (Instant::now(), Vec::new());
+    progress.wait("the mission to end", REST, || {
+        seen.push(most_rss(&processes).unwrap_or(0.0));
+        let document = stage.json(&["mission", "list", "--state", "running", "--limit", "1"])?;
+        Ok(document["missions"].as_array().is_none_or(Vec::is_empty))
+    })?;
+    let took = began.elapsed();
+    let record = stage.record(&mission)?;
+    let Some((first, last)) = record.instances() else {
+        return Err(BenchError::Wrong(format!("{mission} took no step")));
+    };
+    if record.unfinished() > 0 {
+        return Err(BenchError::Wrong(format!("{mission} left steps undone")));
+    }
+    let mut figures = Figures::default();
+    figures.set("runs", 1);
+    figures.set("n", steps);
+    figures.set("workers", workers);
+    let seconds = (last - first).max(1) as f64 / 1_000.0;
+    figures.number("steps_per_second", Some(f64::from(steps) / seconds));
+    figures.number("whole_seconds", Some(took.as_secs_f64()));
+    figures.number("idle_rss_mb", idle);
+    // The largest of the first and of the last third of the looks.
+    let third = (seen.len() / 3).max(1);
+    let most = |of: &[f64]| of.iter().copied().reduce(f64::max);
+    figures.number("early_rss_mb", seen.get(..third.min(seen.len())).and_then(most));
+    figures.number("late_rss_mb", seen.get(seen.len().saturating_sub(third)..).and_then(most));
+    figures.number("peak_rss_mb", most(&seen));
+    for process in &mut processes {
+        process.kill()?;
+    }
+    figures.note(
+        "n instances of one for_each step; steps_per_second: from the first claim to the last \
+         receipt, as the record dates them; whole_seconds: with laying them down, gathering and \
+         the report",
+    );
+    figures.note("rss: of the largest worker process, looked at twice a second");
+    Ok((figures, durability))
+}
+
+/// Memory of the largest of the processes.
+fn most_rss(processes: &[Worker]) -> Option<f64> {
+    processes.iter().filter_map(|process| rss_mb(process.pid())).reduce(f64::max)
 }
 
 /// A mission whose steps wait for each other.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | start of the program, of a ledger with a history | [`startup`] |
 //! | a mission's own cost | [`mission`] |
-//! | throughput and wake-up time of the queue | [`queue`] |
+//! | throughput and wake-up time of the queue | [`queue`]; by itself [`bare`] |
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
 //! | what is found in memory, and how fast | [`recall`] |
@@ -18,6 +18,7 @@
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
 
+mod bare;
 pub mod child;
 mod cluster;
 mod kill;
@@ -34,6 +35,7 @@ mod stream;
 use crate::cli::Screen;
 use crate::cli::args::BenchCommand;
 use crate::cli::exit::{Exit, chain};
+pub use bare::{Bare, Carried, Place};
 use child::{BenchError, Durability, Stage, pause};
 pub use cluster::Embedder;
 use measure::Figures;
@@ -46,11 +48,39 @@ const TELL: Duration = Duration::from_secs(1);
 /// How often an end is looked for: seldom, so that looking does not disturb.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Most worker processes.
+const WORKERS_MAX: u32 = 64;
+
+/// Jobs that a process of the bare queue has in hand, unless given.
+const BARE_CONCURRENCY: u32 = 16;
+
+/// What is measured beside the public operations, as the wiring has it.
+pub struct Means<'m> {
+    /// The shipped embedder.
+    pub embedder: Embedder<'m>,
+    /// The queue by itself.
+    pub bare: &'m dyn Bare,
+}
+
 /// Measures, and shows what was found. The folders in which it was measured are
 /// removed, whatever happens.
-pub fn run(command: &BenchCommand, screen: &Screen, embedder: Embedder<'_>) -> Exit {
+pub fn run(command: &BenchCommand, screen: &Screen, means: &Means<'_>) -> Exit {
     listen();
-    match measured(command, screen, embedder) {
+    if let BenchCommand::Carry { file, redis, name, concurrency } = command {
+        let place = match (file, redis, name) {
+            (Some(file), _, _) => Place::File(file.clone()),
+            (None, Some(url), Some(name)) => Place::Redis(url.clone(), name.clone()),
+            _ => return Exit::Usage,
+        };
+        return match bare::carry(means.bare, &place, *concurrency) {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                screen.note(&format!("alma: {}", chain(&error)));
+                Exit::Failed
+            }
+        };
+    }
+    match measured(command, screen, means) {
         Ok(document) => {
             if screen.json {
                 screen.document(&document);
@@ -78,13 +108,16 @@ pub fn run(command: &BenchCommand, screen: &Screen, embedder: Embedder<'_>) -> E
 fn measured(
     command: &BenchCommand,
     screen: &Screen,
-    embedder: Embedder<'_>,
+    means: &Means<'_>,
 ) -> Result<Value, BenchError> {
     let program = std::env::current_exe()
         .map_err(|source| BenchError::Io { operation: "find this program".to_owned(), source })?;
     let base = base();
     let stage = match command {
-        BenchCommand::Queue { servers, .. } | BenchCommand::Kill { servers, .. } => {
+        BenchCommand::Queue { servers, protocol: true, .. }
+        | BenchCommand::Kill { servers, .. }
+        | BenchCommand::Mission { servers, .. }
+        | BenchCommand::Stream { servers, .. } => {
             Stage::new(program, &base)?.on(servers.redis.as_deref(), servers.postgres.as_deref())
         }
         _ => Stage::new(program, &base)?,
@@ -100,7 +133,7 @@ fn measured(
         BenchCommand::Cluster { ref points, ref titles, compare } => {
             let source = match (points, titles) {
                 (Some(folder), _) => cluster::Source::Points(folder),
-                (None, Some(file)) => cluster::Source::Titles(file, embedder),
+                (None, Some(file)) => cluster::Source::Titles(file, means.embedder),
                 (None, None) => {
                     return Err(BenchError::Usage("name --points DIR or --titles FILE".to_owned()));
                 }
@@ -112,15 +145,23 @@ fn measured(
             let history = startup::History { missions, events, memories };
             ("startup", startup::run(&stage, &history, runs, &mut progress)?)
         }
-        BenchCommand::Mission { steps, runs } => {
-            ("mission", mission::run(&stage, (steps, runs), &mut progress)?)
+        BenchCommand::Mission { steps, runs, workers, servers: _ } => {
+            ("mission", mission::run(&stage, (steps, runs, workers), &mut progress)?)
         }
-        BenchCommand::Stream { steps, runs } => {
+        BenchCommand::Stream { steps, runs, servers: _ } => {
             ("stream", stream::run(&stage, (steps, runs), &mut progress)?)
         }
-        BenchCommand::Queue { jobs, workers, concurrency, protocol, servers: _ } => {
-            let load = queue::Load { jobs, workers, concurrency, protocol };
+        BenchCommand::Queue { jobs, workers, concurrency, protocol: false, ref servers } => {
+            let load = (jobs, workers, concurrency.unwrap_or(BARE_CONCURRENCY));
+            let redis = servers.redis.as_deref();
+            ("queue", bare::run(&stage, means.bare, redis, load, &mut progress)?)
+        }
+        BenchCommand::Queue { jobs, workers, concurrency, protocol: true, servers: _ } => {
+            let load = queue::Load { jobs, workers, concurrency };
             ("queue", queue::run(&stage, &load, &mut progress)?)
+        }
+        BenchCommand::Carry { .. } => {
+            return Err(BenchError::Usage("a worker process measures nothing itself".to_owned()));
         }
         BenchCommand::Kill { kills, seed, servers: _ } => {
             ("kill", kill::run(&stage, (kills, seed), &mut progress)?)

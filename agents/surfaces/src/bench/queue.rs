@@ -1,14 +1,14 @@
-//! `alma bench queue`: how many jobs worker processes take per second, and how
-//! long a job waits at an idle queue.
+//! `alma bench queue --protocol`: how many jobs worker processes carry out per second,
+//! and how long a job waits at an idle queue.
 
 use super::child::{BenchError, Durability, Stage, Worker, pause};
 use super::measure::{Figures, Samples, rss_mb};
-use super::{Progress, at_rest, many_file};
+use super::{Progress, WORKERS_MAX, at_rest, many_file};
 use serde_json::json;
 use std::time::Duration;
 
-/// Jobs of one mission: a longer list costs each of its instances more.
-const PER_MISSION: u32 = 500;
+/// Jobs of one mission.
+const PER_MISSION: u32 = 10_000;
 /// Single submissions.
 const SINGLES: u32 = 120;
 /// Single submissions before the ones that count.
@@ -17,8 +17,6 @@ const WARM_UP: u32 = 5;
 const APART: Duration = Duration::from_millis(120);
 /// How long everything may take to end.
 const REST: Duration = Duration::from_secs(1_800);
-/// Most worker processes.
-const WORKERS_MAX: u32 = 64;
 
 /// What is to be carried.
 pub(super) struct Load {
@@ -27,7 +25,6 @@ pub(super) struct Load {
     pub(super) workers: u32,
     /// Steps that each works on at the same time, if not as configured.
     pub(super) concurrency: Option<u32>,
-    pub(super) protocol: bool,
 }
 
 /// Measures.
@@ -36,7 +33,7 @@ pub(super) fn run(
     load: &Load,
     progress: &mut Progress,
 ) -> Result<(Figures, Durability), BenchError> {
-    let Load { jobs, workers, concurrency, protocol } = *load;
+    let Load { jobs, workers, concurrency } = *load;
     if !(1..=WORKERS_MAX).contains(&workers) {
         return Err(BenchError::Usage(format!("--workers: expected 1 to {WORKERS_MAX}")));
     }
@@ -101,12 +98,6 @@ pub(super) fn run(
         "a job is an instance of a for_each step under the whole effect protocol: claim, intent \
          with permit, call, check, receipt",
     );
-    if !protocol {
-        figures.note(
-            "there is no figure for the bare queue: no public operation delivers a job without \
-             the effect protocol",
-        );
-    }
     figures.note(
         "jobs_per_second: from the first claim to the last receipt, as the record dates them",
     );

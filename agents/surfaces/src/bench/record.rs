@@ -431,6 +431,7 @@ mod tests {
             needs: needs.to_vec(),
             class: EffectClass::Change,
             for_each: false,
+            lane: charter::flow::Lane::Light,
         });
         let (plan, digest) = (text(), Digest::default());
         Event::MissionPlanned { mission: mission(), plan, digest, steps: heads.collect() }

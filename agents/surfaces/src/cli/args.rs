@@ -2,6 +2,7 @@
 
 use charter::budget::Budget;
 use charter::digest::Digest;
+use charter::flow::Priority;
 use charter::ids::{
     ApprovalId, MemoryId, MissionId, NightId, ProposalId, ScheduleId, SessionId, StepKey, TurnId,
 };
@@ -255,6 +256,13 @@ pub enum Command {
     },
     /// Look whether everything is in order, and say what to do if not.
     Doctor,
+    /// Move the record to a PostgreSQL database, or back into the data folder, while
+    /// nothing works or serves there. Killed in the middle, it can be run again.
+    Migrate {
+        /// `file`, or postgres://USER@HOST/DATABASE.
+        #[arg(long, value_name = "PLACE")]
+        to: String,
+    },
     /// The configuration.
     Config {
         /// What to do.
@@ -299,6 +307,9 @@ pub struct Wish {
     /// Show what would happen, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// How urgent it is: low, normal or high.
+    #[arg(long)]
+    pub priority: Option<Priority>,
     /// Start at most so many steps.
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
@@ -832,6 +843,12 @@ pub enum BenchCommand {
         /// Missions.
         #[arg(long, default_value_t = 50)]
         runs: u32,
+        /// Worker processes for a mission of more steps than a file can list.
+        #[arg(long, default_value_t = 1)]
+        workers: u32,
+        /// Where record and queue are.
+        #[command(flatten)]
+        servers: Servers,
     },
     /// Throughput and wake-up time of the queue.
     Queue {
@@ -877,6 +894,25 @@ pub enum BenchCommand {
         /// Missions.
         #[arg(long, default_value_t = 20)]
         runs: u32,
+        /// Where record and queue are.
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// One worker process of `bench queue` without `--protocol`: says what it carried.
+    #[command(hide = true)]
+    Carry {
+        /// The queue's file.
+        #[arg(long, value_name = "FILE", required_unless_present = "redis")]
+        file: Option<PathBuf>,
+        /// The queue's Redis.
+        #[arg(long, value_name = "URL", requires = "name")]
+        redis: Option<String>,
+        /// The queue's name there.
+        #[arg(long)]
+        name: Option<String>,
+        /// Jobs that it has in hand at a time.
+        #[arg(long)]
+        concurrency: u32,
     },
     /// Kill workers and count what is lost or doubled.
     Kill {

@@ -116,7 +116,14 @@ pub async fn watch(
     let mut drawing = Drawing::new(screen);
     let mut interrupted = false;
     let mut position = 0;
+    let mut away = Vec::new();
     loop {
+        for part in alma.installation.degraded() {
+            if !away.contains(&part.what) {
+                away.push(part.what);
+                screen.note(&format!("note: {part}"));
+            }
+        }
         let request = mission_show::Request { mission: mission.clone() };
         let now = mission_show::run(alma, principal, request).await?;
         drawing.draw(&now);

@@ -20,7 +20,7 @@ mod show_schedules;
 pub mod tree;
 
 use alma::config::Config;
-use alma::operations::config_show;
+use alma::operations::{config_show, migrate};
 use alma::{Alma, Error};
 use args::{Cli, Command, MissionCommand, PlanCommand};
 use charter::ids::Principal;
@@ -194,6 +194,21 @@ pub fn config(home: &Path, config: &Config, screen: &Screen) -> Exit {
     }
 }
 
+/// `alma migrate`: carried out while nobody has the record open, so without an
+/// [`Alma`]; this shows what came of it.
+pub fn migrated(screen: &Screen, done: Result<migrate::Response, Error>) -> Exit {
+    let response = done.and_then(|done| {
+        serde_json::to_value(done).map_err(|error| Error::Machine {
+            operation: "write what was moved".to_owned(),
+            cause: error.to_string(),
+        })
+    });
+    match response {
+        Ok(response) => route::present(screen, "migrate", response),
+        Err(error) => fail(screen, &error),
+    }
+}
+
 /// Shows an error and gives its exit code.
 pub fn fail(screen: &Screen, error: &Error) -> Exit {
     let exit = Exit::of_error(error);
@@ -215,6 +230,7 @@ pub fn fail(screen: &Screen, error: &Error) -> Exit {
 pub fn reached() -> Vec<&'static str> {
     let mut names = route::NAMES.to_vec();
     names.extend(["memory.export", "config.show"]);
+    names.push("migrate");
     names.extend(["chat.say", "chat.attach", "chat.cancel"]);
     names.extend(["mission.submit", "plan.dry_run", "approvals.answer"]);
     names.extend(["dead_letters.requeue", "dead_letters.edit", "dead_letters.bulk"]);

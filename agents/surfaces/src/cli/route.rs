@@ -257,6 +257,7 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         Command::Stop { resume: true, .. } => ("work.set", json!({ "mode": "running" })),
         Command::Stop { .. } => ("work.set", json!({ "mode": "stopped" })),
         Command::Doctor => ("doctor", json!({})),
+        Command::Migrate { to } => ("migrate", json!({ "to": to })),
         Command::Chat { .. }
         | Command::Config { .. }
         | Command::Ask { .. }
@@ -284,6 +285,7 @@ pub fn wish(wish: &Wish, budget: &Budget) -> Result<Value, Error> {
         "words": words,
         "file": file,
         "budget": wish.budget(budget),
+        "priority": wish.priority,
     }))
 }
 

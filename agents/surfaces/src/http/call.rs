@@ -53,10 +53,16 @@ pub(super) async fn answer(
             json(StatusCode::OK, &json!({ "status": "here", "version": env!("CARGO_PKG_VERSION") }))
         }
         Does::Ready => {
+            let degraded = app.alma.installation.degraded();
             let dependencies = report::dependencies(app).await;
             let ready = dependencies.iter().all(|dependency| dependency.ready);
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json(status, &json!({ "ready": ready, "dependencies": dependencies }))
+            json(
+                status,
+                &json!({
+                    "ready": ready, "dependencies": dependencies, "degraded": degraded,
+                }),
+            )
         }
         Does::Metrics => {
             let text = report::metrics(app).await?;

@@ -12,6 +12,7 @@ mod call;
 mod document;
 mod guard;
 mod listen;
+mod live;
 mod metrics;
 mod problem;
 mod report;
@@ -22,7 +23,7 @@ mod table;
 mod talk;
 
 pub use guard::KeyError;
-pub use report::Dependency;
+pub use report::{Dependency, Gauge, State};
 pub use table::{UNREACHED, reached};
 
 use alma::Alma;
@@ -54,8 +55,8 @@ const PAGE: &str = include_str!("docs.html");
 const PAGE_SLOT: &str = "\"THE DOCUMENT\"";
 
 /// What only the wiring knows: whether the queue, the sandbox and the workers are
-/// there.
-pub type Probe = Arc<dyn Fn() -> Vec<Dependency> + Send + Sync>;
+/// there, and how busy they are.
+pub type Probe = Arc<dyn Fn() -> State + Send + Sync>;
 
 /// The server cannot begin.
 #[derive(Debug, thiserror::Error)]

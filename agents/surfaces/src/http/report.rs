@@ -3,6 +3,7 @@
 use super::App;
 use super::metrics::{head, line};
 use super::problem::Problem;
+use charter::breaker::{Circuit, Health};
 use charter::ports::{LedgerExt, Query, Rows};
 use charter::rows::MissionState;
 use serde::Serialize;
@@ -37,6 +38,57 @@ pub struct Dependency {
     pub detail: String,
 }
 
+/// What only the wiring knows of the process.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// What the process needs.
+    pub dependencies: Vec<Dependency>,
+    /// Figures; those of one name stand together.
+    pub gauges: Vec<Gauge>,
+}
+
+/// A figure that goes up and down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauge {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// What it is of: name and value of a label, where there are several.
+    pub label: Option<(&'static str, &'static str)>,
+    /// The figure.
+    pub value: u64,
+}
+
+impl Gauge {
+    /// How a server answers: 0 as it should, 1 being tried, 2 left alone.
+    pub fn circuit(server: &'static str, health: &Health) -> Self {
+        Self {
+            name: "alma_circuit",
+            help: "How a server answers: 0 as it should, 1 being tried, 2 left alone.",
+            label: Some(("server", server)),
+            value: match health.circuit {
+                Circuit::Closed => 0,
+                Circuit::Probing => 1,
+                Circuit::Open => 2,
+            },
+        }
+    }
+}
+
+/// Figures of the wiring, as text.
+fn gauges(text: &mut String, all: &[Gauge]) {
+    let mut name = "";
+    for gauge in all {
+        if gauge.name != name {
+            name = gauge.name;
+            head(text, name, "gauge", gauge.help);
+        }
+        let label = gauge.label.map(|(name, value)| format!("{name}=\"{value}\""));
+        line(text, name, &label.unwrap_or_default(), gauge.value);
+    }
+}
+
 /// Everything that the process needs, and whether it is there.
 pub(super) async fn dependencies(app: &App) -> Vec<Dependency> {
     let asking = app.alma.ports.ledger.query(&app.principal.tenant, Query::Size);
@@ -47,7 +99,7 @@ pub(super) async fn dependencies(app: &App) -> Vec<Dependency> {
     };
     let mut all = vec![Dependency { name: "ledger", ready: ledger.0, detail: ledger.1 }];
     all.push(work(app).await);
-    all.extend((app.probe)());
+    all.extend((app.probe)().dependencies);
     all
 }
 
@@ -68,6 +120,7 @@ pub(super) async fn metrics(app: &App) -> Result<String, Problem> {
     let streams = app.hub.open(app.alma.config.http.streams);
     head(&mut text, "alma_http_streams", "gauge", "Event streams that are open.");
     line(&mut text, "alma_http_streams", "", streams);
+    gauges(&mut text, &(app.probe)().gauges);
     let mut kept = app.counts.lock().await;
     if kept.as_ref().is_none_or(|(at, _)| at.elapsed() > COUNTS_GOOD) {
         *kept = Some((Instant::now(), count(app).await.map_err(alma::Error::from)?));
@@ -103,4 +156,28 @@ async fn count(app: &App) -> Result<String, charter::ports::LedgerError> {
         line(&mut text, "alma_events_total", "", size.events);
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_one_name_stand_under_one_head() {
+        let gauge = |lane, value| Gauge {
+            name: "alma_lane_busy",
+            help: "Steps that run here, by lane.",
+            label: Some(("lane", lane)),
+            value,
+        };
+        let mut text = String::new();
+        gauges(&mut text, &[gauge("light", 3), gauge("exec", 0)]);
+        assert_eq!(
+            text,
+            "# HELP alma_lane_busy Steps that run here, by lane.\n\
+             # TYPE alma_lane_busy gauge\n\
+             alma_lane_busy{lane=\"light\"} 3\n\
+             alma_lane_busy{lane=\"exec\"} 0\n"
+        );
+    }
 }

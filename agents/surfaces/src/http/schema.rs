@@ -63,6 +63,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             "cancelled",
         ]),
     ),
+    ("Priority", Choice(&["low", "normal", "high"])),
     ("Agreement", Choice(&["approve", "happened", "not_happened"])),
     (
         "Budget",
@@ -80,6 +81,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("file?", "text?"),
             ("workspace?", "text?"),
             ("budget?", "Budget?"),
+            ("priority?", "Priority?"),
         ]),
     ),
     (
@@ -89,6 +91,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("file?", "text?"),
             ("workspace?", "text?"),
             ("budget?", "Budget?"),
+            ("priority?", "Priority?"),
             ("again?", "flag"),
         ]),
     ),
@@ -181,6 +184,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("text", "text"),
             ("reason", "text"),
             ("notes", "[text]"),
+            ("priority", "Priority"),
         ]),
     ),
     (
@@ -229,6 +233,7 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("approvals", "[ApprovalId]"),
             ("budget", "Budget"),
             ("spent", "map"),
+            ("priority", "Priority"),
             ("idle", "flag"),
             ("notice?", "text"),
         ]),
@@ -574,7 +579,14 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
     ),
     ("Audit", Fields(&[("intact", "flag")])),
     ("Health", Fields(&[("status", "text"), ("version", "text")])),
-    ("Readiness", Fields(&[("ready", "flag"), ("dependencies", "[Dependency]")])),
+    (
+        "Readiness",
+        Fields(&[("ready", "flag"), ("dependencies", "[Dependency]"), ("degraded", "[Degraded]")]),
+    ),
+    (
+        "Degraded",
+        Fields(&[("what", "text"), ("why", "text"), ("since", "whole"), ("works", "text")]),
+    ),
     ("Dependency", Fields(&[("name", "text"), ("ready", "flag"), ("detail", "text")])),
     (
         "Problem",

@@ -1,10 +1,11 @@
 //! Events of a mission as a stream (server-sent events) that can be resumed.
 //!
-//! One task waits for commits; one feed per watched mission reads what is new and
-//! hands it to everybody who watches it. A reader that falls behind loses its
+//! While anybody watches, one task reads what happens ([`Source`]) and hands each
+//! mission's events to everybody who watches it. A reader that falls behind loses its
 //! place in the feed and reads from the ledger again: a slow client costs nothing.
 //! Numbers of events have no gaps, so a gap is always noticed.
 
+use super::live::Source;
 use super::problem::Problem;
 use alma::Alma;
 use alma::operations::mission_events;
@@ -12,13 +13,13 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use charter::envelope::Envelope;
 use charter::event::Event;
-use charter::ids::{MissionId, Principal};
+use charter::ids::{MissionId, Principal, StreamId};
+use charter::ports::LedgerError;
 use futures::stream;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 /// Events that are replayed to somebody who resumes; who saw less is told so.
 const RETAINED: u64 = 10_000;
@@ -28,8 +29,6 @@ const PAGE: u32 = 200;
 const FEED_EVENTS: usize = 256;
 /// Longest silence of a stream.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Longest wait for a commit before asking again, in milliseconds.
-const WAIT_MS: u64 = 10_000;
 /// Rest after an error of the ledger.
 const REST: Duration = Duration::from_millis(250);
 
@@ -56,64 +55,99 @@ impl Frame {
 }
 
 /// What everybody who watches a mission shares.
-struct Feed {
-    sender: broadcast::Sender<Frame>,
-    task: AbortHandle,
-}
+struct Feed(broadcast::Sender<Frame>);
 
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+/// Missions that are watched, by their streams.
+type Feeds = HashMap<StreamId, Weak<Feed>>;
 
 /// Everything that is watched in this process.
 pub(super) struct Hub {
     alma: Alma,
     principal: Principal,
-    position: watch::Sender<i64>,
-    feeds: Mutex<HashMap<MissionId, Weak<Feed>>>,
+    source: Source,
+    feeds: Mutex<Feeds>,
+    /// Rung when the first mission is watched.
+    wanted: Notify,
+    /// Whether what happens is read: everything from now on is handed on.
+    awake: watch::Sender<bool>,
     seats: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
 impl Hub {
-    /// Begins to wait for commits.
+    /// Begins to wait for who watches.
     pub(super) fn start(
         alma: &Alma,
         principal: &Principal,
         seats: u32,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
+        let ledger = Arc::clone(&alma.ports.ledger);
+        let live = alma.installation.live();
         let hub = Arc::new(Self {
             alma: alma.clone(),
             principal: principal.clone(),
-            position: watch::Sender::new(0),
+            source: Source::new(ledger, live, principal.tenant.clone()),
             feeds: Mutex::default(),
+            wanted: Notify::new(),
+            awake: watch::Sender::new(false),
             seats: Arc::new(Semaphore::new(seats as usize)),
             stop: stop.clone(),
         });
-        let watching = Arc::downgrade(&hub);
-        let (ledger, mut stop) = (Arc::clone(&alma.ports.ledger), stop);
+        let (reading, mut stop) = (Arc::clone(&hub), stop);
         tokio::spawn(async move {
-            let mut position = 0;
-            loop {
-                tokio::select! {
-                    next = ledger.changed(position, WAIT_MS) => match next {
-                        Ok(next) => position = next,
-                        Err(error) => {
-                            tracing::warn!(%error, "could not wait for the ledger");
-                            tokio::time::sleep(REST).await;
-                        }
-                    },
-                    () = super::told(&mut stop) => return,
-                }
-                let Some(hub) = watching.upgrade() else { return };
-                hub.position
-                    .send_if_modified(|known| std::mem::replace(known, position) != position);
+            tokio::select! {
+                () = reading.read() => {}
+                () = super::told(&mut stop) => {}
             }
         });
         hub
+    }
+
+    /// Reads what happens while anybody watches, and hands it on.
+    async fn read(&self) {
+        loop {
+            self.wanted.notified().await;
+            if let Err(error) = self.read_on().await {
+                tracing::warn!(%error, "could not read events");
+                self.awake.send_replace(false);
+                tokio::time::sleep(REST).await;
+                // Whoever watches still does.
+                self.wanted.notify_one();
+            }
+        }
+    }
+
+    async fn read_on(&self) -> Result<(), LedgerError> {
+        let mut position = self.source.newest().await?;
+        self.awake.send_replace(true);
+        while self.is_watched() {
+            // The place is kept: who has joined the feed is not told of a gap.
+            let (events, read) = kept(position, self.source.next(position).await).await;
+            position = read;
+            for event in events {
+                let feed = self.feeds().get(&event.recorded.stream).and_then(Weak::upgrade);
+                if let Some(feed) = feed {
+                    // Nobody listens at the moment; the ledger has it.
+                    let _ = feed.0.send(Frame::new(&event));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody watches anything. From a no on, nobody is awake.
+    fn is_watched(&self) -> bool {
+        let mut feeds = self.feeds();
+        feeds.retain(|_, feed| feed.strong_count() > 0);
+        if feeds.is_empty() {
+            self.awake.send_replace(false);
+        }
+        !feeds.is_empty()
+    }
+
+    fn feeds(&self) -> MutexGuard<'_, Feeds> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells when this process begins to end.
@@ -145,24 +179,23 @@ impl Hub {
         Ok(response.events.iter().map(Frame::new).collect())
     }
 
-    /// The feed of a mission; a new one begins after `after`.
-    fn join(
-        self: &Arc<Self>,
-        mission: &MissionId,
-        after: u64,
-    ) -> (Arc<Feed>, broadcast::Receiver<Frame>) {
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = feeds.get(mission).and_then(Weak::upgrade) {
-            let receiver = feed.sender.subscribe();
-            return (feed, receiver);
-        }
-        feeds.retain(|_, feed| feed.strong_count() > 0);
-        let (sender, receiver) = broadcast::channel(FEED_EVENTS);
-        let reading = read_on(Arc::clone(self), mission.clone(), after, sender.clone());
-        let task = tokio::spawn(reading).abort_handle();
-        let feed = Arc::new(Feed { sender, task });
-        feeds.insert(mission.clone(), Arc::downgrade(&feed));
-        (feed, receiver)
+    /// The feed of a mission. It hands on whatever is committed from now on.
+    async fn join(&self, mission: &MissionId) -> Option<(Arc<Feed>, broadcast::Receiver<Frame>)> {
+        let mut awake = self.awake.subscribe();
+        let (feed, receiver) = {
+            let mut feeds = self.feeds();
+            let stream = StreamId::mission(mission);
+            let feed = feeds.get(&stream).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let feed = Arc::new(Feed(broadcast::channel(FEED_EVENTS).0));
+                feeds.insert(stream, Arc::downgrade(&feed));
+                feed
+            });
+            let receiver = feed.0.subscribe();
+            (feed, receiver)
+        };
+        self.wanted.notify_one();
+        awake.wait_for(|awake| *awake).await.ok()?;
+        Some((feed, receiver))
     }
 
     /// Answers with the stream of a mission's events after `last`.
@@ -222,6 +255,21 @@ impl Hub {
     }
 }
 
+/// What was read behind `position`; after an error nothing, and a moment later.
+async fn kept(
+    position: i64,
+    read: Result<(Vec<Envelope>, i64), LedgerError>,
+) -> (Vec<Envelope>, i64) {
+    match read {
+        Ok(read) => read,
+        Err(error) => {
+            tracing::warn!(%error, position, "could not read events; trying again");
+            tokio::time::sleep(REST).await;
+            (Vec::new(), position)
+        }
+    }
+}
+
 /// What somebody who resumes has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -240,40 +288,6 @@ fn begin(seen: Seen, oldest: u64) -> (u64, Option<&'static str>) {
         Seen::Nothing => (0, None),
         Seen::Until(last) if last < oldest => (oldest, Some("earlier events are not replayed")),
         Seen::Until(last) => (last, None),
-    }
-}
-
-/// Reads what is new and hands it round, for as long as somebody listens.
-async fn read_on(
-    hub: Arc<Hub>,
-    mission: MissionId,
-    mut after: u64,
-    sender: broadcast::Sender<Frame>,
-) {
-    let mut position = hub.position.subscribe();
-    loop {
-        position.borrow_and_update();
-        match hub.page(&mission, after, PAGE).await {
-            Ok(frames) => {
-                let more = frames.len() == PAGE as usize;
-                for frame in frames {
-                    after = frame.seq;
-                    // Nobody listens at the moment; the ledger has it.
-                    let _ = sender.send(frame);
-                }
-                if more {
-                    continue;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, %mission, "could not read events");
-                tokio::time::sleep(REST).await;
-                continue;
-            }
-        }
-        if position.changed().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -307,7 +321,11 @@ impl Reader {
             }
             let Some((_, receiver)) = &mut self.feed else {
                 // What comes between the last page and the feed is read again.
-                self.feed = Some(self.hub.join(&self.mission, self.last));
+                let mut stop = self.stop.clone();
+                self.feed = tokio::select! {
+                    joined = self.hub.join(&self.mission) => Some(joined?),
+                    () = super::told(&mut stop) => return None,
+                };
                 self.behind = true;
                 continue;
             };
@@ -349,6 +367,16 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_error_costs_a_moment_and_not_the_place() {
+        let error = LedgerError::Store { operation: "answer".into(), cause: "it rests".into() };
+        let began = tokio::time::Instant::now();
+        let (events, position) = kept(7, Err(error)).await;
+        assert!(events.is_empty() && position == 7);
+        assert!(began.elapsed() >= REST);
+        assert_eq!(kept(7, Ok((Vec::new(), 9))).await.1, 9);
+    }
 
     #[test]
     fn a_stream_goes_on_or_says_why_not() {

@@ -214,8 +214,10 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Operations that no route reaches, and why.
-pub const UNREACHED: &[(&str, &str)] =
-    &[("memory.import", "it reads files of this machine that a request over HTTP may not name")];
+pub const UNREACHED: &[(&str, &str)] = &[
+    ("memory.import", "it reads files of this machine that a request over HTTP may not name"),
+    ("migrate", "every process that uses the record must be stopped for it, this server too"),
+];
 
 impl Route {
     /// The operation that it asks.

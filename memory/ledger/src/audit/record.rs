@@ -6,7 +6,7 @@ use crate::chain::{Checkpoint, Head, Link};
 use crate::projection::{self, RowSet};
 use crate::sql::tables::{CHECKPOINTS, CONTENTS, EVENTS, STREAMS};
 use crate::sql::work::CHECKPOINT_EVERY;
-use crate::sql::{Cell, Sql};
+use crate::sql::{Cell, SCHEMA, Sql};
 use crate::transition::{SALT_BYTES, content_refs};
 use charter::digest::Digest;
 use charter::event::Event;
@@ -31,7 +31,7 @@ pub(super) async fn checkpoints(
 ) -> Result<Sealed, LedgerError> {
     let mut sealed = Sealed::default();
     let (mut last, mut prev) = (0, Digest::default());
-    scan(conn, &CHECKPOINTS, report, |cells, report| {
+    scan(conn, (&CHECKPOINTS, SCHEMA), report, |cells, report| {
         report.checkpoints += 1;
         let place = |n: i64| format!("checkpoints {n}");
         let Some(checkpoint) = checkpoint(cells) else {
@@ -105,7 +105,7 @@ pub(super) async fn events(
     report: &mut AuditReport,
 ) -> Result<Record, LedgerError> {
     let mut record = Record::default();
-    scan(conn, &EVENTS, report, |cells, report| {
+    scan(conn, (&EVENTS, SCHEMA), report, |cells, report| {
         report.events += 1;
         match link(cells) {
             Some((link, hash)) => event(link, hash, &mut record, &mut sealed, report),
@@ -221,7 +221,7 @@ pub(super) async fn streams(
     report: &mut AuditReport,
 ) -> Result<(), LedgerError> {
     let mut missing = record.heads.clone();
-    scan(conn, &STREAMS, report, |cells, report| {
+    scan(conn, (&STREAMS, SCHEMA), report, |cells, report| {
         let [tenant, stream, seq, hash] = cells else { return Ok(()) };
         let (Some(tenant), Some(stream)) = (tenant.text(), stream.text()) else {
             report.find(FindingKind::Stream, "streams", "a row cannot be read");
@@ -249,7 +249,7 @@ pub(super) async fn contents(
     let Record { named, rows, .. } = record;
     let forgotten =
         |id: &str| id.parse::<ContentId>().is_ok_and(|id| rows.forgotten.get(&id).is_some());
-    scan(conn, &CONTENTS, report, |cells, report| {
+    scan(conn, (&CONTENTS, SCHEMA), report, |cells, report| {
         report.contents += 1;
         let [id, tenant, salt, bytes] = cells else { return Ok(()) };
         let id = id.text().unwrap_or("(unreadable)");

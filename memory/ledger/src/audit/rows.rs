@@ -37,9 +37,10 @@ async fn table<'a, T: Stored + 'a>(
         let cells = row.cells()?;
         expected.insert(name(&cells), cells);
     }
-    // A file that no owner of this version has opened yet lacks the newer tables.
+    // A file that no owner of this version has opened yet lacks the newer tables and
+    // columns.
     if schema >= T::TABLE.since {
-        scan(conn, T::TABLE, report, |stored, report| {
+        scan(conn, (T::TABLE, schema), report, |stored, report| {
             report.rows += 1;
             let key = name(stored);
             let place = format!("{} {key}", T::TABLE.name);

@@ -17,13 +17,13 @@ const NOTE_MAX: u64 = 200;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct OwnerLock {
+pub struct OwnerLock {
     _file: File,
 }
 
 impl OwnerLock {
     /// Takes the lock if nobody has it.
-    pub(super) fn try_take(home: &Path) -> Result<Option<Self>, HouseholdError> {
+    pub fn try_take(home: &Path) -> Result<Option<Self>, HouseholdError> {
         let path = home.join(LOCK_FILE);
         let failed = |source| HouseholdError::Lock { path: path.clone(), source };
         // The standard library opens files close-on-exec: no child keeps the lock.
@@ -51,7 +51,7 @@ impl OwnerLock {
 }
 
 /// What the holder wrote about itself, on one line.
-pub(super) fn holder(home: &Path) -> String {
+pub fn holder(home: &Path) -> String {
     let mut text = String::new();
     let read = File::open(home.join(LOCK_FILE))
         .and_then(|file| file.take(NOTE_MAX).read_to_string(&mut text));

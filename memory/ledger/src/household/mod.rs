@@ -29,11 +29,13 @@ mod wire;
 use crate::SqliteLedger;
 use async_trait::async_trait;
 use charter::ids::{Millis, TenantId};
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{Committed, Fence, LeaseStatus, Ledger, LedgerError, Query, Rows, Transition};
 use charter::tool::Process;
 use client::CallError;
 pub use error::HouseholdError;
 use futures::future::BoxFuture;
+pub use lock::{OwnerLock, holder};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -318,6 +320,13 @@ impl Ledger for Household {
         match self.call(request).await? {
             Reply::Done => Ok(()),
             _ => Err(unexpected("note a program")),
+        }
+    }
+
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError> {
+        match self.call(Request::Lead(bid.clone())).await? {
+            Reply::Leader(leads) => Ok(leads),
+            _ => Err(unexpected("ask for the office of the leader")),
         }
     }
 

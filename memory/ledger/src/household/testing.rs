@@ -7,6 +7,7 @@ use charter::content::{Content, ContentRef};
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::event::{Event, StepHead};
+use charter::flow::{Lane, Priority};
 use charter::ids::{Millis, MissionId, StepKey, StreamId, TenantId};
 use charter::label::Label;
 use charter::ports::{
@@ -47,6 +48,7 @@ pub(super) fn transition(n: u64, contents: u64) -> Transition {
         at: 1,
         fence: None,
         lease: LeaseChange::Keep,
+        term: None,
         events: vec![(StreamId::mission(&mission()), event)],
         contents: (0..contents).map(content).collect(),
     }
@@ -74,6 +76,7 @@ pub(super) fn submission(n: u64) -> Transition {
         needs: Vec::new(),
         class: EffectClass::Read,
         for_each: false,
+        lane: Lane::Light,
     };
     let submitted = Event::MissionSubmitted {
         mission: mission.clone(),
@@ -82,6 +85,7 @@ pub(super) fn submission(n: u64) -> Transition {
         workspace: reference(1),
         same: Digest::of(&n.to_be_bytes()),
         budget: Budget::default(),
+        priority: Priority::Normal,
     };
     let planned = Event::MissionPlanned {
         mission,
@@ -95,6 +99,7 @@ pub(super) fn submission(n: u64) -> Transition {
         at: 1,
         fence: None,
         lease: LeaseChange::Keep,
+        term: None,
         events: vec![(stream.clone(), submitted), (stream, planned)],
         contents,
     }
@@ -172,6 +177,13 @@ impl Ledger for Tally {
 
     async fn note_program(&self, _: &Fence, _: &Process, _: bool) -> Result<(), LedgerError> {
         Ok(())
+    }
+
+    async fn lead(
+        &self,
+        bid: &charter::leader::Bid,
+    ) -> Result<charter::leader::LeaderRow, LedgerError> {
+        Ok(bid.on(None))
     }
 
     async fn outbox_done(&self, _: &[i64]) -> Result<(), LedgerError> {

@@ -6,6 +6,7 @@
 
 use super::Desk;
 use charter::ids::{Millis, TenantId};
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{Committed, Fence, LeaseStatus, LedgerError, Query, Rows, Transition};
 use charter::tool::Process;
 use serde::de::DeserializeOwned;
@@ -79,6 +80,7 @@ pub(super) enum Request {
         program: Process,
         running: bool,
     },
+    Lead(Bid),
     OutboxDone(Vec<i64>),
     Ask {
         service: String,
@@ -95,6 +97,7 @@ impl Request {
             Self::Query { .. } => "answer a question",
             Self::Renew { .. } => "renew a lease",
             Self::NoteProgram { .. } => "note a program",
+            Self::Lead(_) => "ask for the office of the leader",
             Self::OutboxDone(_) => "clear the outbox",
             Self::Ask { .. } => "ask a service",
         }
@@ -102,7 +105,7 @@ impl Request {
 
     /// Whether it may overtake others: a slow commit must not cost a lease.
     pub(super) fn is_urgent(&self) -> bool {
-        matches!(self, Self::Renew { .. })
+        matches!(self, Self::Renew { .. } | Self::Lead(_))
     }
 
     /// Carries it out.
@@ -118,6 +121,7 @@ impl Request {
                 ledger.note_program(&fence, &program, running).await?;
                 Reply::Done
             }
+            Self::Lead(bid) => Reply::Leader(ledger.lead(&bid).await?),
             Self::OutboxDone(ids) => {
                 ledger.outbox_done(&ids).await?;
                 Reply::Done
@@ -133,6 +137,7 @@ pub(super) enum Reply {
     Committed(Committed),
     Rows(Rows),
     Lease(LeaseStatus),
+    Leader(LeaderRow),
     Done,
     Answer(#[serde(with = "serde_bytes")] Vec<u8>),
 }
@@ -242,12 +247,18 @@ mod tests {
     #[tokio::test]
     async fn requests_arrive_as_they_were_sent() {
         let mut change = transition(1, 3);
-        change.lease = LeaseChange::Take { holder: process(), expires_at: i64::MAX };
+        change.lease = LeaseChange::Take {
+            holder: process(),
+            expires_at: i64::MAX,
+            of: Some(charter::digest::Digest::of(b"step")),
+        };
         change.fence = Some(fence());
         check(Request::Commit(Box::new(change))).await;
         check(Request::Renew { fence: fence(), expires_at: -1 }).await;
         check(Request::NoteProgram { fence: fence(), program: process(), running: true }).await;
         check(Request::OutboxDone(vec![1, i64::MAX])).await;
+        let bid = Bid { holder: process(), now: 1, expires_at: 2, over: Some(u64::MAX) };
+        check(Request::Lead(bid)).await;
         check(Request::Ask { service: "memory".into(), body: vec![0, 255] }).await;
         let tenant = TenantId::local();
         for query in [
@@ -279,7 +290,14 @@ mod tests {
 
     #[tokio::test]
     async fn replies_arrive_as_they_were_sent() {
-        let outbox = OutboxRow { id: 1, tenant: TenantId::local(), step: fence().step, due_at: 0 };
+        let outbox = OutboxRow {
+            id: 1,
+            tenant: TenantId::local(),
+            step: fence().step,
+            lane: charter::flow::Lane::Exec,
+            priority: charter::flow::Priority::High,
+            due_at: 0,
+        };
         for result in [
             Ok(Reply::Committed(Committed { position: 3, ready: vec![(fence().step, 9)] })),
             Ok(Reply::Rows(Rows::Outbox(vec![outbox]))),
@@ -293,6 +311,7 @@ mod tests {
             })]))),
             Ok(Reply::Rows(Rows::ContentIds(vec!["c-0000000000000001".parse().unwrap()]))),
             Ok(Reply::Lease(LeaseStatus::Cancelled)),
+            Ok(Reply::Leader(LeaderRow { term: 3, holder: process(), expires_at: 4 })),
             Ok(Reply::Done),
             Ok(Reply::Answer(vec![0, 255])),
             Err(LedgerError::Conflict("stale".into())),

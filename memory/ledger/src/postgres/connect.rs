@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use charter::ports::LedgerError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{
@@ -13,7 +14,7 @@ use sqlx::{
     ValueRef,
 };
 use std::fmt;
-use std::ops::DerefMut;
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -150,13 +151,66 @@ pub(super) async fn connect(
 
 /// Connections that are made when needed.
 pub(super) fn pool(address: &PgAddress, role: Role, connections: u32) -> PgPool {
+    made_when_needed(connections)
+        .idle_timeout(Duration::from_secs(120))
+        .connect_lazy_with(role.options(address))
+}
+
+/// One connection to listen on, for as long as it lasts.
+pub(super) fn lone(address: &PgAddress) -> PgPool {
+    // It is never idle. Without this a task would look after each line that is gone.
+    made_when_needed(1).idle_timeout(None).connect_lazy_with(Role::Bell.options(address))
+}
+
+fn made_when_needed(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT_MAX)
-        .idle_timeout(Duration::from_secs(120))
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(role.options(address))
+}
+
+/// A connection on loan from a pool. One whose question was given up in the middle, or
+/// that is of no use any more, is closed: only [`Loan::give_back`] brings it back.
+#[derive(Debug)]
+pub(super) struct Loan {
+    conn: PoolConnection<Postgres>,
+    given_back: bool,
+}
+
+impl Loan {
+    pub(super) fn new(conn: PoolConnection<Postgres>) -> Self {
+        Self { conn, given_back: false }
+    }
+
+    /// Back to its pool, which asks it for a sign of life: one that gives none within the
+    /// grace makes room for a new one.
+    pub(super) fn give_back(mut self) {
+        self.given_back = true;
+        tokio::spawn(tokio::time::timeout(GRACE, self.conn.return_to_pool()));
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if !self.given_back {
+            self.conn.close_on_drop();
+        }
+    }
+}
+
+impl Deref for Loan {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
 }
 
 fn silent(address: &PgAddress) -> LedgerError {

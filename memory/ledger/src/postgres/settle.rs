@@ -4,7 +4,7 @@
 use super::PgDurability;
 use super::connect::Pg;
 use crate::keys;
-use crate::sql::{Arg, SCHEMA, Sql, first, fixed, newer};
+use crate::sql::{Arg, Line, SCHEMA, Sql, Standing, first, fit, fixed, newer};
 use charter::ports::LedgerError;
 use ed25519_dalek::VerifyingKey;
 use sqlx::PgConnection;
@@ -14,14 +14,15 @@ use sqlx::PgConnection;
 pub(super) const WRITERS: i64 = 0x616c_6d61_0001;
 /// Whoever holds this lock makes or changes the schema.
 const MIGRATIONS: i64 = 0x616c_6d61_0002;
-/// The state of a database that a transfer fills.
-pub(super) const ARRIVING: &str = "arriving";
-/// The state of a database in use.
-pub(super) const SETTLED: &str = "settled";
-
 /// Schemas, counted as SQLite's are; PostgreSQL joined at the second.
-const STEPS: [(i64, &str); 1] =
-    [(SCHEMA, include_str!("../../migrations/postgres/0002_ledger.sql"))];
+const STEPS: [(i64, &str); 2] = [
+    (2, include_str!("../../migrations/postgres/0002_ledger.sql")),
+    (SCHEMA, include_str!("../../migrations/postgres/0003_hosts.sql")),
+];
+/// What every transaction of a writer asks first, behind the lock of the writers: a
+/// program that stood still while the schema changed, or while the ledger was moved,
+/// writes nothing any more.
+pub(super) const FIT: &str = "SELECT c.oldest, i.state FROM compat c CROSS JOIN installation i";
 
 type Conn = Pg<Box<PgConnection>>;
 
@@ -68,7 +69,7 @@ pub(super) async fn durability(conn: &mut Conn) -> Result<PgDurability, LedgerEr
 /// waits, and a crash leaves what was there before.
 pub(super) async fn schema(conn: &mut Conn) -> Result<(), LedgerError> {
     const DOING: &str = "bring the schema up to date";
-    if version(conn).await? == SCHEMA {
+    if version(conn).await? >= SCHEMA {
         return Ok(());
     }
     conn.script(DOING, "BEGIN").await?;
@@ -76,6 +77,9 @@ pub(super) async fn schema(conn: &mut Conn) -> Result<(), LedgerError> {
     conn.run(DOING, lock, vec![MIGRATIONS.into()]).await?;
     // Somebody else may have done it while we waited.
     let version = version(conn).await?;
+    // Nobody writes while it changes; who writes next asks what it is now.
+    let writers = fixed("SELECT pg_advisory_xact_lock($1)");
+    conn.run(DOING, writers, vec![WRITERS.into()]).await?;
     if version == 0 {
         conn.script(
             DOING,
@@ -92,8 +96,26 @@ pub(super) async fn schema(conn: &mut Conn) -> Result<(), LedgerError> {
     conn.script(DOING, "COMMIT").await.map(|_| ())
 }
 
-/// The schema that the database has; 0: none of ours.
+/// The schema that the database has; 0: none of ours. One that is newer than this
+/// version's is refused unless programs of this version may work with it.
 pub(super) async fn version(conn: &mut Conn) -> Result<i64, LedgerError> {
+    let version = newest(conn).await?;
+    if version > SCHEMA {
+        let oldest = fixed("SELECT oldest FROM alma.compat");
+        fit(first(conn.lines("ask who may use the ledger", oldest, Vec::new()).await?)?.int(0)?)?;
+    }
+    Ok(version)
+}
+
+/// The same for who must know every table and column.
+pub(super) async fn known(conn: &mut Conn) -> Result<i64, LedgerError> {
+    match newest(conn).await? {
+        version if version > SCHEMA => Err(newer(version)),
+        version => Ok(version),
+    }
+}
+
+async fn newest(conn: &mut Conn) -> Result<i64, LedgerError> {
     const DOING: &str = "find out which schema the ledger has";
     // Read from the catalog itself: a name that was looked up in vain is remembered
     // as missing even while we wait for whoever makes it.
@@ -105,33 +127,50 @@ pub(super) async fn version(conn: &mut Conn) -> Result<i64, LedgerError> {
         return Ok(0);
     }
     let newest = fixed("SELECT coalesce(max(version), 0) FROM alma.migrations");
-    match first(conn.lines(DOING, newest, Vec::new()).await?)?.int(0)? {
-        version if version > SCHEMA => Err(newer(version)),
-        version => Ok(version),
+    first(conn.lines(DOING, newest, Vec::new()).await?)?.int(0)
+}
+
+/// Reads the answer to [`FIT`].
+pub(super) fn judge(mut line: Line) -> Result<(), LedgerError> {
+    fit(line.int(0)?)?;
+    standing(&line.text(1)?).admit()
+}
+
+fn standing(word: &str) -> Standing {
+    match word {
+        "settled" => Standing::Settled,
+        "moved" => Standing::Moved,
+        _ => Standing::Arriving,
+    }
+}
+
+/// How a database stands, as it says itself.
+pub(super) fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Settled => "settled",
+        Standing::Arriving => "arriving",
+        Standing::Moved => "moved",
     }
 }
 
 /// The key and the state that the database remembers; `None` before its first use.
-pub(super) async fn owner(conn: &mut Conn) -> Result<Option<(Vec<u8>, String)>, LedgerError> {
+pub(super) async fn owner(conn: &mut Conn) -> Result<Option<(Vec<u8>, Standing)>, LedgerError> {
     let sql = fixed("SELECT public_key, state FROM installation");
     let found = conn.lines("find out whose ledger it is", sql, Vec::new()).await?;
-    let owner = |mut line: crate::sql::Line| Ok((line.blob(0)?, line.text(1)?));
+    let owner = |mut line: Line| Ok((line.blob(0)?, standing(&line.text(1)?)));
     found.into_iter().next().map(owner).transpose()
 }
 
 /// Takes a database that belongs to nobody yet, and refuses one that belongs to
-/// another key or is not whole.
-pub(super) async fn claim(conn: &mut Conn, key: &VerifyingKey) -> Result<(), LedgerError> {
+/// another key. Gives how it stands.
+pub(super) async fn claim(conn: &mut Conn, key: &VerifyingKey) -> Result<Standing, LedgerError> {
     let sql = fixed(
         "INSERT INTO installation (public_key, state) VALUES ($1, $2) ON CONFLICT DO NOTHING",
     );
-    let args = vec![Arg::Blob(key.as_bytes().to_vec()), SETTLED.into()];
+    let args = vec![Arg::Blob(key.as_bytes().to_vec()), word(Standing::Settled).into()];
     conn.run("put the key on record", sql, args).await?;
     match owner(conn).await? {
-        Some((_, state)) if state == ARRIVING => Err(LedgerError::Damaged(
-            "a transfer into this database was begun and not finished: begin it anew".to_owned(),
-        )),
-        Some((kept, _)) => own(&kept, key),
+        Some((kept, standing)) => own(&kept, key).map(|()| standing),
         None => Err(LedgerError::Damaged("the database forgot its key: restore a backup".into())),
     }
 }

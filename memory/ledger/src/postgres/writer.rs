@@ -4,7 +4,7 @@
 
 use super::PgDurability;
 use super::connect::{CONNECT_MAX, Pg, PgAddress, Role, Trouble, connect};
-use super::settle::{self, WRITERS};
+use super::settle::{self, FIT, WRITERS};
 use crate::sql::seal::{self, END, End};
 use crate::sql::work::{Answers, Ask, Notary, answer};
 use crate::sql::writer::{Backend, Fault};
@@ -38,7 +38,7 @@ impl Writer {
         let mut conn = patiently(&address).await?;
         let durability = settle::durability(&mut conn).await?;
         settle::schema(&mut conn).await?;
-        settle::claim(&mut conn, &notary.key.verifying_key()).await?;
+        settle::claim(&mut conn, &notary.key.verifying_key()).await?.admit()?;
         let end = seal::end(&mut conn).await?;
         Ok((Self { address, notary, conn: Some(conn), end }, durability))
     }
@@ -52,7 +52,7 @@ impl Writer {
                 let ours = async {
                     settle::durability(&mut conn).await?;
                     settle::version(&mut conn).await?;
-                    settle::claim(&mut conn, &self.notary.key.verifying_key()).await
+                    settle::claim(&mut conn, &self.notary.key.verifying_key()).await?.admit()
                 };
                 if let Err(error) = ours.await {
                     return Err(Trouble { error, lost: conn.is_lost() });
@@ -93,9 +93,10 @@ async fn within(
     notary: &Notary,
 ) -> Result<(Answers, End), LedgerError> {
     // At once, but each statement sees what is committed when it begins.
-    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS}); {END}");
-    let begun = conn.script("begin to write", built(begin)).await?;
-    let mut end = seal::end_of(&first(begun.into_iter().skip(1).collect())?)?;
+    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS}); {FIT}; {END}");
+    let mut begun = conn.script("begin to write", built(begin)).await?.into_iter().skip(1);
+    settle::judge(first(begun.by_ref().take(1).collect())?)?;
+    let mut end = seal::end_of(&first(begun.collect())?)?;
     let was = end.position;
     let (answers, _) = answer(conn, asks, &mut end, notary, &|_| Ok(())).await?;
     let commit = match end.position == was {
@@ -110,9 +111,10 @@ async fn within(
 #[async_trait]
 impl Backend for Writer {
     /// After the loss of a connection it is not known whether a commit was written.
-    /// The same transitions again find that out, so they are tried again for a while.
+    /// The same transitions again find that out, so they are tried again for a while:
+    /// from the first failure on, which itself may have been a long silence.
     async fn transact(&mut self, asks: &[&Ask]) -> Result<Answers, Fault> {
-        let until = Instant::now() + CONNECT_MAX;
+        let mut until = None;
         let mut pause = PAUSE_MIN;
         loop {
             let Trouble { error, lost } = match self.try_transact(asks).await {
@@ -120,6 +122,7 @@ impl Backend for Writer {
                 Err(trouble) => trouble,
             };
             tracing::warn!(%error, jobs = asks.len(), "the ledger could not write");
+            let until = *until.get_or_insert_with(|| Instant::now() + CONNECT_MAX);
             if !lost || Instant::now() >= until {
                 return Err(Fault { error, alone: !lost });
             }

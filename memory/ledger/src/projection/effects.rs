@@ -72,7 +72,8 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
         }
         Event::EffectInDoubt { key, step, approval } => {
             let row = owned(cx.rows.effects.get_mut(key), cx.tenant, key)?;
-            if row.step != *step || row.state != EffectState::Intended {
+            // Also again, where the first question was refused or withdrawn.
+            if row.step != *step || matches!(row.state, EffectState::Received(_)) {
                 return conflict(format!("effect {key} of step {} is not open", row.step));
             }
             row.state = EffectState::InDoubt;

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     match event {
-        Event::MissionSubmitted { mission, subject, wish, workspace, same, budget } => {
+        Event::MissionSubmitted { mission, subject, wish, workspace, same, budget, priority } => {
             if cx.rows.missions.get(mission).is_some() || cx.rows.submitted.contains_key(mission) {
                 return conflict(format!("mission {mission} exists already"));
             }
@@ -26,6 +26,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 workspace: workspace.clone(),
                 same: *same,
                 budget: budget.clone(),
+                priority: *priority,
             };
             cx.rows.submitted.insert(mission.clone(), submitted);
             Ok(())
@@ -237,9 +238,11 @@ fn planned(
         stopped: None,
         refused: false,
         report: None,
+        priority: submitted.priority,
     };
     cx.rows.missions.put(mission.clone(), row);
     let mut report = fresh(StepKey::report(mission), cx.tenant, digest, EffectClass::Think, 0);
+    report.priority = submitted.priority;
     report.blocked_by = steps;
     if steps > 0 {
         report.state = StepState::Blocked;
@@ -247,7 +250,8 @@ fn planned(
     steps::set(report, cx)?;
     for head in heads {
         let key = StepKey::step(mission, head.n);
-        let row = fresh(key, cx.tenant, head.digest, head.class, 0);
+        let mut row = fresh(key, cx.tenant, head.digest, head.class, 0);
+        row.priority = submitted.priority;
         steps::set(waiting(row, head, head.needs.len() as u32), cx)?;
     }
     Ok(())
@@ -256,6 +260,7 @@ fn planned(
 fn waiting(mut row: StepRow, head: &StepHead, open: u32) -> StepRow {
     row.needs.clone_from(&head.needs);
     row.for_each = head.for_each;
+    row.lane = head.lane;
     row.blocked_by = open;
     row.state = if open == 0 { StepState::Ready } else { StepState::Blocked };
     row
@@ -291,8 +296,11 @@ fn replan(
         let row = match old {
             Some(old) if keep.contains(&head.n) => carried(old, head, cx)?,
             old => {
-                let token = old.map_or(0, |old| old.token).max(get(mission, cx)?.token_floor);
-                let row = fresh(key, cx.tenant, head.digest, head.class, token);
+                let of = get(mission, cx)?;
+                let (token, priority) =
+                    (old.map_or(0, |old| old.token).max(of.token_floor), of.priority);
+                let mut row = fresh(key, cx.tenant, head.digest, head.class, token);
+                row.priority = priority;
                 let row = waiting(row, head, 0);
                 let (open, hopeless) = steps::open_needs(&row, cx)?;
                 if hopeless {
@@ -319,6 +327,7 @@ fn carried(mut row: StepRow, head: &StepHead, cx: &Cx<'_>) -> Result<StepRow, Le
         return conflict(format!("step {} is another one in the new plan", row.key));
     }
     row.needs.clone_from(&head.needs);
+    row.lane = head.lane;
     let (open, hopeless) = steps::open_needs(&row, cx)?;
     row.blocked_by = open;
     match row.state {

@@ -3,6 +3,7 @@
 use charter::budget::Budget;
 use charter::content::ContentRef;
 use charter::digest::Digest;
+use charter::flow::Priority;
 use charter::ids::{ApprovalId, ContentId, Millis, MissionId, StepKey, TenantId};
 use charter::ports::LedgerError;
 use charter::record::{Record, RecordKey, RecordKind};
@@ -147,6 +148,7 @@ pub(super) struct Submitted {
     pub(super) workspace: ContentRef,
     pub(super) same: Digest,
     pub(super) budget: Budget,
+    pub(super) priority: Priority,
 }
 
 /// Rows, for one transition or for a whole ledger.
@@ -160,6 +162,8 @@ pub struct RowSet {
     pub(crate) records: Table<RecordKey, Record>,
     pub(crate) forgotten: Table<ContentId, ForgottenRow>,
     pub(super) submitted: BTreeMap<MissionId, Submitted>,
+    /// The term of the leader; 0: nobody ever led.
+    pub(crate) term: u64,
 }
 
 impl RowSet {
@@ -169,7 +173,7 @@ impl RowSet {
         keys: impl IntoIterator<Item = &'k RowKey>,
         tenant: &TenantId,
     ) -> Self {
-        let mut lent = Self::default();
+        let mut lent = Self { term: self.term, ..Self::default() };
         macro_rules! lend {
             ($table:ident, $key:expr) => {{
                 let key = $key;

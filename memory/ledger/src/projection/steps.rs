@@ -6,6 +6,7 @@ use charter::budget::Usage;
 use charter::digest::Digest;
 use charter::effect::EffectClass;
 use charter::event::{DeathCause, Event};
+use charter::flow::{Lane, Priority};
 use charter::ids::{ApprovalId, Millis, StepKey, TenantId};
 use charter::plan::ITEMS_MAX;
 use charter::ports::LedgerError;
@@ -82,6 +83,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                     return conflict(format!("instance {key} exists already"));
                 }
                 let mut instance = fresh(key, cx.tenant, *digest, row.class, floor);
+                (instance.lane, instance.priority) = (row.lane, row.priority);
                 let parks = approval.is_some() && !missions::stopped(&step.mission, cx)?;
                 instance.state = if parks { StepState::Parked } else { StepState::Ready };
                 instance.approval.clone_from(approval);
@@ -236,6 +238,8 @@ pub(super) fn fresh(
         items_open: 0,
         items_lost: 0,
         usage: Usage::default(),
+        lane: Lane::Light,
+        priority: Priority::Normal,
     }
 }
 
@@ -306,8 +310,9 @@ pub(super) fn report_follows(of: &StepKey, cx: &mut Cx<'_>) -> Result<(), Ledger
     if open == 0 && report.state == StepState::Blocked {
         report.make_ready(AT_ONCE);
     } else if open > 0 && report.state != StepState::Blocked {
-        let (digest, token) = (report.digest, report.token);
-        report = fresh(report.key, cx.tenant, digest, EffectClass::Think, token);
+        let StepRow { key, digest, token, priority, .. } = report;
+        report = fresh(key, cx.tenant, digest, EffectClass::Think, token);
+        report.priority = priority;
         report.state = StepState::Blocked;
         report.blocked_by = open;
     }
@@ -413,6 +418,8 @@ fn requeue(step: &StepKey, revives: &[u32], cx: &mut Cx<'_>) -> Result<(), Ledge
         items_lost: dead.items_lost,
         usage: dead.usage,
         former_alive: dead.former_alive,
+        lane: dead.lane,
+        priority: dead.priority,
         ..fresh(dead.key, cx.tenant, dead.digest, dead.class, dead.token)
     };
     set(row, cx)?;

@@ -13,7 +13,7 @@ use super::seal::End;
 use super::tables::to_json;
 use crate::chain::Link;
 use crate::projection::{RowSet, conflict};
-use crate::transition::{self, Decision};
+use crate::transition::{self, Decision, Ready};
 use charter::content::Content;
 use charter::digest::Digest;
 use charter::ids::{ContentId, Millis, StepKey, StreamId, TenantId, TransitionId};
@@ -81,7 +81,7 @@ pub(crate) struct Batch<'t> {
     contents: BTreeMap<&'t ContentId, &'t Content>,
     leases: BTreeMap<StepKey, Option<Taken<'t>>>,
     silenced: BTreeSet<StepKey>,
-    ready: Vec<(&'t TenantId, StepKey, Millis)>,
+    ready: Vec<Ready>,
     forgotten: Vec<ContentId>,
     calls: Calls,
 }
@@ -205,16 +205,15 @@ impl<'t> Batch<'t> {
         if !decision.silenced.is_empty() {
             self.silenced.extend(decision.silenced);
             let Self { ready, silenced, .. } = self;
-            ready.retain(|(_, step, _)| !silenced.contains(step));
+            ready.retain(|ready| !silenced.contains(&ready.step));
         }
-        let ready =
-            decision.ready.iter().map(|(step, due)| (&transition.tenant, step.clone(), *due));
-        self.ready.extend(ready);
+        let told = Ready::told(&decision.ready);
+        self.ready.extend(decision.ready);
         self.calls.seal |= decision.seals;
         self.calls.scrub |= !decision.forgotten.is_empty();
         self.forgotten.extend(decision.forgotten);
         self.done.insert(&transition.id, (transition, self.position));
-        Committed { position: self.position, ready: decision.ready }
+        Committed { position: self.position, ready: told }
     }
 
     /// Loads what these transitions touch, behind the end of the ledger.
@@ -242,7 +241,7 @@ impl<'t> Batch<'t> {
 }
 
 fn taken(transition: &Transition) -> Result<Option<(StepKey, Taken<'_>)>, LedgerError> {
-    let (LeaseChange::Take { holder, expires_at }, Some(fence)) =
+    let (LeaseChange::Take { holder, expires_at, .. }, Some(fence)) =
         (&transition.lease, &transition.fence)
     else {
         return Ok(None);

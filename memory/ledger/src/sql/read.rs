@@ -2,11 +2,11 @@
 
 use super::batch::content;
 use super::tables::{from_json, made, named, to_json, word};
-use super::{Arg, Line, Sql, built, first, fixed};
+use super::{Arg, Line, Sql, built, first, fixed, flows};
 use crate::limits::rows_at_most;
 use charter::event::Recorded;
 use charter::ids::{ContentId, MissionId, StepKey, StreamId, TenantId};
-use charter::ports::{LeaseRow, LedgerError, LedgerSize, OutboxRow, Query, Rows};
+use charter::ports::{LeaseRow, LedgerError, LedgerSize, Query, Rows};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -123,19 +123,7 @@ pub(crate) async fn query(
             Rows::Made(each(conn, sql, args, row).await?)
         }
         Query::Outbox { now, limit } => {
-            let sql = fixed(
-                "SELECT id, tenant, mission, n, item, due_at FROM outbox \
-                 WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2",
-            );
-            let row = |mut line: Line| {
-                Ok(OutboxRow {
-                    id: line.int(0)?,
-                    tenant: TenantId(line.text(1)?),
-                    step: step(&mut line, 2)?,
-                    due_at: line.int(5)?,
-                })
-            };
-            Rows::Outbox(each(conn, sql, vec![now.into(), at_most(limit)], row).await?)
+            Rows::Outbox(flows::due(conn, &flows::OUTBOX, now, limit).await?)
         }
         Query::OutboxNext { now } => {
             let sql = fixed("SELECT min(due_at) FROM outbox WHERE due_at > $1");
@@ -146,6 +134,9 @@ pub(crate) async fn query(
             let mut ask = Ask::new("SELECT body FROM steps WHERE state = 'ready' AND ready_at <= ");
             ask.bind(now).push(" ORDER BY ready_at, mission, n, item");
             Rows::Steps(bounded(conn, ask, limit).await?)
+        }
+        Query::ReadyByFlow { now, limit } => {
+            Rows::Outbox(flows::due(conn, &flows::READY, now, limit).await?)
         }
         Query::ExpiredApprovals { now, limit } => {
             let mut ask =
@@ -319,8 +310,8 @@ async fn happened(
     let kinds = to_json(&kinds.iter().map(|kind| [beginning(kind)]).collect::<Vec<_>>())?;
     let sql = fixed(
         "SELECT pos, stream, seq, at, txn, body FROM events \
-         WHERE pos > $1 AND tenant = $2 AND EXISTS (SELECT 1 FROM json_each($3) k \
-            WHERE substr(events.body, 1, length(k.value->>0)) = k.value->>0) \
+         WHERE pos > $1 AND tenant = $2 AND ($3 = '[]' OR EXISTS (SELECT 1 FROM json_each($3) k \
+            WHERE substr(events.body, 1, length(k.value->>0)) = k.value->>0)) \
          ORDER BY pos LIMIT $4",
     );
     let args = vec![after.into(), tenant.0.as_str().into(), kinds.into(), at_most(limit)];

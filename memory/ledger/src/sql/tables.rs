@@ -34,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) key: usize,
     /// The schema from which on there is such a table.
     pub(crate) since: i64,
+    /// The schema from which on there is its last column.
+    pub(crate) grown: i64,
 }
 
 impl Table {
@@ -41,14 +43,24 @@ impl Table {
         self.columns.iter().map(|(name, _)| *name).collect()
     }
 
+    /// The columns that it has in a schema.
+    pub(crate) fn names_in(&self, schema: i64) -> Vec<&'static str> {
+        let mut names = self.names();
+        if schema < self.grown {
+            names.pop();
+        }
+        names
+    }
+
     /// The columns that name a row, as they stand in `ORDER BY`.
     pub(crate) fn order(&self) -> String {
         self.names()[..self.key].join(", ")
     }
 
-    /// Reads all of it, in order.
-    pub(crate) fn scan(&self) -> String {
-        format!("SELECT {} FROM {} ORDER BY {}", self.names().join(", "), self.name, self.order())
+    /// Reads all of it, in order, as it is in a schema.
+    pub(crate) fn scan(&self, schema: i64) -> String {
+        let names = self.names_in(schema).join(", ");
+        format!("SELECT {names} FROM {} ORDER BY {}", self.name, self.order())
     }
 
     pub(crate) fn has_blobs(&self) -> bool {
@@ -96,11 +108,16 @@ impl Table {
 
 macro_rules! table {
     ($const:ident, $name:literal, $key:literal, $since:literal, [$($column:ident: $kind:ident),*]) => {
+        table!($const, $name, $key, $since, [$($column: $kind),*], $since);
+    };
+    ($const:ident, $name:literal, $key:literal, $since:literal, [$($column:ident: $kind:ident),*],
+        $grown:literal) => {
         pub(crate) const $const: Table = Table {
             name: $name,
             columns: &[$((stringify!($column), $kind)),*],
             key: $key,
             since: $since,
+            grown: $grown,
         };
     };
 }
@@ -116,8 +133,8 @@ table!(CHECKPOINTS, "checkpoints", 1, 1, [
 table!(CONTENTS, "contents", 1, 1, [id: Text, tenant: Text, salt: Blob, bytes: Blob]);
 table!(MISSIONS, "missions", 1, 1, [id: Text, tenant: Text, state: Text, same: Text, body: Text]);
 table!(STEPS, "steps", 3, 1, [
-    mission: Text, n: Int, item: Int, tenant: Text, state: Text, ready_at: Int, body: Text
-]);
+    mission: Text, n: Int, item: Int, tenant: Text, state: Text, ready_at: Int, body: Text, flow: Text
+], 3);
 table!(EFFECTS, "effects", 1, 1, [
     key: Text, tenant: Text, mission: Text, n: Int, item: Int, ordinal: Int, intended_at: Int,
     body: Text
@@ -135,11 +152,12 @@ table!(LEASES, "leases", 3, 1, [
     expires_at: Int
 ]);
 table!(OUTBOX, "outbox", 1, 1, [
-    id: Int, tenant: Text, mission: Text, n: Int, item: Int, due_at: Int
-]);
+    id: Int, tenant: Text, mission: Text, n: Int, item: Int, due_at: Int, flow: Text
+], 3);
+table!(LEADERS, "leaders", 1, 3, [office: Text, term: Int, holder: Text, expires_at: Int]);
 
 /// All of them.
-pub(crate) const ALL: [&Table; 13] = [
+pub(crate) const ALL: [&Table; 14] = [
     &EVENTS,
     &STREAMS,
     &CHECKPOINTS,
@@ -153,6 +171,7 @@ pub(crate) const ALL: [&Table; 13] = [
     &FORGOTTEN,
     &LEASES,
     &OUTBOX,
+    &LEADERS,
 ];
 
 /// A kind of row with a table of its own.
@@ -219,6 +238,7 @@ impl Stored for StepRow {
             word(&self.state)?.into(),
             self.ready_at.into(),
             to_json(self)?.into(),
+            self.flow().to_string().into(),
         ])
     }
 }

@@ -2,10 +2,11 @@
 
 use super::batch::{Batch, Calls};
 use super::seal::{self, End};
-use super::{Arg, Sql, fixed, leases};
+use super::{Arg, Sql, fixed, leaders, leases};
 use crate::chain::Checkpoint;
 use crate::sql::tables::to_json;
 use charter::ids::Millis;
+use charter::leader::{Bid, LeaderRow};
 use charter::ports::{Clock, Committed, Fence, LeaseStatus, LedgerError, Transition};
 use charter::tool::Process;
 use ed25519_dalek::SigningKey;
@@ -19,6 +20,7 @@ pub(crate) enum Ask {
     Commit(Box<Transition>),
     Renew(Fence, Millis),
     Note(Fence, Process, bool),
+    Lead(Bid),
     OutboxDone(Vec<i64>),
     Checkpoint,
     Close,
@@ -30,6 +32,7 @@ impl Ask {
             Self::Commit(_) => "commit a change",
             Self::Renew(..) => "renew a lease",
             Self::Note(..) => "note a program",
+            Self::Lead(_) => "ask for the office of the leader",
             Self::OutboxDone(_) => "clear the outbox",
             Self::Checkpoint => "write a checkpoint",
             Self::Close => "close",
@@ -41,6 +44,7 @@ impl Ask {
 pub(crate) enum Outcome {
     Committed(Committed),
     Lease(LeaseStatus),
+    Leader(LeaderRow),
     Checkpoint(Option<Checkpoint>),
     Nothing,
 }
@@ -95,6 +99,7 @@ pub(crate) async fn answer(
                 let noted = leases::note(conn, fence, program, *running).await?;
                 Some(noted.map(|()| Outcome::Nothing))
             }
+            Ask::Lead(bid) => Some(Ok(Outcome::Leader(leaders::lead(conn, bid).await?))),
             Ask::OutboxDone(ids) => {
                 let ids = to_json(&ids.iter().map(|id| [id]).collect::<Vec<_>>())?;
                 let sql = fixed(

@@ -1,6 +1,6 @@
 //! Connections, their settings, migrations, and what SQLite's errors mean.
 
-use crate::sql::{SCHEMA, Sql, first, fixed, newer};
+use crate::sql::{SCHEMA, Sql, Standing, first, fit, fixed, newer};
 use charter::ports::LedgerError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -61,33 +61,36 @@ pub(super) async fn writer(path: &Path) -> Result<(SqliteConnection, Durability)
     Ok((conn, durability))
 }
 
-/// The writing connection of a transfer.
+/// The writing connection of a transfer, to a file of this schema and no newer one:
+/// what a transfer does not know it would leave behind.
 pub(crate) async fn whole(path: &Path) -> Result<SqliteConnection, LedgerError> {
-    writer(path).await.map(|(conn, _)| conn)
-}
-
-/// Whether a transfer into the file was begun and has not ended.
-pub(crate) async fn is_arriving(conn: &mut SqliteConnection) -> Result<bool, LedgerError> {
-    let sql = fixed("PRAGMA user_version");
-    let found = first(conn.lines("see whether the file is whole", sql, Vec::new()).await?)?;
-    Ok(found.int(0)? != 0)
-}
-
-/// Nobody works with half a ledger.
-pub(crate) async fn refuse_arriving(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
-    match is_arriving(conn).await? {
-        true => Err(LedgerError::Damaged(
-            "a transfer into this file was begun and not finished: begin it anew".to_owned(),
-        )),
-        false => Ok(()),
+    let (mut conn, _) = writer(path).await?;
+    match version(&mut conn).await? {
+        version if version > SCHEMA => Err(newer(version)),
+        _ => Ok(conn),
     }
 }
 
-/// Says that a transfer into the file is under way, or that it has ended.
-pub(crate) async fn mark(conn: &mut SqliteConnection, arriving: bool) -> Result<(), LedgerError> {
-    let sql = match arriving {
-        true => "PRAGMA user_version = 1",
-        false => "PRAGMA user_version = 0",
+/// Whether the file may be worked on.
+pub(crate) async fn standing(conn: &mut SqliteConnection) -> Result<Standing, LedgerError> {
+    let sql = fixed("PRAGMA user_version");
+    let found = first(conn.lines("see whether the file is whole", sql, Vec::new()).await?)?;
+    Ok(match found.int(0)? {
+        0 => Standing::Settled,
+        2 => Standing::Moved,
+        _ => Standing::Arriving,
+    })
+}
+
+/// Says how the file stands.
+pub(crate) async fn mark(
+    conn: &mut SqliteConnection,
+    standing: Standing,
+) -> Result<(), LedgerError> {
+    let sql = match standing {
+        Standing::Settled => "PRAGMA user_version = 0",
+        Standing::Arriving => "PRAGMA user_version = 1",
+        Standing::Moved => "PRAGMA user_version = 2",
     };
     conn.run("mark the file", fixed(sql), Vec::new()).await.map(|_| ())
 }
@@ -153,13 +156,37 @@ fn migrator() -> Migrator {
         let sql = sql.into_sql_str();
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
     };
-    Migrator::with_migrations(vec![
+    let mut all = Migrator::with_migrations(vec![
         simple(1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
-        simple(SCHEMA, "records", include_str!("../../migrations/0002_records.sql")),
-    ])
+        simple(2, "records", include_str!("../../migrations/0002_records.sql")),
+        simple(SCHEMA, "hosts", include_str!("../../migrations/0003_hosts.sql")),
+    ]);
+    // Those of newer versions: whether they matter was asked before.
+    all.set_ignore_missing(true);
+    all
+}
+
+/// The schema that the file has; 0: none.
+async fn version(conn: &mut SqliteConnection) -> Result<i64, LedgerError> {
+    const DOING: &str = "find out which schema the ledger has";
+    let there = fixed("SELECT count(*) FROM sqlite_master WHERE name = $1");
+    let there = conn.lines(DOING, there, vec!["_sqlx_migrations".into()]).await?;
+    if first(there)?.int(0)? == 0 {
+        return Ok(0);
+    }
+    let newest = fixed("SELECT coalesce(max(version), 0) FROM _sqlx_migrations");
+    first(conn.lines(DOING, newest, Vec::new()).await?)?.int(0)
 }
 
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let version = version(conn).await?;
+    if version > SCHEMA {
+        let oldest = fixed("SELECT oldest FROM compat");
+        let found = conn.lines("ask who may use the ledger", oldest, Vec::new()).await;
+        // Without an answer it is one that this version knows nothing of.
+        let oldest = found.ok().and_then(|lines| lines.first().and_then(|line| line.int(0).ok()));
+        return fit(oldest.unwrap_or(version));
+    }
     // `run` is generic over lifetimes in a way that keeps the future from being boxed.
     migrator().run_direct(None, conn, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => newer(version),

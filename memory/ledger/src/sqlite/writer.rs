@@ -8,7 +8,6 @@ use crate::sql::work::{Answers, Ask, Notary, answer};
 use crate::sql::writer::{Backend, Fault};
 use crate::sql::{Sql, batch::Calls};
 use async_trait::async_trait;
-use charter::event::Event;
 use charter::ports::{LedgerError, Transition};
 use sqlx::SqliteConnection;
 use std::path::{Path, PathBuf};
@@ -111,15 +110,15 @@ impl Backend for Writer {
     }
 }
 
-/// New intents are refused below the floor.
+/// What is new is refused below the floor.
 fn has_room(transition: &Transition, folder: &Path, floor: u64) -> Result<(), LedgerError> {
-    let intends = |(_, event): &(_, Event)| matches!(event, Event::EffectIntended { .. });
-    if !transition.events.iter().any(intends) {
+    if !transition.events.iter().any(|(_, event)| event.begins()) {
         return Ok(());
     }
     match free_bytes(folder)? {
         free if free < floor => Err(LedgerError::DiskFull(format!(
-            "{free} bytes are free and {floor} are kept for what is under way"
+            "{free} bytes are free and {floor} are kept for what is under way; free some \
+             space and try again"
         ))),
         _ => Ok(()),
     }

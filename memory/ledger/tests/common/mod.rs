@@ -11,6 +11,7 @@ use charter::content::{Content, ContentRef};
 use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit, StepHead};
+use charter::flow::{Lane, Priority};
 use charter::ids::{ApprovalId, Millis, MissionId, StepKey, TenantId, TransitionId, WorkerId};
 use charter::label::Label;
 use charter::ports::{
@@ -91,7 +92,8 @@ pub(crate) fn process(pid: u32) -> Process {
 
 pub(crate) fn head(n: u32, needs: &[u32]) -> StepHead {
     let digest = Digest::of_json(&(n, needs)).unwrap();
-    StepHead { n, digest, needs: needs.to_vec(), class: EffectClass::Change, for_each: false }
+    let (class, lane) = (EffectClass::Change, Lane::Light);
+    StepHead { n, digest, needs: needs.to_vec(), class, for_each: false, lane }
 }
 
 pub(crate) fn each(n: u32, needs: &[u32]) -> StepHead {
@@ -137,12 +139,14 @@ pub(crate) struct World<'a> {
     pub(crate) rng: Rng,
     pub(crate) now: AtomicI64,
     pub(crate) tenant: TenantId,
+    pub(crate) priority: Priority,
 }
 
 impl<'a> World<'a> {
     pub(crate) fn new(ledger: &'a dyn Ledger, seed: u64) -> Self {
         let now = AtomicI64::new(1_000_000 + seed as i64 % 1_000);
-        Self { ledger, rng: Rng::new(seed), now, tenant: TenantId::local() }
+        let (tenant, priority) = (TenantId::local(), Priority::Normal);
+        Self { ledger, rng: Rng::new(seed), now, tenant, priority }
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -165,6 +169,7 @@ impl<'a> World<'a> {
             at: self.now(),
             fence: None,
             lease: LeaseChange::Keep,
+            term: None,
             events: Vec::new(),
             contents: Vec::new(),
         };
@@ -183,6 +188,7 @@ impl<'a> World<'a> {
             workspace,
             same: Digest::of(b"same"),
             budget: Budget::default(),
+            priority: self.priority,
         };
         let digest = Digest::of_json(heads).unwrap();
         let planned =
@@ -200,7 +206,7 @@ impl<'a> World<'a> {
         let mut draft = self.draft();
         draft.transition.fence = Some(fence.clone());
         let expires_at = self.now() + 60_000;
-        draft.transition.lease = LeaseChange::Take { holder: process(7), expires_at };
+        draft.transition.lease = LeaseChange::Take { holder: process(7), expires_at, of: None };
         draft.event(Event::StepClaimed {
             step: fence.step.clone(),
             worker: WorkerId::new(self.now(), &self.rng),
@@ -428,5 +434,5 @@ impl<'a> World<'a> {
 }
 
 pub(crate) fn usage() -> Usage {
-    Usage { steps: 0, wall_ms: 5, cpu_ms: 3, bytes_written: 2 }
+    Usage { wall_ms: 5, cpu_ms: 3, bytes_written: 2, ..Usage::default() }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each suite uses its own part of it")]
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,6 +97,13 @@ impl Cluster {
         cluster
     }
 
+    /// Lets the server read the files of a folder.
+    pub(crate) fn may_read(folder: &Path) {
+        if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            done(Command::new("chgrp").args(["-R", "postgres"]).arg(folder));
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.home.join("data")
     }
@@ -127,6 +135,11 @@ impl Cluster {
         let mut ready = program("pg_isready");
         ready.arg("-h").arg(&self.home).args(["-q", "-p", &self.port.to_string()]);
         ready.status().is_ok_and(|status| status.success())
+    }
+
+    /// Its socket in the file system.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Stops the server; `immediate` is a crash.
@@ -176,6 +189,15 @@ impl Database<'_> {
     /// Runs a statement in it as superuser.
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, &format!("SET search_path = alma, public; {sql}"))
+    }
+
+    /// Runs what `pg_dump` wrote, as the user of the tests.
+    pub(crate) fn restore(&self, dump: &str) {
+        let mut psql = program("psql");
+        psql.args(["-d", &self.url(), "-qX", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::piped());
+        let mut child = psql.stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "the dump cannot be restored");
     }
 
     /// Ends every session of the ledger whose name is like this; returns how many.

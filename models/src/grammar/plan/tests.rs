@@ -36,6 +36,7 @@ fn spec(
         output: output.to_owned(),
         undo: String::new(),
         limits: Limits::default(),
+        asks_model: false,
     }
 }
 

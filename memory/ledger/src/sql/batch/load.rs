@@ -2,7 +2,7 @@
 //! name further ones.
 
 use super::super::tables::{forgotten, from_json, made, named};
-use super::super::{Arg, Line, Sql, fixed};
+use super::super::{Arg, Line, Sql, fixed, leaders};
 use super::{Batch, Before, Newest};
 use crate::projection::RowKey;
 use crate::transition;
@@ -73,6 +73,9 @@ pub(super) async fn fill<'t>(
     lists[9] = texts.into_iter().map(|id| json!([id])).collect();
     lists[10] = names.into_iter().map(|id| json!([id])).collect();
     ask(conn, lists, batch).await?;
+    if transitions.iter().any(|transition| transition.term.is_some()) {
+        batch.rows.term = leaders::term(conn).await?;
+    }
     for before in batch.before.values_mut() {
         before.sort_by_key(|event| event.position);
     }

@@ -4,7 +4,8 @@ use super::super::pack::put;
 use super::super::tables::{CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json};
 use super::super::{Arg, Cell, Sql, fixed};
 use super::{Batch, Fresh, Taken};
-use charter::ids::{ContentId, Millis, StepKey, TenantId};
+use crate::transition::Ready;
+use charter::ids::{ContentId, StepKey};
 use charter::ports::LedgerError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -127,22 +128,21 @@ async fn leases(
     put(conn, "take a lease", LEASES.upsert(), rows.into_iter(), false).await
 }
 
-async fn ring(
-    conn: &mut dyn Sql,
-    ready: Vec<(&TenantId, StepKey, Millis)>,
-) -> Result<(), LedgerError> {
+async fn ring(conn: &mut dyn Sql, ready: Vec<Ready>) -> Result<(), LedgerError> {
     let sql = fixed(
-        "INSERT INTO outbox (tenant, mission, n, item, due_at) \
+        "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
          SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
-         CAST(value->>4 AS BIGINT) FROM json_each($1)",
+         CAST(value->>4 AS BIGINT), value->>5 FROM json_each($1)",
     );
-    let rows = ready.into_iter().map(|(tenant, step, due)| {
+    let rows = ready.into_iter().map(|Ready { step, flow, due_at }| {
+        let line = flow.to_string();
         vec![
-            tenant.0.as_str().into(),
+            flow.tenant.0.into(),
             step.mission.as_str().into(),
             step.n.into(),
             step.item.into(),
-            due.into(),
+            due_at.into(),
+            line.into(),
         ]
     });
     put(conn, "write the outbox", sql, rows, false).await
