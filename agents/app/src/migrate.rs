@@ -47,39 +47,43 @@ pub(crate) async fn run(
     let address = |url: &str| url.parse().map(Place::Postgres).map_err(failed);
     let from = match config.ledger.url.secret() {
         Some(url) => address(url)?,
-        None => Place::File(own.clone()),
+        // Killed behind the renaming: all is done but the telling.
+        None => Place::File(match newest_kept(home) {
+            Some(kept) if !own.exists() => kept,
+            _ => own.clone(),
+        }),
     };
-    let arriving = home.join(ARRIVING);
     let place = match &to {
         Destination::Postgres(url) => address(url)?,
         Destination::File if matches!(from, Place::File(_)) => {
             return Err(Error::Usage("the record is in the data folder already".to_owned()));
         }
-        Destination::File => Place::File(arriving.clone()),
+        // Only what was moved there before may stand there.
+        Destination::File if own.exists() => Place::File(own.clone()),
+        Destination::File => Place::File(home.join(ARRIVING)),
     };
-    if to == Destination::File && own.exists() {
-        return Err(Error::Conflict(format!(
-            "{} is in the way: move it elsewhere first",
-            own.display()
-        )));
-    }
     let moved = transfer(&from, &place, &key, SystemClock.now(), tell).await.map_err(failed)?;
-    let renaming = |error: std::io::Error| machine("rename the record", error.to_string());
+    let rename = |from: &Path, to: &Path| {
+        std::fs::rename(from, to).map_err(|error| machine("rename the record", error.to_string()))
+    };
     let kept = match &from {
         Place::Postgres(address) => address.to_string(),
-        Place::File(path) => {
+        Place::File(path) if *path == own => {
             let kept = free_name(home).ok_or_else(|| {
                 machine("keep the former record", format!("{KEPT_MAX} of them are kept already"))
             })?;
-            std::fs::rename(path, &kept).map_err(renaming)?;
+            rename(path, &kept)?;
             kept.display().to_string()
         }
+        Place::File(kept) => kept.display().to_string(),
     };
-    if to == Destination::File {
-        std::fs::rename(&arriving, &own).map_err(renaming)?;
+    if let Place::File(arrived) = &place
+        && *arrived != own
+    {
+        rename(arrived, &own)?;
     }
     let folder = std::fs::File::open(home).and_then(|folder| folder.sync_all());
-    folder.map_err(renaming)?;
+    folder.map_err(|error| machine("keep the new name of the record", error.to_string()))?;
     Ok(told(config, &to, moved.as_ref(), kept))
 }
 
@@ -93,6 +97,10 @@ fn failed(source: LedgerError) -> Error {
 /// A name under which a former record can be kept.
 fn free_name(home: &Path) -> Option<PathBuf> {
     (1..=KEPT_MAX).map(|n| home.join(kept(n))).find(|path| !path.exists())
+}
+
+fn newest_kept(home: &Path) -> Option<PathBuf> {
+    (1..=KEPT_MAX).map(|n| home.join(kept(n))).take_while(|path| path.exists()).last()
 }
 
 /// The name of the nth former record that is kept.

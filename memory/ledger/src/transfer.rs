@@ -250,7 +250,9 @@ async fn empty(conn: &mut dyn Sql) -> Result<(), LedgerError> {
         let sql = built(format!("SELECT count(*) FROM {}", table.name));
         if first(conn.lines("look at the target", sql, Vec::new()).await?)?.int(0)? > 0 {
             return Err(LedgerError::Conflict(
-                "the target holds a ledger already; a transfer needs an empty one".to_owned(),
+                "the target holds a ledger already; a transfer needs an empty one: name another \
+                 database, or move the file that is in the way"
+                    .to_owned(),
             ));
         }
     }
