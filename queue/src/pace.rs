@@ -7,6 +7,8 @@ pub(crate) const WINDOW: u32 = 1_000;
 /// Rows of each flow that are read at a time, while there are few. The number doubles
 /// with each full batch up to the window, so that a backlog costs few commits.
 pub(crate) const BATCH: u32 = 256;
+/// Rows of each flow that are read at least while the window is full.
+const FEW: u32 = 64;
 /// Rows of each flow at least, however many flows share the window.
 const SHARE: u32 = 16;
 /// Time between sweeps.
@@ -44,11 +46,13 @@ pub(crate) struct Round {
     pub(crate) next_due: Option<Duration>,
 }
 
-/// How many rows of each flow to ask for in the next round.
+/// How many rows of each flow to ask for in the next round. Where the window is full,
+/// twice of what found room in this one: what finds none is read in vain.
 pub(crate) fn next_batch(round: Round) -> u32 {
+    let moved = u32::try_from(round.moved).unwrap_or(u32::MAX);
     let batch = match round.more {
         false => BATCH,
-        true if round.crowded || round.held_up => round.asked,
+        true if round.crowded || round.held_up => moved.saturating_mul(2).min(round.asked).max(FEW),
         true => round.asked.saturating_mul(2).min(WINDOW),
     };
     batch.min(share(round.flows))
@@ -126,7 +130,9 @@ mod tests {
     fn batches_grow_with_a_backlog_and_shrink_after_it() {
         assert_eq!(next_batch(full(9)), 2 * BATCH);
         assert_eq!(next_batch(round(9, None)), BATCH);
-        assert_eq!(next_batch(Round { crowded: true, ..full(0) }), BATCH);
+        assert_eq!(next_batch(Round { crowded: true, ..full(0) }), FEW);
+        assert_eq!(next_batch(Round { crowded: true, ..full(50) }), 100);
+        assert_eq!(next_batch(Round { crowded: true, ..full(900) }), BATCH);
         assert_eq!(next_batch(Round { asked: WINDOW, ..full(9) }), WINDOW);
         assert_eq!(next_batch(Round { flows: 10, ..full(9) }), 100);
         assert_eq!(next_batch(Round { flows: 10_000, ..full(9) }), SHARE);
