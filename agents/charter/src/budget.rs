@@ -56,7 +56,7 @@ pub struct Usage {
 }
 
 /// What was not used is not written: older records lack these fields.
-fn is_none(count: &u64) -> bool {
+pub(crate) fn is_none(count: &u64) -> bool {
     *count == 0
 }
 

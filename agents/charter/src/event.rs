@@ -323,6 +323,9 @@ pub enum Event {
         before: Option<Digest>,
         /// Digest of the targets afterwards, where it can be known.
         after: Option<Digest>,
+        /// Bytes that it will write to the user's files.
+        #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+        bytes: u64,
     },
     /// The outcome of an effect is known.
     EffectReceived {

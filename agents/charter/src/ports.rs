@@ -241,6 +241,11 @@ pub enum Query {
         /// Which.
         key: StepKey,
     },
+    /// One step or instance with what stands around it, as of one moment.
+    Around {
+        /// Which.
+        step: StepKey,
+    },
     /// The steps of a mission in order, instances after their step.
     Steps {
         /// The mission.
@@ -421,6 +426,21 @@ pub enum Rows {
     Records(Vec<Record>),
     /// Names of texts.
     ContentIds(Vec<ContentId>),
+    /// A step with what stands around it.
+    Around(Option<Box<Around>>),
+}
+
+/// A step with what stands around it, as of one moment: what a worker decides on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Around {
+    /// The step.
+    pub step: StepRow,
+    /// Its mission.
+    pub mission: MissionRow,
+    /// Whether its tenant's work goes on.
+    pub mode: Mode,
+    /// Its effects in order.
+    pub effects: Vec<EffectRow>,
 }
 
 /// Durable truth.
@@ -582,6 +602,14 @@ pub trait LedgerExt: Ledger {
         match self.query(tenant, Query::Step { key: key.clone() }).await? {
             Rows::Steps(mut rows) if !rows.is_empty() => Ok(rows.remove(0)),
             _ => Err(LedgerError::NotFound(format!("step {key}"))),
+        }
+    }
+
+    /// One step with what stands around it, or [`LedgerError::NotFound`].
+    async fn around(&self, tenant: &TenantId, step: &StepKey) -> Result<Around, LedgerError> {
+        match self.query(tenant, Query::Around { step: step.clone() }).await? {
+            Rows::Around(Some(around)) => Ok(*around),
+            _ => Err(LedgerError::NotFound(format!("step {step}"))),
         }
     }
 

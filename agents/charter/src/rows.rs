@@ -138,6 +138,9 @@ pub struct MissionRow {
     pub budget: Budget,
     /// What it has spent.
     pub spent: Usage,
+    /// Bytes that its running steps are about to write, or have written.
+    #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+    pub writing: u64,
     /// A person asked to stop.
     pub cancelled: bool,
     /// The budget that was spent.
@@ -149,6 +152,15 @@ pub struct MissionRow {
     /// How urgent it is.
     #[serde(default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
+}
+
+impl MissionRow {
+    /// Whether so many bytes more would pass its budget, with what its running steps are
+    /// about to write.
+    pub fn would_write_too_much(&self, bytes: u64) -> bool {
+        let all = self.spent.bytes_written.saturating_add(self.writing).saturating_add(bytes);
+        all > self.budget.bytes_written
+    }
 }
 
 /// A step, an instance, or the report (position 0).
@@ -206,6 +218,9 @@ pub struct StepRow {
     pub items_lost: u32,
     /// Resources used.
     pub usage: Usage,
+    /// Bytes that this claim intends to write; what it wrote is used when it ends.
+    #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+    pub writing: u64,
     /// What it needs most.
     #[serde(default, skip_serializing_if = "Lane::is_light")]
     pub lane: Lane,

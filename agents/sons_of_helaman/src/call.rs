@@ -25,6 +25,13 @@ pub(crate) enum Flow<T> {
     Ended,
 }
 
+/// What a change does to its files.
+pub(crate) struct Written {
+    before: Digest,
+    after: Digest,
+    bytes: u64,
+}
+
 impl Job<'_> {
     /// Carries out a step or an instance.
     pub(crate) async fn call(&mut self) -> Result<(), Stop> {
@@ -53,7 +60,7 @@ impl Job<'_> {
             );
             return self.die(DeathCause::Refused, error, Vec::new()).await;
         }
-        let effects = self.effects().await?;
+        let effects = std::mem::take(&mut self.effects);
         let mut prepared = match self.step.prepared.clone() {
             Some(reference) => {
                 call.secrets_allowed = secrets_granted(&effects);
@@ -163,7 +170,7 @@ impl Job<'_> {
             }
         };
         call.secrets_allowed = secrets;
-        self.intend(key, CALL, looks, Repeat::Safe, permit, None, None);
+        self.intend(key, CALL, looks, Repeat::Safe, permit, None);
         self.flush().await?;
         let prepared = match self.worker.ports.tools.prepare(call).await {
             Ok(prepared) => prepared,
@@ -270,7 +277,7 @@ impl Job<'_> {
                 return Ok(Flow::Ended);
             }
         };
-        self.intend(key, ACT, act.class, act.repeat, permit, None, None);
+        self.intend(key, ACT, act.class, act.repeat, permit, None);
         self.flush().await?;
         let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: &self.fence };
         match self.worker.ports.tools.act(call, act, &key, &watch).await {
@@ -361,26 +368,17 @@ impl Job<'_> {
             return Ok(Flow::Ended);
         }
         let bytes: u64 = intents.iter().map(|(_, _, p, _)| p.change.bytes_written()).sum();
-        // Other steps of the mission may have written since this one was claimed.
-        let (ledger, tenant) = (&self.worker.ports.ledger, &self.worker.settings.tenant);
-        let mut next = ledger.mission(tenant, &self.mission.id).await?.spent;
-        next.bytes_written = next.bytes_written.saturating_add(bytes);
-        if self.mission.budget.exceeded(&next) == Some(Limit::BytesWritten) {
+        if bytes > 0 && self.writes_too_much(bytes).await? {
             self.over_budget(Limit::BytesWritten).await?;
             return Ok(Flow::Ended);
         }
         for (key, ordinal, proposed, permit) in intents {
-            let (before, after) =
-                (targets_digest(&proposed.before)?, targets_digest(&proposed.expected())?);
-            self.intend(
-                key,
-                ordinal,
-                proposed.class(),
-                Repeat::Safe,
-                permit,
-                Some(before),
-                Some(after),
-            );
+            let written = Written {
+                before: targets_digest(&proposed.before)?,
+                after: targets_digest(&proposed.expected())?,
+                bytes: proposed.change.bytes_written(),
+            };
+            self.intend(key, ordinal, proposed.class(), Repeat::Safe, permit, Some(written));
             to_do.push((key, proposed));
         }
         if !to_do.is_empty() {
@@ -413,6 +411,13 @@ impl Job<'_> {
             }
         }
         Ok(Flow::On(()))
+    }
+
+    /// Whether so many bytes more would pass the budget. Other steps of the mission may
+    /// have written since this one was claimed, and the record has the last word.
+    async fn writes_too_much(&self, bytes: u64) -> Result<bool, Stop> {
+        let (ledger, tenant) = (&self.worker.ports.ledger, &self.worker.settings.tenant);
+        Ok(ledger.mission(tenant, &self.mission.id).await?.would_write_too_much(bytes))
     }
 
     /// Whether no further try follows when this one fails.
@@ -462,7 +467,6 @@ impl Job<'_> {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "an event's fields, in its order")]
     pub(crate) fn intend(
         &mut self,
         key: Digest,
@@ -470,10 +474,12 @@ impl Job<'_> {
         class: EffectClass,
         repeat: Repeat,
         permit: Permit,
-        before: Option<Digest>,
-        after: Option<Digest>,
+        written: Option<Written>,
     ) {
         let step = self.key().clone();
+        let digests = written.as_ref().map(|written| (written.before, written.after));
+        let (before, after) = digests.unzip();
+        let bytes = written.map_or(0, |written| written.bytes);
         self.draft.event(Event::EffectIntended {
             key,
             step,
@@ -483,6 +489,7 @@ impl Job<'_> {
             permit,
             before,
             after,
+            bytes,
         });
     }
 

@@ -125,7 +125,7 @@ impl Job<'_> {
             return Ok(Flow::Ended);
         }
         let Some(permit) = permit else { return Ok(Flow::On((None, Vec::new()))) };
-        let known = self.effects().await?;
+        let known = std::mem::take(&mut self.effects);
         let mut pieces = Vec::with_capacity(digests.len().div_ceil(PIECE));
         for (number, piece) in digests.chunks(PIECE).enumerate() {
             let key = piece_key(&parent, &self.step.digest, number, piece)?;
@@ -204,7 +204,7 @@ impl Job<'_> {
         number: usize,
         count: usize,
     ) -> Result<ContentRef, Stop> {
-        self.intend(key, CALL, EffectClass::Read, Repeat::Safe, permit, None, None);
+        self.intend(key, CALL, EffectClass::Read, Repeat::Safe, permit, None);
         self.flush().await?;
         let mut looked = Vec::with_capacity(count);
         let mut label = items.label;

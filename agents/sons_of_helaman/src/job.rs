@@ -11,9 +11,9 @@ use charter::effect::EffectClass;
 use charter::ids::{Millis, StepKey};
 use charter::label::Label;
 use charter::plan::{Plan, Step};
-use charter::ports::{Fence, LeaseChange, LedgerError, LedgerExt};
+use charter::ports::{Around, Fence, LeaseChange, LedgerError, LedgerExt};
 use charter::reference::{self, Root};
-use charter::rows::{MissionRow, StepRow};
+use charter::rows::{EffectRow, MissionRow, StepRow};
 use charter::tool::{Call, ErrorCode, ToolError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -70,6 +70,8 @@ pub(crate) struct Job<'w> {
     pub(crate) mission: MissionRow,
     /// The row as it was when the step was claimed.
     pub(crate) step: StepRow,
+    /// Its effects as they were then.
+    pub(crate) effects: Vec<EffectRow>,
     pub(crate) fence: Fence,
     pub(crate) lease: Lease,
     /// Events that wait for the next commit.
@@ -83,15 +85,25 @@ pub(crate) struct Job<'w> {
 impl<'w> Job<'w> {
     pub(crate) fn new(
         worker: &'w Worker,
-        mission: MissionRow,
-        step: StepRow,
+        Around { step, mission, mode: _, effects }: Around,
         fence: Fence,
         lease: Lease,
     ) -> Self {
         let draft = Draft::new(&worker.ports, &worker.settings.tenant, &mission.id);
         let started = worker.ports.clock.now();
         let tally = Tally::new(Arc::clone(&worker.ports.clock), worker.spare());
-        Self { worker, mission, step, fence, lease, draft, bytes_written: 0, tally, started }
+        Self {
+            worker,
+            mission,
+            step,
+            effects,
+            fence,
+            lease,
+            draft,
+            bytes_written: 0,
+            tally,
+            started,
+        }
     }
 
     pub(crate) fn key(&self) -> &StepKey {
@@ -172,12 +184,14 @@ impl<'w> Job<'w> {
     ) -> Result<(BTreeMap<u32, Arc<Value>>, Label), Stop> {
         let mut outputs = BTreeMap::new();
         let mut label = Label::TRUSTED;
-        let rows = self.worker.view.steps(&self.mission.id, None).await?;
+        let worker = self.worker;
         for n in step.needs() {
-            let reference = rows.iter().find(|row| row.key.n == n).and_then(|r| r.output.as_ref());
-            if let Some(reference) = reference {
+            let key = StepKey::step(&self.mission.id, n);
+            let row = worker.ports.ledger.step(&worker.settings.tenant, &key).await;
+            let row = kept(row.map_err(Stop::from))?;
+            if let Some(reference) = row.and_then(|row| row.output) {
                 label = label.join(reference.label);
-                let value = kept(self.worker.view.value(reference).await)?.ok_or_else(|| {
+                let value = kept(worker.view.value(&reference).await)?.ok_or_else(|| {
                     let what = format!("the output of step {n} was forgotten");
                     ToolError::new(ErrorCode::Permanent, what).hint("submit the mission again")
                 })?;

@@ -149,10 +149,4 @@ impl Job<'_> {
         self.draft.event(Event::EffectInDoubt { key: row.key, step, approval });
         Ok(())
     }
-
-    /// The rows of this step's effects, by number.
-    pub(crate) async fn effects(&self) -> Result<Vec<EffectRow>, Stop> {
-        let worker = self.worker;
-        Ok(worker.ports.ledger.effects(&worker.settings.tenant, self.key()).await?)
-    }
 }

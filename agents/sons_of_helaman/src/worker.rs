@@ -11,8 +11,10 @@ use charter::content::ContentError;
 use charter::digest::DigestError;
 use charter::event::{DeathCause, Event};
 use charter::ids::{StepKey, TenantId, WorkerId};
-use charter::ports::{Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Tools};
-use charter::rows::{MissionRow, StepRow};
+use charter::ports::{
+    Around, Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Tools,
+};
+use charter::rows::MissionRow;
 use charter::tool::{ErrorCode, Process, ToolError};
 use moroni::machine::ring::{Ring, Work, on_ring};
 use std::path::PathBuf;
@@ -143,22 +145,20 @@ impl Worker {
     }
 
     async fn answer(&self, key: &StepKey) -> Result<Worked, Stop> {
-        let tenant = &self.settings.tenant;
-        // The step first: a plan that comes in between has replaced it, and the claim, which
-        // names what was looked at, is refused.
-        let step = self.ports.ledger.step(tenant, key).await?;
-        let mission = self.ports.ledger.mission(tenant, &key.mission).await?;
-        let mode = self.ports.ledger.mode(tenant).await?;
-        match on_ring(&step, &mission, mode, self.ports.clock.now()) {
+        let around = self.ports.ledger.around(&self.settings.tenant, key).await?;
+        match on_ring(&around.step, &around.mission, around.mode, self.ports.clock.now()) {
             Ring::Ignore => Ok(Worked::Ignored),
-            Ring::Stop(limit) => self.stop(&mission, limit).await,
-            Ring::Claim(work) => self.claim(step, mission, work).await,
+            Ring::Stop(limit) => self.stop(&around.mission, limit).await,
+            Ring::Claim(work) => self.claim(around, work).await,
         }
     }
 
-    async fn claim(&self, step: StepRow, mission: MissionRow, work: Work) -> Result<Worked, Stop> {
+    /// Claims what was looked at: a step that was claimed, or replaced by a new plan, since
+    /// then is refused.
+    async fn claim(&self, around: Around, work: Work) -> Result<Worked, Stop> {
+        let step = &around.step;
         let fence = Fence { step: step.key.clone(), token: step.token + 1 };
-        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &mission.id);
+        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &around.mission.id);
         draft.event(Event::StepClaimed {
             step: step.key.clone(),
             worker: self.id.clone(),
@@ -171,7 +171,7 @@ impl Worker {
         };
         commit(&self.ports, draft.transition(Some(fence.clone()), take)).await?;
         let lease = self.keeper.hold(&self.settings.tenant, &fence);
-        let mut job = Job::new(self, mission, step, fence, lease);
+        let mut job = Job::new(self, around, fence, lease);
         let tally = job.tally.clone();
         let worked = tally.counting(self.carry(&mut job, work)).await;
         self.spare_us.fetch_add(tally.left(), Ordering::Relaxed);

@@ -22,3 +22,6 @@ CREATE INDEX steps_flow ON steps (flow, ready_at, mission, n, item) WHERE state 
 ALTER TABLE outbox ADD COLUMN flow TEXT NOT NULL DEFAULT '';
 UPDATE outbox SET flow = 'light/normal/' || tenant;
 CREATE INDEX outbox_flow ON outbox (flow, due_at, mission, n, item);
+
+-- The planned steps of a mission, among the ten thousand instances of one of them.
+CREATE INDEX steps_heads ON steps (mission, n) WHERE item = 0;

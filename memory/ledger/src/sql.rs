@@ -12,6 +12,7 @@ pub(crate) mod leaders;
 pub(crate) mod leases;
 pub(crate) mod pack;
 pub(crate) mod read;
+pub(crate) mod script;
 pub(crate) mod seal;
 pub(crate) mod tables;
 pub(crate) mod work;
@@ -22,6 +23,7 @@ use charter::digest::Digest;
 use charter::ports::LedgerError;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use script::Script;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use std::time::Duration;
@@ -40,6 +42,10 @@ pub(crate) trait Sql: Send {
         sql: SqlStr,
         args: Vec<Arg>,
     ) -> Result<u64, LedgerError>;
+
+    /// Runs statements of which none needs to see what another did, in one trip to the
+    /// database.
+    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError>;
 
     /// All rows of an answer.
     async fn lines(
@@ -76,6 +82,16 @@ pub(crate) enum Arg {
     Int(i64),
     Text(String),
     Blob(Vec<u8>),
+}
+
+impl Arg {
+    fn size(&self) -> usize {
+        match self {
+            Self::Int(_) => size_of::<i64>(),
+            Self::Text(text) => text.len(),
+            Self::Blob(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl From<&str> for Arg {

@@ -205,6 +205,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
                 check_replan(event, transition.fence.as_ref(), rows)?;
             }
             Event::StepClaimed { step, .. } => check_budget(step, rows)?,
+            Event::EffectIntended { step, bytes, .. } => check_bytes(step, *bytes, rows)?,
             _ => {}
         }
         projection::apply(event, transition.at, &transition.tenant, rows)?;
@@ -336,6 +337,16 @@ fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
     match mission.budget.exceeded(&next) {
         Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
             conflict(format!("step {step} would pass the budget of its mission: {limit}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for what is written, by however many steps at the same time.
+fn check_bytes(step: &StepKey, bytes: u64, rows: &RowSet) -> Result<(), LedgerError> {
+    match rows.missions.get(&step.mission) {
+        Some(mission) if bytes > 0 && mission.would_write_too_much(bytes) => {
+            conflict(format!("step {step} would pass the budget of its mission: bytes_written"))
         }
         _ => Ok(()),
     }

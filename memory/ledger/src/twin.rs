@@ -13,11 +13,12 @@ use charter::ids::{
     ApprovalId, ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId,
 };
 use charter::leader::{Bid, LeaderRow};
+use charter::mode::{Mode, ModeRow};
 use charter::ports::{
-    Committed, Fence, LeaseChange, LeaseRow, LeaseStatus, Ledger, LedgerError, LedgerSize,
+    Around, Committed, Fence, LeaseChange, LeaseRow, LeaseStatus, Ledger, LedgerError, LedgerSize,
     OutboxRow, Query, Rows, Transition,
 };
-use charter::record::{Record, RecordKey};
+use charter::record::{Kept, Record, RecordKey, RecordKind};
 use charter::rows::{ApprovalRow, EffectRow, MadeRow, MissionRow, StepRow, StepState};
 use charter::tool::Process;
 use std::collections::BTreeMap;
@@ -234,6 +235,7 @@ impl State {
             Query::Step { key } => Rows::Steps(
                 self.steps.get(&key).filter(|s| s.tenant == *tenant).cloned().into_iter().collect(),
             ),
+            Query::Around { step } => Rows::Around(self.around(tenant, &step).map(Box::new)),
             Query::Steps { mission, state, items_of, after, limit } => Rows::Steps(
                 self.steps_of(&mission)
                     .filter(|s| s.tenant == *tenant && s.key.n > 0)
@@ -401,6 +403,18 @@ impl State {
                 position: self.events.len() as i64,
             }),
         }
+    }
+
+    fn around(&self, tenant: &TenantId, key: &StepKey) -> Option<Around> {
+        let step = self.steps.get(key).filter(|s| s.tenant == *tenant)?.clone();
+        let mode = RecordKey::new(RecordKind::Mode, tenant.to_string());
+        let mode = self.records.get(&mode).cloned().and_then(ModeRow::of);
+        Some(Around {
+            mission: self.missions.get(&key.mission)?.clone(),
+            mode: mode.map_or(Mode::Running, |row| row.mode),
+            effects: self.effects(tenant, u32::MAX, |of| of == key),
+            step,
+        })
     }
 
     fn effects(

@@ -13,11 +13,12 @@ use charter::event::{DeathCause, EffectOutcome, Event, StepHead};
 use charter::flow::{Lane, Priority};
 use charter::ids::{StepKey, StreamId, TenantId};
 use charter::leader::Bid;
+use charter::mode::Mode;
 use charter::ports::{
     Fence, LeaseChange, LeaseStatus, Ledger, LedgerError, LedgerExt, Query, Rows,
 };
 use charter::rows::{EffectState, MissionState, StepRow, StepState};
-use common::{World, each, head, process};
+use common::{World, each, head, process, usage};
 use std::collections::BTreeMap;
 
 stories!(
@@ -26,6 +27,7 @@ stories!(
     a_transition_counts_once,
     a_refused_transition_leaves_nothing,
     a_claim_is_fenced,
+    a_step_is_seen_with_what_stands_around_it,
     a_lease_lives_as_long_as_its_claim,
     a_failed_try_waits_for_its_time,
     a_released_claim_is_void,
@@ -38,6 +40,7 @@ stories!(
     a_discarded_step_is_off_the_desk,
     a_cancelled_mission_ends_what_nobody_runs,
     a_spent_budget_skips,
+    steps_side_by_side_write_within_their_budget,
     waiting_is_when_only_a_person_can_help,
     a_grant_is_spent_once,
     an_expired_question_is_opened_again,
@@ -191,6 +194,30 @@ async fn a_claim_is_fenced(ledger: &dyn Ledger) {
     let nobody = StepKey::step(&mission, 9);
     let nobody = Fence { step: nobody, token: 1 };
     refused(world.claiming(&nobody).commit().await, "step m-");
+}
+
+async fn a_step_is_seen_with_what_stands_around_it(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 41);
+    let mission = world.submit(&[each(1, &[]), head(2, &[1])]).await;
+    let one = StepKey::step(&mission, 1);
+    let nothing = world.ask(Query::Around { step: StepKey::step(&mission, 9) }).await;
+    assert_eq!(nothing, Rows::Around(None));
+    let before = world.ledger.around(&world.tenant, &one).await.unwrap();
+    assert_eq!((before.mode, before.effects.len()), (Mode::Running, 0));
+    let fence = world.claim(&one).await;
+    for key in [b"b", b"a"] {
+        world.intending(&fence, Digest::of(key), None).commit().await.unwrap();
+    }
+    let (tenant, mode, by) = (world.tenant.clone(), Mode::Maintenance, "me".to_owned());
+    world.draft().event(Event::ModeChanged { tenant, mode, by }).commit().await.unwrap();
+    let around = world.ledger.around(&world.tenant, &one).await.unwrap();
+    assert_eq!(around.mode, Mode::Maintenance);
+    assert_eq!(around.step, world.step(&one).await);
+    assert_eq!(around.mission, world.mission(&mission).await);
+    assert_eq!(around.effects.len(), 2);
+    assert_eq!(around.effects, world.ledger.effects(&world.tenant, &one).await.unwrap());
+    let other = ledger.around(&TenantId("other".into()), &one).await;
+    refused(other, "step m-");
 }
 
 async fn a_lease_lives_as_long_as_its_claim(ledger: &dyn Ledger) {
@@ -462,6 +489,32 @@ async fn a_spent_budget_skips(ledger: &dyn Ledger) {
     let again = world.requeueing(&StepKey::step(&mission, 1), &[]);
     refused(again.commit().await, "was stopped");
     world.end(&mission, MissionState::Partial).await;
+}
+
+async fn steps_side_by_side_write_within_their_budget(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 42);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let most = world.mission(&mission).await.budget.bytes_written;
+    let writing = |fence: &Fence, key: &[u8], of: u64| {
+        let mut draft = world.intending(fence, Digest::of(key), None);
+        if let Event::EffectIntended { bytes, .. } = &mut draft.transition.events[0].1 {
+            *bytes = of;
+        }
+        draft
+    };
+    let one = world.claim(&StepKey::step(&mission, 1)).await;
+    let two = world.claim(&StepKey::step(&mission, 2)).await;
+    writing(&one, b"one", most - 9).commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.writing, most - 9);
+    refused(writing(&two, b"two", 10).commit().await, "budget of its mission: bytes_written");
+    writing(&two, b"two", 9).commit().await.unwrap();
+    refused(writing(&two, b"three", 1).commit().await, "budget of its mission: bytes_written");
+    // What it did not write is free again.
+    world.failing(&one, world.now()).commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.writing, 9);
+    world.finish(&two, &[]).await;
+    let row = world.mission(&mission).await;
+    assert_eq!((row.writing, row.spent.bytes_written), (0, 2 * usage().bytes_written));
 }
 
 async fn waiting_is_when_only_a_person_can_help(ledger: &dyn Ledger) {

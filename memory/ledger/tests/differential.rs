@@ -139,6 +139,7 @@ async fn scene(world: &World<'_>) -> Scene {
         for n in 1..=mission.steps {
             steps.extend(world.ledger.steps(&world.tenant, all(Some(n))).await.unwrap());
         }
+        world.ask(Query::Around { step: StepKey::step(&mission.id, 1) }).await;
         let of = Query::EffectsOfMission { mission: mission.id.clone(), limit: 999 };
         let Rows::Effects(found) = world.ask(of).await else { panic!() };
         effects.extend(found);

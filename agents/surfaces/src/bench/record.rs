@@ -451,6 +451,7 @@ mod tests {
             permit: Permit { rule: "test".into(), grant: None },
             before: None,
             after: None,
+            bytes: 0,
         }
     }
 

@@ -276,6 +276,7 @@ mod tests {
             Query::ContentsWith { needle: "é\0".into(), limit: 1 },
             Query::Outbox { now: 5, limit: u32::MAX },
             Query::Step { key: fence().step },
+            Query::Around { step: fence().step },
             Query::Steps {
                 mission: fence().step.mission,
                 state: Some(StepState::Ready),

@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL: where it is, how each kind of connection is set, and
 //! what its errors mean.
 
+use crate::sql::script::Script;
 use crate::sql::{Arg, Cell, Line, Sql, fixed};
 use async_trait::async_trait;
 use charter::ports::LedgerError;
@@ -391,6 +392,11 @@ impl<C: DerefMut<Target = PgConnection> + Send> Sql for Pg<C> {
         let run = bound(sql, args).execute(&mut *self.conn);
         let done = tokio::time::timeout(self.patience, run).await;
         self.judge(doing, done).map(|done| done.rows_affected())
+    }
+
+    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError> {
+        let (sql, args) = script.in_one();
+        self.run(doing, sql, args).await.map(|_| ())
     }
 
     async fn lines(

@@ -10,8 +10,18 @@ use charter::rows::{EffectRow, EffectState, MadeRow};
 
 pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     match event {
-        Event::EffectIntended { key, step, ordinal, class, repeat, permit, before, after } => {
-            steps::claimed(step, "given an effect", cx)?;
+        Event::EffectIntended {
+            key,
+            step,
+            ordinal,
+            class,
+            repeat,
+            permit,
+            before,
+            after,
+            bytes,
+        } => {
+            let mut holder = steps::claimed(step, "given an effect", cx)?;
             let last = match cx.rows.effects.get(key) {
                 Some(row) => Some(owned(Some(row), cx.tenant, key)?.clone()),
                 None => None,
@@ -52,7 +62,13 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 received_at: None,
             };
             cx.rows.effects.put(*key, row);
-            Ok(())
+            match bytes {
+                0 => Ok(()),
+                _ => {
+                    holder.writing = holder.writing.saturating_add(*bytes);
+                    steps::set(holder, cx)
+                }
+            }
         }
         Event::EffectReceived { key, step, outcome, output, after, made } => {
             let at = cx.at;

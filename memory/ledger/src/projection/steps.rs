@@ -238,6 +238,7 @@ pub(super) fn fresh(
         items_open: 0,
         items_lost: 0,
         usage: Usage::default(),
+        writing: 0,
         lane: Lane::Light,
         priority: Priority::Normal,
     }
@@ -273,8 +274,11 @@ impl Turn for StepRow {
 
 /// Writes a step row; the counters of its mission, of the step that it is an
 /// instance of, and of the report follow, and so does what hangs on them.
-pub(super) fn set(row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
+pub(super) fn set(mut row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let key = row.key.clone();
+    if row.state != StepState::Claimed {
+        row.writing = 0;
+    }
     let was = cx.rows.steps.get(&key).cloned();
     missions::count(was.as_ref(), Some(&row), cx)?;
     let now = Some(row.clone());

@@ -1,6 +1,7 @@
 //! Many rows in one statement: their texts and numbers as one JSON list, their
 //! blobs as one piece that each row names by place and length.
 
+use super::script::Script;
 use super::{Arg, Cell, Sql};
 use charter::ports::LedgerError;
 use sqlx::SqlStr;
@@ -56,24 +57,19 @@ impl Pack {
         self.rows >= ROWS_MAX || self.list.len() + self.blobs.len() >= BYTES_MAX
     }
 
-    async fn send(
-        &mut self,
-        conn: &mut dyn Sql,
-        doing: &'static str,
-        sql: SqlStr,
-        blobs: bool,
-    ) -> Result<(), LedgerError> {
+    /// What stands for the placeholders, of which there are two where `blobs` says so.
+    fn take(&mut self, blobs: bool) -> Result<Vec<Arg>, LedgerError> {
         let Self { mut list, blobs: bytes, .. } = std::mem::take(self);
         list.push(b']');
         let list = String::from_utf8(list).map_err(|error| LedgerError::Store {
-            operation: doing.to_owned(),
+            operation: "write rows as JSON".to_owned(),
             cause: error.to_string(),
         })?;
         let mut args = vec![Arg::Text(list)];
         if blobs {
             args.push(Arg::Blob(bytes));
         }
-        conn.run(doing, sql, args).await.map(|_| ())
+        Ok(args)
     }
 }
 
@@ -99,33 +95,43 @@ impl Packer {
     ) -> Result<(), LedgerError> {
         self.pack.add(row)?;
         if self.pack.is_full() {
-            self.pack.send(conn, self.doing, self.sql.clone(), self.blobs).await?;
+            self.send(conn).await?;
         }
         Ok(())
+    }
+
+    async fn send(&mut self, conn: &mut dyn Sql) -> Result<(), LedgerError> {
+        let args = self.pack.take(self.blobs)?;
+        conn.run(self.doing, self.sql.clone(), args).await.map(|_| ())
     }
 
     /// Sends the rest.
     pub(crate) async fn end(mut self, conn: &mut dyn Sql) -> Result<(), LedgerError> {
         match self.pack.rows {
             0 => Ok(()),
-            _ => self.pack.send(conn, self.doing, self.sql, self.blobs).await,
+            _ => self.send(conn).await,
         }
     }
 }
 
-/// Writes rows through one statement.
-pub(crate) async fn put(
-    conn: &mut dyn Sql,
-    doing: &'static str,
-    sql: SqlStr,
-    rows: impl Iterator<Item = Vec<Cell>> + Send,
+/// Adds rows to a script, through one statement if it can hold them all.
+pub(crate) fn put(
+    script: &mut Script,
+    sql: &SqlStr,
+    rows: impl Iterator<Item = Vec<Cell>>,
     blobs: bool,
 ) -> Result<(), LedgerError> {
-    let mut packer = Packer::new(doing, sql, blobs);
+    let mut pack = Pack::default();
     for row in rows {
-        packer.add(conn, &row).await?;
+        pack.add(&row)?;
+        if pack.is_full() {
+            script.add(sql.clone(), pack.take(blobs)?);
+        }
     }
-    packer.end(conn).await
+    if pack.rows > 0 {
+        script.add(sql.clone(), pack.take(blobs)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

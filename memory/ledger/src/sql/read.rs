@@ -6,7 +6,10 @@ use super::{Arg, Line, Sql, built, first, fixed, flows};
 use crate::limits::rows_at_most;
 use charter::event::Recorded;
 use charter::ids::{ContentId, MissionId, StepKey, StreamId, TenantId};
-use charter::ports::{LeaseRow, LedgerError, LedgerSize, Query, Rows};
+use charter::mode::{Mode, ModeRow};
+use charter::ports::{Around, LeaseRow, LedgerError, LedgerSize, Query, Rows};
+use charter::record::{Kept, Record};
+use charter::rows::EffectRow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -61,6 +64,7 @@ pub(crate) async fn query(
             step_is(&mut ask, &key);
             Rows::Steps(rows(conn, ask).await?)
         }
+        Query::Around { step } => Rows::Around(around(conn, tenant, &step).await?.map(Box::new)),
         Query::Steps { mission, state, items_of, after, limit } => {
             let mut ask = select("steps", tenant);
             ask.push(" AND mission = ").bind(mission.as_str());
@@ -225,6 +229,51 @@ fn select(table: &'static str, tenant: &TenantId) -> Ask {
     let mut ask = Ask::new("SELECT body FROM ");
     ask.push(table).push(" WHERE tenant = ").bind(tenant.0.as_str());
     ask
+}
+
+/// In one statement: nobody writes between its parts.
+async fn around(
+    conn: &mut dyn Sql,
+    tenant: &TenantId,
+    key: &StepKey,
+) -> Result<Option<Around>, LedgerError> {
+    let sql = fixed(
+        "SELECT 'step', body FROM steps \
+            WHERE tenant = $1 AND mission = $2 AND n = $3 AND item = $4 \
+         UNION ALL SELECT 'mission', body FROM missions WHERE tenant = $1 AND id = $2 \
+         UNION ALL SELECT 'mode', body FROM records \
+            WHERE tenant = $1 AND kind = 'mode' AND id = $1 \
+         UNION ALL SELECT 'effect', body FROM (SELECT body FROM effects \
+            WHERE tenant = $1 AND mission = $2 AND n = $3 AND item = $4 \
+            ORDER BY ordinal, intended_at, key LIMIT $5) first",
+    );
+    let args = vec![
+        tenant.0.as_str().into(),
+        key.mission.as_str().into(),
+        key.n.into(),
+        key.item.into(),
+        at_most(u32::MAX),
+    ];
+    let (mut step, mut mission, mut mode, mut effects) = (None, None, Mode::Running, Vec::new());
+    for mut line in conn.lines(DOING, sql, args).await? {
+        let body = line.text(1)?;
+        match line.text(0)?.as_str() {
+            "step" => step = Some(from_json("step", &body)?),
+            "mission" => mission = Some(from_json("mission", &body)?),
+            "mode" => {
+                let row: Record = from_json("record", &body)?;
+                mode = ModeRow::of(row).map_or(Mode::Running, |row| row.mode);
+            }
+            _ => effects.push(from_json::<EffectRow>("effect", &body)?),
+        }
+    }
+    // A union promises no order.
+    effects.sort_by_key(|row| (row.ordinal, row.intended_at, row.key));
+    match (step, mission) {
+        (Some(step), Some(mission)) => Ok(Some(Around { step, mission, mode, effects })),
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(LedgerError::Damaged(format!("step {key} has no mission"))),
+    }
 }
 
 fn step_is(ask: &mut Ask, key: &StepKey) {

@@ -1,6 +1,7 @@
 //! Where the ledger ends, and the checkpoints that seal it.
 
 use super::pack::put;
+use super::script::Script;
 use super::tables::{CHECKPOINTS, to_json};
 use super::{Cell, Line, Sql, first, fixed};
 use crate::chain::{Checkpoint, Draft, Head};
@@ -113,7 +114,9 @@ pub(crate) async fn seal(
         sealed.hash.into(),
         Cell::Blob(sealed.signature),
     ];
-    put(conn, DOING, CHECKPOINTS.insert(), std::iter::once(row), true).await?;
+    let mut script = Script::default();
+    put(&mut script, &CHECKPOINTS.insert(), std::iter::once(row), true)?;
+    script.run(conn, DOING).await?;
     *end = End {
         position: end.position,
         checkpoint: sealed.n,

@@ -1,6 +1,7 @@
 //! The shared statements on SQLite.
 
 use super::connect::failed;
+use crate::sql::script::Script;
 use crate::sql::{Arg, Cell, Line, Sql, fixed};
 use async_trait::async_trait;
 use charter::ports::LedgerError;
@@ -32,6 +33,11 @@ impl Sql for SqliteConnection {
     ) -> Result<u64, LedgerError> {
         let done = bound(sql, args).execute(&mut *self).await;
         done.map(|done| done.rows_affected()).map_err(|error| failed(doing, error))
+    }
+
+    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError> {
+        let (sql, args) = script.in_a_row();
+        self.run(doing, sql, args).await.map(|_| ())
     }
 
     async fn lines(

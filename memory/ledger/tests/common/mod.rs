@@ -338,6 +338,7 @@ impl<'a> World<'a> {
             permit: Permit { rule: "test".into(), grant },
             before: Some(Digest::of(b"before")),
             after: Some(Digest::of(b"after")),
+            bytes: 0,
         })
     }
 

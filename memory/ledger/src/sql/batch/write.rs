@@ -1,6 +1,7 @@
 //! What was decided, written: each table once.
 
 use super::super::pack::put;
+use super::super::script::Script;
 use super::super::tables::{CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json};
 use super::super::{Arg, Cell, Sql, fixed};
 use super::{Batch, Fresh, Taken};
@@ -15,6 +16,7 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
         return Ok(());
     }
     let Batch { rows, streams, contents, events, leases, silenced, ready, forgotten, .. } = batch;
+    let mut script = Script::default();
     let texts = contents.into_values().map(|content| {
         vec![
             content.id.as_str().into(),
@@ -23,31 +25,32 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
             Cell::Blob(content.bytes.clone()),
         ]
     });
-    put(conn, "write a text", CONTENTS.insert(), texts, true).await?;
-    let events = events.into_iter().map(event);
-    put(conn, "write an event", EVENTS.insert(), events, true).await?;
+    put(&mut script, &CONTENTS.insert(), texts, true)?;
+    put(&mut script, &EVENTS.insert(), events.into_iter().map(event), true)?;
     let heads = streams.into_iter().filter(|(_, newest)| newest.new);
     let heads = heads.map(|((tenant, stream), newest)| {
         vec![tenant.0.into(), stream.0.into(), newest.seq.into(), newest.hash.into()]
     });
-    put(conn, "write an event", STREAMS.upsert(), heads, true).await?;
-    save(conn, rows.missions.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.steps.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.effects.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.approvals.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.made.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.records.changes().filter_map(|change| change.is)).await?;
-    save(conn, rows.forgotten.changes().filter_map(|change| change.is)).await?;
-    wipe(conn, &forgotten).await?;
+    put(&mut script, &STREAMS.upsert(), heads, true)?;
+    save(&mut script, rows.missions.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.steps.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.effects.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.approvals.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.made.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.records.changes().filter_map(|change| change.is))?;
+    save(&mut script, rows.forgotten.changes().filter_map(|change| change.is))?;
     let gone = rows.steps.changes().filter(|change| change.is.is_none()).map(|change| change.key);
     let sql = "DELETE FROM steps WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(conn, sql, gone).await?;
-    self::leases(conn, leases).await?;
+    delete(&mut script, sql, gone);
+    self::leases(&mut script, leases)?;
     let sql = "DELETE FROM outbox WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(conn, sql, silenced.iter()).await?;
-    ring(conn, ready).await
+    delete(&mut script, sql, silenced.iter());
+    ring(&mut script, ready)?;
+    script.run(conn, "write a change").await?;
+    // Behind the others: what was brought may have been forgotten at once.
+    wipe(conn, &forgotten).await
 }
 
 fn event(event: Fresh<'_>) -> Vec<Cell> {
@@ -64,12 +67,12 @@ fn event(event: Fresh<'_>) -> Vec<Cell> {
     ]
 }
 
-async fn save<'a, T: Stored + 'a>(
-    conn: &mut dyn Sql,
+fn save<'a, T: Stored + 'a>(
+    script: &mut Script,
     rows: impl Iterator<Item = &'a T>,
 ) -> Result<(), LedgerError> {
     let cells = rows.map(T::cells).collect::<Result<Vec<_>, _>>()?;
-    put(conn, "write rows", T::TABLE.upsert(), cells.into_iter(), false).await
+    put(script, &T::TABLE.upsert(), cells.into_iter(), false)
 }
 
 /// Overwrites texts and their salts with zeros, in place. Deleting the rows would
@@ -91,26 +94,21 @@ fn list(of: Vec<Value>) -> Arg {
     Arg::Text(Value::Array(of).to_string())
 }
 
-async fn delete(
-    conn: &mut dyn Sql,
-    sql: &'static str,
-    steps: impl Iterator<Item = &StepKey>,
-) -> Result<(), LedgerError> {
+fn delete<'k>(script: &mut Script, sql: &'static str, steps: impl Iterator<Item = &'k StepKey>) {
     let keys: Vec<_> = steps.map(|key| json!([key.mission, key.n, key.item])).collect();
-    match keys.is_empty() {
-        true => Ok(()),
-        false => conn.run("remove rows", fixed(sql), vec![list(keys)]).await.map(|_| ()),
+    if !keys.is_empty() {
+        script.add(fixed(sql), vec![list(keys)]);
     }
 }
 
-async fn leases(
-    conn: &mut dyn Sql,
+fn leases(
+    script: &mut Script,
     leases: BTreeMap<StepKey, Option<Taken<'_>>>,
 ) -> Result<(), LedgerError> {
     let over = leases.iter().filter(|(_, lease)| lease.is_none()).map(|(step, _)| step);
     let sql = "DELETE FROM leases WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(conn, sql, over).await?;
+    delete(script, sql, over);
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for (step, lease) in leases {
         let Some(lease) = lease else { continue };
@@ -125,10 +123,10 @@ async fn leases(
             lease.expires_at.into(),
         ]);
     }
-    put(conn, "take a lease", LEASES.upsert(), rows.into_iter(), false).await
+    put(script, &LEASES.upsert(), rows.into_iter(), false)
 }
 
-async fn ring(conn: &mut dyn Sql, ready: Vec<Ready>) -> Result<(), LedgerError> {
+fn ring(script: &mut Script, ready: Vec<Ready>) -> Result<(), LedgerError> {
     let sql = fixed(
         "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
          SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
@@ -145,5 +143,5 @@ async fn ring(conn: &mut dyn Sql, ready: Vec<Ready>) -> Result<(), LedgerError> 
             line.into(),
         ]
     });
-    put(conn, "write the outbox", sql, rows, false).await
+    put(script, &sql, rows, false)
 }
