@@ -47,12 +47,12 @@ pub(crate) struct Round {
 }
 
 /// How many rows of each flow to ask for in the next round. Where the window is full,
-/// twice of what found room in this one: what finds none is read in vain.
+/// twice of what each had room for in this one: what finds none is read in vain.
 pub(crate) fn next_batch(round: Round) -> u32 {
-    let moved = u32::try_from(round.moved).unwrap_or(u32::MAX);
+    let each = u32::try_from(round.moved / round.flows.max(1)).unwrap_or(u32::MAX);
     let batch = match round.more {
         false => BATCH,
-        true if round.crowded || round.held_up => moved.saturating_mul(2).min(round.asked).max(FEW),
+        true if round.crowded || round.held_up => each.saturating_mul(2).clamp(FEW, WINDOW),
         true => round.asked.saturating_mul(2).min(WINDOW),
     };
     batch.min(share(round.flows))
@@ -132,7 +132,9 @@ mod tests {
         assert_eq!(next_batch(round(9, None)), BATCH);
         assert_eq!(next_batch(Round { crowded: true, ..full(0) }), FEW);
         assert_eq!(next_batch(Round { crowded: true, ..full(50) }), 100);
-        assert_eq!(next_batch(Round { crowded: true, ..full(900) }), BATCH);
+        assert_eq!(next_batch(Round { crowded: true, flows: 5, ..full(500) }), 200);
+        assert_eq!(next_batch(Round { held_up: true, asked: FEW, ..full(64) }), 2 * FEW);
+        assert_eq!(next_batch(Round { crowded: true, ..full(900) }), WINDOW);
         assert_eq!(next_batch(Round { asked: WINDOW, ..full(9) }), WINDOW);
         assert_eq!(next_batch(Round { flows: 10, ..full(9) }), 100);
         assert_eq!(next_batch(Round { flows: 10_000, ..full(9) }), SHARE);

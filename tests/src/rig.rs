@@ -22,7 +22,6 @@ use sons_of_helaman::lease::{Lease, LeaseKeeper};
 use sons_of_helaman::{Ports, Settings, Timer, Worker};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
 /// Steps that one mission may take in a rig.
@@ -87,8 +86,8 @@ impl Timer for Rest {
 struct Keeper;
 
 impl LeaseKeeper for Keeper {
-    fn hold(&self, _: &charter::ids::TenantId, _: &charter::ports::Fence) -> Lease {
-        Lease::new(Default::default(), Arc::new(AtomicBool::new(false)), None)
+    fn hold(&self, _: &TenantId, _: &charter::ports::Fence, _: &charter::tool::Cancel) -> Lease {
+        Lease::new(|| {})
     }
 }
 

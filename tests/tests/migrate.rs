@@ -74,6 +74,11 @@ fn a_record_goes_to_postgres_and_back_whoever_is_killed() {
         ended(migrate(&shell, to, settings)).says(0, &["The record had been moved to"]);
     };
     told_again(&url, &[]);
+    // An older copy is in the way, and stays as it is.
+    let own = shell.home().join("ledger.db");
+    std::fs::copy(there["kept"].as_str().unwrap(), &own).unwrap();
+    ended(migrate(&shell, "file", &servers)).says(1, &["is in the way: move it elsewhere first"]);
+    std::fs::remove_file(own).unwrap();
     // Only one of the two is opened.
     shell.run(&["mission", "list"]).says(1, &["it was moved to PostgreSQL with `alma migrate`"]);
     assert_eq!(missions(&shell, &servers), 3);

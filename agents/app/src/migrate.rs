@@ -9,7 +9,7 @@ use alma::config::Config;
 use alma::operations::migrate::{Destination, Request, Response, destination, told};
 use charter::ports::{Clock, LedgerError};
 use ledger::household::OwnerLock;
-use ledger::transfer::{Place, Progress, transfer};
+use ledger::transfer::{Place, Progress, transfer, was_moved};
 use std::path::{Path, PathBuf};
 use surfaces::cli::exit::chain;
 
@@ -47,7 +47,6 @@ pub(crate) async fn run(
     let address = |url: &str| url.parse().map(Place::Postgres).map_err(failed);
     let from = match config.ledger.url.secret() {
         Some(url) => address(url)?,
-        // Killed behind the renaming: all is done but the telling.
         None => Place::File(match newest_kept(home) {
             Some(kept) if !own.exists() => kept,
             _ => own.clone(),
@@ -58,33 +57,65 @@ pub(crate) async fn run(
         Destination::File if matches!(from, Place::File(_)) => {
             return Err(Error::Usage("the record is in the data folder already".to_owned()));
         }
-        // Only what was moved there before may stand there.
         Destination::File if own.exists() => Place::File(own.clone()),
         Destination::File => Place::File(home.join(ARRIVING)),
     };
-    let moved = transfer(&from, &place, &key, SystemClock.now(), tell).await.map_err(failed)?;
-    let rename = |from: &Path, to: &Path| {
-        std::fs::rename(from, to).map_err(|error| machine("rename the record", error.to_string()))
+    let is_own = |place: &Place| matches!(place, Place::File(path) if *path == own);
+    // Killed behind the renaming: all is done but the telling.
+    let renamed = match &from {
+        Place::File(path) => *path != own,
+        Place::Postgres(_) => is_own(&place),
     };
+    if renamed {
+        return match was_moved(&from, &place, &key).await.map_err(failed)? {
+            true => Ok(told(config, &to, None, name(&from))),
+            false if is_own(&place) => Err(Error::Conflict(format!(
+                "{} is in the way: move it elsewhere first",
+                own.display()
+            ))),
+            false => Err(Error::NotFound(format!("the ledger {}", own.display()))),
+        };
+    }
+    let moved = transfer(&from, &place, &key, SystemClock.now(), tell).await.map_err(failed)?;
     let kept = match &from {
-        Place::Postgres(address) => address.to_string(),
-        Place::File(path) if *path == own => {
+        Place::Postgres(_) => name(&from),
+        Place::File(path) => {
             let kept = free_name(home).ok_or_else(|| {
                 machine("keep the former record", format!("{KEPT_MAX} of them are kept already"))
             })?;
             rename(path, &kept)?;
             kept.display().to_string()
         }
-        Place::File(kept) => kept.display().to_string(),
     };
-    if let Place::File(arrived) = &place
-        && *arrived != own
-    {
+    if let Place::File(arrived) = &place {
         rename(arrived, &own)?;
     }
     let folder = std::fs::File::open(home).and_then(|folder| folder.sync_all());
     folder.map_err(|error| machine("keep the new name of the record", error.to_string()))?;
     Ok(told(config, &to, moved.as_ref(), kept))
+}
+
+fn name(place: &Place) -> String {
+    match place {
+        Place::Postgres(address) => address.to_string(),
+        Place::File(path) => path.display().to_string(),
+    }
+}
+
+/// Gives a record that was closed its name. Its log must be empty: it would stay behind.
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut log = from.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Err(Error::Conflict(format!(
+            "another program reads {}: end it, then begin the move anew",
+            from.display()
+        )));
+    }
+    std::fs::rename(from, to).map_err(|error| Error::Machine {
+        operation: "rename the record".to_owned(),
+        cause: error.to_string(),
+    })
 }
 
 fn failed(source: LedgerError) -> Error {

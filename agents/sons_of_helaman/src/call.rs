@@ -11,7 +11,7 @@ use charter::digest::Digest;
 use charter::effect::{EffectClass, Repeat, Target, TargetState, targets_digest};
 use charter::event::{DeathCause, EffectOutcome, Event, Permit};
 use charter::plan::Step;
-use charter::ports::{Fence, Ledger, LedgerExt, ProgramWatch};
+use charter::ports::{Fence, Ledger, LedgerError, LedgerExt, ProgramWatch};
 use charter::rows::{ApprovalRow, EffectRow, EffectState, made_digest};
 use charter::tool::{
     Act, Acted, Call, ErrorCode, Prepared, Process, Proposed, ToolError, effect_key,
@@ -279,7 +279,7 @@ impl Job<'_> {
         };
         self.intend(key, ACT, act.class, act.repeat, permit, None);
         self.flush().await?;
-        let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: &self.fence };
+        let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: self.fence() };
         match self.worker.ports.tools.act(call, act, &key, &watch).await {
             Ok(acted) => self.acted(key, acted, call).map(Flow::On),
             Err(error) => {
@@ -382,11 +382,21 @@ impl Job<'_> {
             to_do.push((key, proposed));
         }
         if !to_do.is_empty() {
-            self.flush().await?;
+            match self.flush().await {
+                // Steps beside this one were quicker.
+                Err(Stop::Ledger(LedgerError::Conflict(_)))
+                    if bytes > 0 && self.writes_too_much(bytes).await? =>
+                {
+                    self.clear();
+                    self.over_budget(Limit::BytesWritten).await?;
+                    return Ok(Flow::Ended);
+                }
+                done => done?,
+            }
         }
         let mut to_do = to_do.into_iter();
         while let Some((key, proposed)) = to_do.next() {
-            let applied = if self.lease.cancel.is_cancelled() {
+            let applied = if self.cancel.is_cancelled() {
                 Err(ToolError::new(ErrorCode::Cancelled, "the mission was cancelled"))
             } else {
                 self.worker.ports.tools.apply(call, proposed).await

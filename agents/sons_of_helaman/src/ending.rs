@@ -75,7 +75,7 @@ impl Job<'_> {
     /// The try failed. What was drafted before, receipts above all, is committed
     /// with the decision.
     pub(crate) async fn failed(&mut self, error: ToolError) -> Result<(), Stop> {
-        if error.code == ErrorCode::Cancelled || self.lease.cancel.is_cancelled() {
+        if error.code == ErrorCode::Cancelled || self.cancel.is_cancelled() {
             return if self.is_halted().await? {
                 self.halt().await
             } else {
@@ -180,12 +180,15 @@ impl Job<'_> {
     /// and nobody takes a claim back from a process that lives. What may have
     /// happened is settled under the next claim.
     pub(crate) async fn give_back(&mut self) {
+        if !self.is_claimed() {
+            return;
+        }
         let ports = &self.worker.ports;
         let wait = backoff_ms(self.step.lost, ports.entropy.next_u32());
         self.clear();
         self.draft.event(Event::StepReleased {
             step: self.key().clone(),
-            token: self.fence.token,
+            token: self.fence().token,
             dead: true,
             ready_at: ports.clock.now().saturating_add_unsigned(wait),
         });

@@ -209,7 +209,7 @@ impl Job<'_> {
         let mut looked = Vec::with_capacity(count);
         let mut label = items.label;
         for index in (number * PIECE..).take(count) {
-            if self.lease.cancel.is_cancelled() {
+            if self.cancel.is_cancelled() {
                 return Err(ToolError::new(ErrorCode::Cancelled, "cancelled").into());
             }
             let call = items.call(self, index)?;

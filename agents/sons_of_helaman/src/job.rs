@@ -1,20 +1,21 @@
-//! One claimed step on its way: what the phases share.
+//! One step on its way: what the phases share.
 
-use crate::draft::{Draft, commit_in_room};
-use crate::lease::Lease;
+use crate::draft::{Draft, commit, commit_in_room};
+use crate::lease::{FIRST_LEASE_MS, Lease};
 use crate::tally::Tally;
 use crate::worker::Worker;
 use charter::budget::Usage;
 use charter::content::ContentError;
 use charter::digest::{Digest, DigestError};
 use charter::effect::EffectClass;
+use charter::event::Event;
 use charter::ids::{Millis, StepKey};
 use charter::label::Label;
 use charter::plan::{Plan, Step};
-use charter::ports::{Around, Fence, LeaseChange, LedgerError, LedgerExt};
+use charter::ports::{Around, Fence, LeaseChange, LedgerError, LedgerExt, Transition};
 use charter::reference::{self, Root};
 use charter::rows::{EffectRow, MissionRow, StepRow};
-use charter::tool::{Call, ErrorCode, ToolError};
+use charter::tool::{Call, Cancel, ErrorCode, ToolError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ impl From<ContentError> for Stop {
     }
 }
 
-/// A claimed step.
+/// A step on its way. It is claimed at the latest with the first commit.
 pub(crate) struct Job<'w> {
     pub(crate) worker: &'w Worker,
     pub(crate) mission: MissionRow,
@@ -72,8 +73,11 @@ pub(crate) struct Job<'w> {
     pub(crate) step: StepRow,
     /// Its effects as they were then.
     pub(crate) effects: Vec<EffectRow>,
-    pub(crate) fence: Fence,
-    pub(crate) lease: Lease,
+    fence: Fence,
+    /// Set when the step must be given up.
+    pub(crate) cancel: Cancel,
+    /// None before the step is claimed.
+    lease: Option<Lease>,
     /// Events that wait for the next commit.
     pub(crate) draft: Draft<'w>,
     /// What is written to the user's files is counted here, the rest by the meter.
@@ -86,9 +90,8 @@ impl<'w> Job<'w> {
     pub(crate) fn new(
         worker: &'w Worker,
         Around { step, mission, mode: _, effects }: Around,
-        fence: Fence,
-        lease: Lease,
     ) -> Self {
+        let fence = Fence { step: step.key.clone(), token: step.token + 1 };
         let draft = Draft::new(&worker.ports, &worker.settings.tenant, &mission.id);
         let started = worker.ports.clock.now();
         let tally = Tally::new(Arc::clone(&worker.ports.clock), worker.spare());
@@ -98,7 +101,8 @@ impl<'w> Job<'w> {
             step,
             effects,
             fence,
-            lease,
+            cancel: Cancel::default(),
+            lease: None,
             draft,
             bytes_written: 0,
             tally,
@@ -121,18 +125,81 @@ impl<'w> Job<'w> {
     }
 
     async fn commit(&mut self, lease: LeaseChange) -> Result<(), Stop> {
-        let worker = self.worker;
-        let fresh = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
+        let fresh = self.fresh();
         let draft = std::mem::replace(&mut self.draft, fresh);
         let transition = draft.transition(Some(self.fence.clone()), lease);
-        commit_in_room(&worker.ports, transition, &self.lease.cancel).await?;
+        if !self.is_claimed() {
+            if transition.lease == LeaseChange::Keep && self.claim_with(&transition).await? {
+                return Ok(());
+            }
+            self.claim().await?;
+        }
+        commit_in_room(&self.worker.ports, transition, &self.cancel).await?;
         Ok(())
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Claims the step as it was looked at: one that was claimed since then, or replaced by
+    /// another plan, is refused.
+    pub(crate) async fn claim(&mut self) -> Result<(), Stop> {
+        commit(&self.worker.ports, self.claiming()).await?;
+        self.hold();
+        Ok(())
+    }
+
+    /// Claims the step and commits its first intents in one transaction: it costs half.
+    /// `false`: that was refused; the claim alone may stand.
+    async fn claim_with(&mut self, first: &Transition) -> Result<bool, Stop> {
+        let mut both = self.claiming();
+        both.events.extend(first.events.iter().cloned());
+        both.contents.extend(first.contents.iter().cloned());
+        match commit(&self.worker.ports, both).await {
+            Ok(_) => {
+                self.hold();
+                Ok(true)
+            }
+            Err(LedgerError::Conflict(_) | LedgerError::DiskFull(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn claiming(&self) -> Transition {
+        let worker = self.worker;
+        let mut draft = self.fresh();
+        draft.event(Event::StepClaimed {
+            step: self.key().clone(),
+            worker: worker.id.clone(),
+            token: self.fence.token,
+        });
+        let take = LeaseChange::Take {
+            holder: worker.settings.process.clone(),
+            expires_at: worker.ports.clock.now() + FIRST_LEASE_MS,
+            of: Some(self.step.digest),
+        };
+        draft.transition(Some(self.fence.clone()), take)
+    }
+
+    fn hold(&mut self) {
+        let worker = self.worker;
+        let lease = worker.keeper.hold(&worker.settings.tenant, &self.fence, &self.cancel);
+        self.lease = Some(lease);
+    }
+
+    fn fresh(&self) -> Draft<'w> {
+        Draft::new(&self.worker.ports, &self.worker.settings.tenant, &self.mission.id)
+    }
+
+    /// The claim that it works under.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Forgets what is drafted: it is not to be recorded.
     pub(crate) fn clear(&mut self) {
-        let worker = self.worker;
-        self.draft = Draft::new(&worker.ports, &worker.settings.tenant, &self.mission.id);
+        self.draft = self.fresh();
     }
 
     /// Resources used since the claim, for the receipt that ends it.
@@ -148,7 +215,7 @@ impl<'w> Job<'w> {
     /// Whether the step is interrupted though its mission goes on: all work was
     /// stopped.
     pub(crate) async fn is_halted(&self) -> Result<bool, Stop> {
-        if !self.lease.cancel.is_cancelled() {
+        if !self.cancel.is_cancelled() {
             return Ok(false);
         }
         let worker = self.worker;
@@ -257,7 +324,7 @@ impl<'w> Job<'w> {
             limits: step.limits.clone(),
             secrets_allowed: false,
             now: self.mission.created_at,
-            cancel: self.lease.cancel.clone(),
+            cancel: self.cancel.clone(),
             meter: self.tally.meter.clone(),
         })
     }

@@ -9,7 +9,6 @@ use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt};
 use charter::tool::Cancel;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -29,37 +28,24 @@ pub const RENEW_MS: u64 = 500;
 
 /// Keeps leases alive.
 pub trait LeaseKeeper: Send + Sync {
-    /// Renews this claim of a tenant's until the returned value is dropped.
-    fn hold(&self, tenant: &TenantId, fence: &Fence) -> Lease;
+    /// Renews this claim of a tenant's until the returned value is dropped. `cancel` is
+    /// set when the mission is cancelled, all work is stopped, or the lease is lost.
+    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease;
 }
 
 /// A lease that is being renewed.
-pub struct Lease {
-    /// Set when the mission is cancelled, all work is stopped, or the lease is lost.
-    pub cancel: Cancel,
-    lost: Arc<AtomicBool>,
-    on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
-}
+pub struct Lease(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Lease {
-    /// A lease that somebody else looks after; `on_drop` ends that.
-    pub fn new(
-        cancel: Cancel,
-        lost: Arc<AtomicBool>,
-        on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
-    ) -> Self {
-        Self { cancel, lost, on_drop }
-    }
-
-    /// Whether somebody else has the step by now.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
+    /// A lease that somebody looks after; `end` ends that.
+    pub fn new(end: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(end)))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(end) = self.on_drop.take() {
+        if let Some(end) = self.0.take() {
             end();
         }
     }
@@ -70,7 +56,6 @@ struct Held {
     tenant: TenantId,
     fence: Fence,
     cancel: Cancel,
-    lost: Arc<AtomicBool>,
 }
 
 type Table = Arc<Mutex<BTreeMap<u64, Held>>>;
@@ -131,11 +116,7 @@ async fn renew_all(table: &Table, ledger: &dyn Ledger, clock: &dyn Clock) {
 
 fn note(held: &Held, answer: Option<Result<LeaseStatus, LedgerError>>) {
     match answer {
-        Some(Ok(LeaseStatus::Cancelled)) => held.cancel.cancel(),
-        Some(Ok(LeaseStatus::Lost)) => {
-            held.lost.store(true, Ordering::SeqCst);
-            held.cancel.cancel();
-        }
+        Some(Ok(LeaseStatus::Cancelled | LeaseStatus::Lost)) => held.cancel.cancel(),
         // Not reached: the lease may still be renewed next time. Should it run
         // out, the fence refuses whatever this worker writes.
         Some(Ok(LeaseStatus::Held) | Err(_)) | None => {}
@@ -147,21 +128,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl LeaseKeeper for LeaseThread {
-    fn hold(&self, tenant: &TenantId, fence: &Fence) -> Lease {
-        let (cancel, lost) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
+    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease {
         let number = {
             let mut next = lock(&self.next);
             *next += 1;
             *next
         };
-        let (tenant, fence) = (tenant.clone(), fence.clone());
-        let held = Held { tenant, fence, cancel: cancel.clone(), lost: Arc::clone(&lost) };
-        lock(&self.held).insert(number, held);
+        let (tenant, fence, cancel) = (tenant.clone(), fence.clone(), cancel.clone());
+        lock(&self.held).insert(number, Held { tenant, fence, cancel });
         let table = Arc::clone(&self.held);
-        let end = move || {
+        Lease::new(move || {
             lock(&table).remove(&number);
-        };
-        Lease::new(cancel, lost, Some(Box::new(end)))
+        })
     }
 }
 
@@ -232,7 +210,7 @@ mod tests {
         let keeper = LeaseThread::start(Arc::new(Lingering(told)), Arc::new(Noon)).unwrap();
         let mission = "m-0000000000000000".parse::<MissionId>().unwrap();
         let fence = Fence { step: StepKey::step(&mission, 1), token: 1 };
-        let lease = keeper.hold(&TenantId::local(), &fence);
+        let lease = keeper.hold(&TenantId::local(), &fence, &Cancel::default());
         assert_eq!(hears.recv().await, Some("asked"));
         drop(lease);
         assert_eq!(hears.recv().await, Some("done"));

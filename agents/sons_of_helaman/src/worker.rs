@@ -3,7 +3,7 @@
 
 use crate::draft::{Draft, commit};
 use crate::job::{Job, Stop};
-use crate::lease::{FIRST_LEASE_MS, LeaseKeeper};
+use crate::lease::LeaseKeeper;
 use crate::view::View;
 use async_trait::async_trait;
 use charter::budget::Limit;
@@ -11,9 +11,7 @@ use charter::content::ContentError;
 use charter::digest::DigestError;
 use charter::event::{DeathCause, Event};
 use charter::ids::{StepKey, TenantId, WorkerId};
-use charter::ports::{
-    Around, Clock, Entropy, Fence, LeaseChange, Ledger, LedgerError, LedgerExt, Tools,
-};
+use charter::ports::{Around, Clock, Entropy, LeaseChange, Ledger, LedgerError, LedgerExt, Tools};
 use charter::rows::MissionRow;
 use charter::tool::{ErrorCode, Process, ToolError};
 use moroni::machine::ring::{Ring, Work, on_ring};
@@ -106,7 +104,7 @@ pub struct Worker {
     pub(crate) settings: Settings,
     pub(crate) id: WorkerId,
     pub(crate) view: View,
-    keeper: Arc<dyn LeaseKeeper>,
+    pub(crate) keeper: Arc<dyn LeaseKeeper>,
     /// Microseconds of processor time that no receipt holds yet.
     spare_us: AtomicU64,
 }
@@ -149,36 +147,24 @@ impl Worker {
         match on_ring(&around.step, &around.mission, around.mode, self.ports.clock.now()) {
             Ring::Ignore => Ok(Worked::Ignored),
             Ring::Stop(limit) => self.stop(&around.mission, limit).await,
-            Ring::Claim(work) => self.claim(around, work).await,
+            Ring::Claim(work) => self.begin(around, work).await,
         }
     }
 
-    /// Claims what was looked at: a step that was claimed, or replaced by a new plan, since
-    /// then is refused.
-    async fn claim(&self, around: Around, work: Work) -> Result<Worked, Stop> {
-        let step = &around.step;
-        let fence = Fence { step: step.key.clone(), token: step.token + 1 };
-        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &around.mission.id);
-        draft.event(Event::StepClaimed {
-            step: step.key.clone(),
-            worker: self.id.clone(),
-            token: fence.token,
-        });
-        let take = LeaseChange::Take {
-            holder: self.settings.process.clone(),
-            expires_at: self.ports.clock.now() + FIRST_LEASE_MS,
-            of: Some(step.digest),
-        };
-        commit(&self.ports, draft.transition(Some(fence.clone()), take)).await?;
-        let lease = self.keeper.hold(&self.settings.tenant, &fence);
-        let mut job = Job::new(self, around, fence, lease);
+    async fn begin(&self, around: Around, work: Work) -> Result<Worked, Stop> {
+        // Of a step of which nothing was tried yet the claim goes with the first intent.
+        let untried = work == Work::Call && around.effects.is_empty();
+        let mut job = Job::new(self, around);
+        if !untried {
+            job.claim().await?;
+        }
         let tally = job.tally.clone();
         let worked = tally.counting(self.carry(&mut job, work)).await;
         self.spare_us.fetch_add(tally.left(), Ordering::Relaxed);
         worked
     }
 
-    /// Carries a claimed step as far as it goes.
+    /// Carries a step as far as it goes.
     async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Worked, Stop> {
         let done = match work {
             Work::Cancel => job.cancelled().await,

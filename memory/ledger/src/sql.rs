@@ -23,7 +23,7 @@ use charter::digest::Digest;
 use charter::ports::LedgerError;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use script::Script;
+use script::Trip;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) trait Sql: Send {
 
     /// Runs statements of which none needs to see what another did, in one trip to the
     /// database.
-    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError>;
+    async fn run_all(&mut self, doing: &'static str, trip: Trip) -> Result<(), LedgerError>;
 
     /// All rows of an answer.
     async fn lines(

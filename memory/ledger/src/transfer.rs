@@ -94,7 +94,12 @@ pub async fn transfer(
     let (mut target, begun) = Side::target(to, &key).await?;
     match (before, begun) {
         // Killed behind the last mark: all is done but the telling.
-        (Standing::Moved, Standing::Settled) => return moved_before(&mut target).await,
+        (Standing::Moved, Standing::Settled) => {
+            let ours = goes_on(source.conn(), target.conn()).await?;
+            source.let_be().await?;
+            target.close().await?;
+            return if ours { Ok(None) } else { before.admit().map(|()| None) };
+        }
         (Standing::Moved, Standing::Moved) | (Standing::Arriving, _) => before.admit()?,
         (_, Standing::Arriving) => {}
         (Standing::Settled, Standing::Settled | Standing::Moved) => {
@@ -125,12 +130,43 @@ pub async fn transfer(
     Ok(Some(Moved { rows: rows.collect(), position, audit }))
 }
 
-/// A target that goes on with what was moved there; an empty one has nothing of it.
-async fn moved_before(target: &mut Side) -> Result<Option<Moved>, LedgerError> {
-    match empty(target.conn()).await {
-        Err(LedgerError::Conflict(_)) => Ok(None),
-        Err(error) => Err(error),
-        Ok(()) => Standing::Moved.admit().map(|()| None),
+/// Whether the ledger at `from` says that it was moved, and goes on at `to`. Neither is
+/// changed.
+pub async fn was_moved(from: &Place, to: &Place, key: &SigningKey) -> Result<bool, LedgerError> {
+    let key = key.verifying_key();
+    let (mut old, before) = look(from, &key).await?;
+    let (mut new, since) = look(to, &key).await?;
+    Ok((before, since) == (Standing::Moved, Standing::Settled)
+        && goes_on(old.as_mut(), new.as_mut()).await?)
+}
+
+async fn look(place: &Place, key: &VerifyingKey) -> Result<(Box<dyn Sql>, Standing), LedgerError> {
+    Ok(match place {
+        Place::File(path) => {
+            let mut conn = sqlite::read_only(path).await?;
+            let standing = sqlite::standing(&mut conn).await?;
+            (Box::new(conn), standing)
+        }
+        Place::Postgres(address) => {
+            let (conn, standing) = postgres::whole(address, key).await?;
+            (Box::new(conn), standing)
+        }
+    })
+}
+
+/// Whether the last event of one ledger is an event of the other, at the same place: its
+/// hash covers all that was before.
+async fn goes_on(old: &mut dyn Sql, new: &mut dyn Sql) -> Result<bool, LedgerError> {
+    const DOING: &str = "compare what was moved";
+    let last = fixed("SELECT pos, hash FROM events ORDER BY pos DESC LIMIT 1");
+    let Some(last) = old.lines(DOING, last, Vec::new()).await?.into_iter().next() else {
+        return Ok(false);
+    };
+    let there = fixed("SELECT hash FROM events WHERE pos = $1");
+    let there = new.lines(DOING, there, vec![last.int(0)?.into()]).await?;
+    match there.first() {
+        Some(line) => Ok(line.digest(0)? == last.digest(1)?),
+        None => Ok(false),
     }
 }
 
@@ -212,6 +248,12 @@ impl Side {
         if let Self::File(conn) = &mut self {
             conn.run("mark the file", fixed("COMMIT"), Vec::new()).await?;
         }
+        self.close().await
+    }
+
+    /// Lets a source be, as it is.
+    async fn let_be(mut self) -> Result<(), LedgerError> {
+        self.conn().run("end reading", fixed("ROLLBACK"), Vec::new()).await?;
         self.close().await
     }
 

@@ -9,7 +9,7 @@ use charter::leader::Bid;
 use charter::ports::{Ledger, LedgerError, Query, Rows};
 use common::postgres::Cluster;
 use common::{World, address, head, key, open, open_postgres};
-use ledger::transfer::{Moved, Place, transfer};
+use ledger::transfer::{Moved, Place, transfer, was_moved};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,7 +87,7 @@ async fn a_ledger_goes_there_and_back_unchanged() {
 
 #[tokio::test]
 async fn a_ledger_in_postgres_goes_on_in_another_database() {
-    let (_home, path) = home();
+    let (home, path) = home();
     filled(&path).await;
     let (one, other) = (Cluster::shared().database(), Cluster::shared().database());
     let (one, other_place) =
@@ -97,6 +97,19 @@ async fn a_ledger_in_postgres_goes_on_in_another_database() {
     let ledger = open_postgres(&other.url()).await.unwrap();
     World::new(&ledger, 9).whole_mission().await;
     ledger.close().await.unwrap();
+    assert!(was_moved(&one, &other_place, &key()).await.unwrap());
+    assert!(!was_moved(&other_place, &one, &key()).await.unwrap(), "it goes on there");
+    // Another one is not what was moved, however many events it has.
+    let strange = home.path().join("strange.db");
+    let ledger = open(&strange).await.unwrap();
+    let world = World::new(&ledger, 77);
+    for _ in 0..9 {
+        world.whole_mission().await;
+    }
+    ledger.close().await.unwrap();
+    let strange = Place::File(strange);
+    assert!(!was_moved(&one, &strange, &key()).await.unwrap());
+    refused(moved_by(&one, &strange, &key(), LATER).await, "it was moved elsewhere");
     // Told again, it knows that it is done.
     assert_eq!(moved_by(&one, &other_place, &key(), LATER).await.unwrap(), None);
 }

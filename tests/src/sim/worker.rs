@@ -78,7 +78,6 @@ impl Bell {
 struct Held {
     fence: Fence,
     cancel: Cancel,
-    lost: Arc<AtomicBool>,
 }
 
 /// The leases of one process.
@@ -89,14 +88,12 @@ pub struct Leases {
 }
 
 impl LeaseKeeper for Leases {
-    fn hold(&self, _: &TenantId, fence: &Fence) -> Lease {
+    fn hold(&self, _: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease {
         let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
-        let (cancel, lost) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
-        let held = Held { fence: fence.clone(), cancel: cancel.clone(), lost: Arc::clone(&lost) };
+        let held = Held { fence: fence.clone(), cancel: cancel.clone() };
         lock(&self.held).insert(number, held);
         let table = Arc::clone(&self.held);
-        let end = move || drop(lock(&table).remove(&number));
-        Lease::new(cancel, lost, Some(Box::new(end)))
+        Lease::new(move || drop(lock(&table).remove(&number)))
     }
 }
 
@@ -109,11 +106,7 @@ impl Leases {
         if let Some(held) = lock(&self.held).get(&number) {
             match status {
                 LeaseStatus::Held => {}
-                LeaseStatus::Cancelled => held.cancel.cancel(),
-                LeaseStatus::Lost => {
-                    held.lost.store(true, Ordering::SeqCst);
-                    held.cancel.cancel();
-                }
+                LeaseStatus::Cancelled | LeaseStatus::Lost => held.cancel.cancel(),
             }
         }
     }

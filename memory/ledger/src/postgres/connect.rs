@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL: where it is, how each kind of connection is set, and
 //! what its errors mean.
 
-use crate::sql::script::Script;
+use crate::sql::script::Trip;
 use crate::sql::{Arg, Cell, Line, Sql, fixed};
 use async_trait::async_trait;
 use charter::ports::LedgerError;
@@ -394,8 +394,8 @@ impl<C: DerefMut<Target = PgConnection> + Send> Sql for Pg<C> {
         self.judge(doing, done).map(|done| done.rows_affected())
     }
 
-    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError> {
-        let (sql, args) = script.in_one();
+    async fn run_all(&mut self, doing: &'static str, trip: Trip) -> Result<(), LedgerError> {
+        let (sql, args) = trip.in_one();
         self.run(doing, sql, args).await.map(|_| ())
     }
 

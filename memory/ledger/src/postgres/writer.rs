@@ -27,6 +27,8 @@ pub(super) struct Writer {
     notary: Notary,
     conn: Option<Conn>,
     end: End,
+    /// Where the ledger ends, of a transaction that was begun.
+    begun: Option<End>,
 }
 
 impl Writer {
@@ -40,7 +42,8 @@ impl Writer {
         settle::schema(&mut conn).await?;
         settle::claim(&mut conn, &notary.key.verifying_key()).await?.admit()?;
         let end = seal::end(&mut conn).await?;
-        Ok((Self { address, notary, conn: Some(conn), end }, durability))
+        prepare(&mut conn).await?;
+        Ok((Self { address, notary, conn: Some(conn), end, begun: None }, durability))
     }
 
     /// The connection, made again where it was lost: perhaps to another server.
@@ -52,7 +55,8 @@ impl Writer {
                 let ours = async {
                     settle::durability(&mut conn).await?;
                     settle::version(&mut conn).await?;
-                    settle::claim(&mut conn, &self.notary.key.verifying_key()).await?.admit()
+                    settle::claim(&mut conn, &self.notary.key.verifying_key()).await?.admit()?;
+                    prepare(&mut conn).await
                 };
                 if let Err(error) = ours.await {
                     return Err(Trouble { error, lost: conn.is_lost() });
@@ -64,39 +68,58 @@ impl Writer {
     }
 
     async fn try_transact(&mut self, asks: &[&Ask]) -> Result<Answers, Trouble> {
-        let notary = self.notary.clone();
-        let conn = self.connected().await?;
-        let done = within(conn, asks, &notary).await;
+        let (notary, begun) = (self.notary.clone(), self.begun.take());
+        let done = within(self.connected().await?, begun, asks, &notary).await;
         match done {
             Ok((answers, end)) => {
                 self.end = end;
                 Ok(answers)
             }
-            Err(error) => {
-                if !conn.is_lost() {
-                    // Where even that fails, the connection is of no use.
-                    let _ = conn.script("undo", "ROLLBACK").await;
-                }
-                let lost = conn.is_lost();
-                if lost {
-                    self.conn = None;
-                }
-                Err(Trouble { error, lost })
-            }
+            Err(error) => Err(Trouble { error, lost: self.undo().await }),
         }
     }
+
+    /// Ends a transaction that failed, and whether the connection is lost with it.
+    async fn undo(&mut self) -> bool {
+        let Some(conn) = &mut self.conn else { return true };
+        if !conn.is_lost() {
+            // Where even that fails, the connection is of no use.
+            let _ = conn.script("undo", "ROLLBACK").await;
+        }
+        let lost = conn.is_lost();
+        if lost {
+            self.conn = None;
+        }
+        lost
+    }
+}
+
+/// Has what every transaction asks first planned once.
+async fn prepare(conn: &mut Conn) -> Result<(), LedgerError> {
+    let sql = format!("PREPARE fit AS {FIT}; PREPARE ledger_end AS {END}");
+    conn.script("prepare to write", built(sql)).await.map(|_| ())
+}
+
+/// Begins a transaction when the others have written; where the ledger ends then.
+async fn begin(conn: &mut Conn) -> Result<End, LedgerError> {
+    // At once, but each statement sees what is committed when it begins.
+    let begin =
+        format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS}); EXECUTE fit; EXECUTE ledger_end");
+    let mut begun = conn.script("begin to write", built(begin)).await?.into_iter().skip(1);
+    settle::judge(first(begun.by_ref().take(1).collect())?)?;
+    seal::end_of(&first(begun.collect())?)
 }
 
 async fn within(
     conn: &mut Conn,
+    begun: Option<End>,
     asks: &[&Ask],
     notary: &Notary,
 ) -> Result<(Answers, End), LedgerError> {
-    // At once, but each statement sees what is committed when it begins.
-    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({WRITERS}); {FIT}; {END}");
-    let mut begun = conn.script("begin to write", built(begin)).await?.into_iter().skip(1);
-    settle::judge(first(begun.by_ref().take(1).collect())?)?;
-    let mut end = seal::end_of(&first(begun.collect())?)?;
+    let mut end = match begun {
+        Some(end) => end,
+        None => begin(conn).await?,
+    };
     let was = end.position;
     let (answers, _) = answer(conn, asks, &mut end, notary, &|_| Ok(())).await?;
     let commit = match end.position == was {
@@ -110,6 +133,18 @@ async fn within(
 
 #[async_trait]
 impl Backend for Writer {
+    /// Where that fails, the transaction will tell.
+    async fn turn(&mut self) {
+        let Some(conn) = &mut self.conn else { return };
+        match begin(conn).await {
+            Ok(end) => self.begun = Some(end),
+            Err(error) => {
+                tracing::debug!(%error, "a transaction did not begin");
+                self.undo().await;
+            }
+        }
+    }
+
     /// After the loss of a connection it is not known whether a commit was written.
     /// The same transitions again find that out, so they are tried again for a while:
     /// from the first failure on, which itself may have been a long silence.

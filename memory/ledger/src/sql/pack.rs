@@ -115,21 +115,21 @@ impl Packer {
 }
 
 /// Adds rows to a script, through one statement if it can hold them all.
-pub(crate) fn put(
-    script: &mut Script,
-    sql: &SqlStr,
-    rows: impl Iterator<Item = Vec<Cell>>,
+pub(crate) async fn put(
+    script: &mut Script<'_>,
+    sql: SqlStr,
+    rows: impl Iterator<Item = Vec<Cell>> + Send,
     blobs: bool,
 ) -> Result<(), LedgerError> {
     let mut pack = Pack::default();
     for row in rows {
         pack.add(&row)?;
         if pack.is_full() {
-            script.add(sql.clone(), pack.take(blobs)?);
+            script.add(sql.clone(), pack.take(blobs)?).await?;
         }
     }
     if pack.rows > 0 {
-        script.add(sql.clone(), pack.take(blobs)?);
+        script.add(sql, pack.take(blobs)?).await?;
     }
     Ok(())
 }

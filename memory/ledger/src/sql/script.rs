@@ -7,37 +7,51 @@ use charter::ports::LedgerError;
 /// Bytes of arguments after which a trip is full.
 const TRIP_MAX: usize = 8 << 20;
 
-/// Statements that write. None needs to see what another did.
-#[derive(Debug, Default)]
-pub(crate) struct Script(Vec<(SqlStr, Vec<Arg>)>);
+/// Statements on their way, a bounded part of them at a time. None needs to see what
+/// another did.
+pub(crate) struct Script<'c> {
+    conn: &'c mut dyn Sql,
+    doing: &'static str,
+    trip: Trip,
+    bytes: usize,
+}
 
-impl Script {
-    /// Adds a statement with what stands for its placeholders.
-    pub(crate) fn add(&mut self, sql: SqlStr, args: Vec<Arg>) {
-        self.0.push((sql, args));
+impl<'c> Script<'c> {
+    /// For a connection. `doing` completes "the ledger could not".
+    pub(crate) fn new(conn: &'c mut dyn Sql, doing: &'static str) -> Self {
+        Self { conn, doing, trip: Trip::default(), bytes: 0 }
     }
 
-    /// Has all of them carried out. `doing` completes "the ledger could not".
-    pub(crate) async fn run(
-        self,
-        conn: &mut dyn Sql,
-        doing: &'static str,
-    ) -> Result<(), LedgerError> {
-        let (mut trip, mut bytes) = (Self::default(), 0);
-        for (sql, args) in self.0 {
-            bytes += args.iter().map(Arg::size).sum::<usize>();
-            trip.add(sql, args);
-            if bytes >= TRIP_MAX {
-                conn.run_all(doing, std::mem::take(&mut trip)).await?;
-                bytes = 0;
-            }
+    /// Takes a statement with what stands for its placeholders, and sends all that wait
+    /// when they are enough.
+    pub(crate) async fn add(&mut self, sql: SqlStr, args: Vec<Arg>) -> Result<(), LedgerError> {
+        self.bytes += args.iter().map(Arg::size).sum::<usize>();
+        self.trip.0.push((sql, args));
+        match self.bytes {
+            0..TRIP_MAX => Ok(()),
+            _ => self.send().await,
         }
-        match trip.0.is_empty() {
+    }
+
+    /// Sends the rest.
+    pub(crate) async fn end(mut self) -> Result<(), LedgerError> {
+        match self.trip.0.is_empty() {
             true => Ok(()),
-            false => conn.run_all(doing, trip).await,
+            false => self.send().await,
         }
     }
 
+    async fn send(&mut self) -> Result<(), LedgerError> {
+        self.bytes = 0;
+        self.conn.run_all(self.doing, std::mem::take(&mut self.trip)).await
+    }
+}
+
+/// Statements that go together.
+#[derive(Debug, Default)]
+pub(crate) struct Trip(Vec<(SqlStr, Vec<Arg>)>);
+
+impl Trip {
     /// One behind the other, as SQLite takes them.
     pub(crate) fn in_a_row(self) -> (SqlStr, Vec<Arg>) {
         let (statements, args) = self.numbered();
@@ -99,23 +113,22 @@ mod tests {
         check("'$.x' $2", 1, "'$.x' $3");
     }
 
-    fn script() -> Script {
-        let mut script = Script::default();
-        script.add(fixed("INSERT $1, $2"), vec![1_i64.into(), "b".into()]);
-        script.add(fixed("DELETE"), Vec::new());
-        script.add(fixed("UPDATE $1"), vec![Arg::Blob(vec![0; 9])]);
-        script
+    fn trip() -> Trip {
+        Trip(vec![
+            (fixed("INSERT $1, $2"), vec![1_i64.into(), "b".into()]),
+            (fixed("DELETE"), Vec::new()),
+            (fixed("UPDATE $1"), vec![Arg::Blob(vec![0; 9])]),
+        ])
     }
 
     #[test]
     fn each_database_has_its_way() {
-        let (sql, args) = script().in_a_row();
+        let (sql, args) = trip().in_a_row();
         assert_eq!((sql.as_str(), args.len()), ("INSERT $1, $2; DELETE; UPDATE $3", 3));
-        let (sql, _) = script().in_one();
+        let (sql, _) = trip().in_one();
         let expect = "WITH part0 AS (INSERT $1, $2), part1 AS (DELETE) UPDATE $3";
         assert_eq!(sql.as_str(), expect);
-        let mut one = Script::default();
-        one.add(fixed("DELETE"), Vec::new());
+        let one = Trip(vec![(fixed("DELETE"), Vec::new())]);
         assert_eq!(one.in_one().0.as_str(), "DELETE");
     }
 }

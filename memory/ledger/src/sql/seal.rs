@@ -114,9 +114,9 @@ pub(crate) async fn seal(
         sealed.hash.into(),
         Cell::Blob(sealed.signature),
     ];
-    let mut script = Script::default();
-    put(&mut script, &CHECKPOINTS.insert(), std::iter::once(row), true)?;
-    script.run(conn, DOING).await?;
+    let mut script = Script::new(conn, DOING);
+    put(&mut script, CHECKPOINTS.insert(), std::iter::once(row), true).await?;
+    script.end().await?;
     *end = End {
         position: end.position,
         checkpoint: sealed.n,

@@ -33,6 +33,9 @@ pub(crate) struct Fault {
 /// What differs between databases: how a transaction begins and ends.
 #[async_trait]
 pub(crate) trait Backend: Send + 'static {
+    /// Waits until it may write. What is asked meanwhile goes into the same transaction.
+    async fn turn(&mut self);
+
     /// Answers all questions in one transaction, on disk before it returns.
     async fn transact(&mut self, asks: &[&Ask]) -> Result<Answers, Fault>;
 
@@ -155,6 +158,7 @@ async fn run(
             }
             else => break,
         };
+        backend.turn().await;
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {

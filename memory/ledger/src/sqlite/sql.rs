@@ -1,7 +1,7 @@
 //! The shared statements on SQLite.
 
 use super::connect::failed;
-use crate::sql::script::Script;
+use crate::sql::script::Trip;
 use crate::sql::{Arg, Cell, Line, Sql, fixed};
 use async_trait::async_trait;
 use charter::ports::LedgerError;
@@ -35,8 +35,8 @@ impl Sql for SqliteConnection {
         done.map(|done| done.rows_affected()).map_err(|error| failed(doing, error))
     }
 
-    async fn run_all(&mut self, doing: &'static str, script: Script) -> Result<(), LedgerError> {
-        let (sql, args) = script.in_a_row();
+    async fn run_all(&mut self, doing: &'static str, trip: Trip) -> Result<(), LedgerError> {
+        let (sql, args) = trip.in_a_row();
         self.run(doing, sql, args).await.map(|_| ())
     }
 

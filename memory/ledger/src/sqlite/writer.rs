@@ -60,6 +60,9 @@ impl Writer {
 
 #[async_trait]
 impl Backend for Writer {
+    /// Nobody else writes.
+    async fn turn(&mut self) {}
+
     async fn transact(&mut self, asks: &[&Ask]) -> Result<Answers, Fault> {
         let (mut end, mut calls) = (self.end, Calls::default());
         let done = self.try_transact(asks, &mut end, &mut calls).await;

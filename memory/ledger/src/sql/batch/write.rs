@@ -16,7 +16,7 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
         return Ok(());
     }
     let Batch { rows, streams, contents, events, leases, silenced, ready, forgotten, .. } = batch;
-    let mut script = Script::default();
+    let mut script = Script::new(conn, "write a change");
     let texts = contents.into_values().map(|content| {
         vec![
             content.id.as_str().into(),
@@ -25,30 +25,30 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
             Cell::Blob(content.bytes.clone()),
         ]
     });
-    put(&mut script, &CONTENTS.insert(), texts, true)?;
-    put(&mut script, &EVENTS.insert(), events.into_iter().map(event), true)?;
+    put(&mut script, CONTENTS.insert(), texts, true).await?;
+    put(&mut script, EVENTS.insert(), events.into_iter().map(event), true).await?;
     let heads = streams.into_iter().filter(|(_, newest)| newest.new);
     let heads = heads.map(|((tenant, stream), newest)| {
         vec![tenant.0.into(), stream.0.into(), newest.seq.into(), newest.hash.into()]
     });
-    put(&mut script, &STREAMS.upsert(), heads, true)?;
-    save(&mut script, rows.missions.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.steps.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.effects.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.approvals.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.made.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.records.changes().filter_map(|change| change.is))?;
-    save(&mut script, rows.forgotten.changes().filter_map(|change| change.is))?;
+    put(&mut script, STREAMS.upsert(), heads, true).await?;
+    save(&mut script, rows.missions.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.steps.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.effects.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.approvals.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.made.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.records.changes().filter_map(|change| change.is)).await?;
+    save(&mut script, rows.forgotten.changes().filter_map(|change| change.is)).await?;
     let gone = rows.steps.changes().filter(|change| change.is.is_none()).map(|change| change.key);
     let sql = "DELETE FROM steps WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(&mut script, sql, gone);
-    self::leases(&mut script, leases)?;
+    delete(&mut script, sql, gone).await?;
+    self::leases(&mut script, leases).await?;
     let sql = "DELETE FROM outbox WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(&mut script, sql, silenced.iter());
-    ring(&mut script, ready)?;
-    script.run(conn, "write a change").await?;
+    delete(&mut script, sql, silenced.iter()).await?;
+    ring(&mut script, ready).await?;
+    script.end().await?;
     // Behind the others: what was brought may have been forgotten at once.
     wipe(conn, &forgotten).await
 }
@@ -67,12 +67,12 @@ fn event(event: Fresh<'_>) -> Vec<Cell> {
     ]
 }
 
-fn save<'a, T: Stored + 'a>(
-    script: &mut Script,
+async fn save<'a, T: Stored + 'a>(
+    script: &mut Script<'_>,
     rows: impl Iterator<Item = &'a T>,
 ) -> Result<(), LedgerError> {
     let cells = rows.map(T::cells).collect::<Result<Vec<_>, _>>()?;
-    put(script, &T::TABLE.upsert(), cells.into_iter(), false)
+    put(script, T::TABLE.upsert(), cells.into_iter(), false).await
 }
 
 /// Overwrites texts and their salts with zeros, in place. Deleting the rows would
@@ -94,21 +94,26 @@ fn list(of: Vec<Value>) -> Arg {
     Arg::Text(Value::Array(of).to_string())
 }
 
-fn delete<'k>(script: &mut Script, sql: &'static str, steps: impl Iterator<Item = &'k StepKey>) {
+async fn delete(
+    script: &mut Script<'_>,
+    sql: &'static str,
+    steps: impl Iterator<Item = &StepKey>,
+) -> Result<(), LedgerError> {
     let keys: Vec<_> = steps.map(|key| json!([key.mission, key.n, key.item])).collect();
-    if !keys.is_empty() {
-        script.add(fixed(sql), vec![list(keys)]);
+    match keys.is_empty() {
+        true => Ok(()),
+        false => script.add(fixed(sql), vec![list(keys)]).await,
     }
 }
 
-fn leases(
-    script: &mut Script,
+async fn leases(
+    script: &mut Script<'_>,
     leases: BTreeMap<StepKey, Option<Taken<'_>>>,
 ) -> Result<(), LedgerError> {
     let over = leases.iter().filter(|(_, lease)| lease.is_none()).map(|(step, _)| step);
     let sql = "DELETE FROM leases WHERE (mission, n, item) IN (SELECT value->>0, \
         CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM json_each($1))";
-    delete(script, sql, over);
+    delete(script, sql, over).await?;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for (step, lease) in leases {
         let Some(lease) = lease else { continue };
@@ -123,10 +128,10 @@ fn leases(
             lease.expires_at.into(),
         ]);
     }
-    put(script, &LEASES.upsert(), rows.into_iter(), false)
+    put(script, LEASES.upsert(), rows.into_iter(), false).await
 }
 
-fn ring(script: &mut Script, ready: Vec<Ready>) -> Result<(), LedgerError> {
+async fn ring(script: &mut Script<'_>, ready: Vec<Ready>) -> Result<(), LedgerError> {
     let sql = fixed(
         "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
          SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
@@ -143,5 +148,5 @@ fn ring(script: &mut Script, ready: Vec<Ready>) -> Result<(), LedgerError> {
             line.into(),
         ]
     });
-    put(script, &sql, rows, false)
+    put(script, sql, rows, false).await
 }
