@@ -8,6 +8,7 @@ use charter::ids::Millis;
 use charter::ports::{Clock, Ledger};
 use charter::rows::MissionState;
 use ledger::{SqliteLedger, audit, keys};
+use serde_json::json;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -361,4 +362,34 @@ fn two_terminals_and_a_worker_on_one_data_folder() {
     interrupt(&worker);
     ended(worker).says(0, &[]);
     shell.intact();
+}
+
+/// A text that a step needs is gone: the step ends on the desk, and does not come back
+/// for ever.
+#[test]
+fn a_step_that_cannot_be_read_ends_on_the_desk() {
+    let shell = shell();
+    let file = shell.beside("mission.json");
+    let step = json!({ "tool": "hash", "title": "Hash", "args": { "files": "a.md" } });
+    std::fs::write(&file, json!({ "goal": "hash", "steps": [step] }).to_string()).unwrap();
+    let submit = ["--json", "mission", "submit", "--file", &file.to_string_lossy()];
+    let submitted = shell.run(&submit).says(0, &[]).json();
+    let mission = submitted["mission"].as_str().unwrap();
+    let lose = "import sqlite3, sys\n\
+        with sqlite3.connect(sys.argv[1]) as db:\n    \
+        db.execute(\"INSERT INTO forgotten SELECT json_extract(body, '$.workspace.id'), tenant, 0 \
+        FROM missions\")";
+    let done =
+        Command::new("python3").args(["-c", lose]).arg(shell.home().join("ledger.db")).status();
+    assert!(done.unwrap().success());
+    let mut worker = shell.command(&["worker"]).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let show = || shell.run(&["--json", "mission", "show", mission]).json();
+    while show()["state"] != "failed" {
+        assert!(Instant::now() < until, "{:#}", show());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    shell.run(&["dead-letters", "list"]).says(0, &["ended 3 workers without a result"]);
 }

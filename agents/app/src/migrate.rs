@@ -102,14 +102,25 @@ fn name(place: &Place) -> String {
     }
 }
 
-/// Gives a record that was closed its name. Its log must be empty: it would stay behind.
+/// Gives a record that was closed its name. Its log must be empty, for it would stay
+/// behind; so must one that lies there, for it would be taken for this record's.
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    let mut log = from.as_os_str().to_owned();
-    log.push("-wal");
-    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+    let has_log = |path: &Path| {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+    };
+    if has_log(from) {
         return Err(Error::Conflict(format!(
             "another program reads {}: end it, then begin the move anew",
             from.display()
+        )));
+    }
+    if has_log(to) {
+        return Err(Error::Conflict(format!(
+            "{}-wal is what another record left behind: move it to where that record is, then \
+             begin the move anew",
+            to.display()
         )));
     }
     std::fs::rename(from, to).map_err(|error| Error::Machine {

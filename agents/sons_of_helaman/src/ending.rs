@@ -5,6 +5,7 @@ use charter::budget::Limit;
 use charter::check::{Outcome, Subject, Verdict};
 use charter::event::{DeathCause, Event};
 use charter::label::Label;
+use charter::ports::LedgerError;
 use charter::rows::StepState;
 use charter::tool::{Call, ErrorCode, Prepared, ToolError};
 use moroni::machine::failure::{Next, after, backoff_ms};
@@ -179,8 +180,16 @@ impl Job<'_> {
     /// Gives back a claim that cannot be carried on: nothing of it runs any more,
     /// and nobody takes a claim back from a process that lives. What may have
     /// happened is settled under the next claim.
-    pub(crate) async fn give_back(&mut self) {
-        if !self.is_claimed() {
+    pub(crate) async fn give_back(&mut self, why: &Stop) {
+        // What stood in the way before the claim is counted, lest it come back for ever,
+        // unless it passes by itself.
+        let passes = matches!(
+            why,
+            Stop::Ledger(
+                LedgerError::Conflict(_) | LedgerError::Store { .. } | LedgerError::DiskFull(_)
+            )
+        );
+        if !self.is_claimed() && (passes || self.claim().await.is_err()) {
             return;
         }
         let ports = &self.worker.ports;

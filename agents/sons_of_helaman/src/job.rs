@@ -1,7 +1,7 @@
 //! One step on its way: what the phases share.
 
 use crate::draft::{Draft, commit, commit_in_room};
-use crate::lease::{FIRST_LEASE_MS, Lease};
+use crate::lease::{FIRST_LEASE_MS, LEASE_MS, Lease};
 use crate::tally::Tally;
 use crate::worker::Worker;
 use charter::budget::Usage;
@@ -12,7 +12,7 @@ use charter::event::Event;
 use charter::ids::{Millis, StepKey};
 use charter::label::Label;
 use charter::plan::{Plan, Step};
-use charter::ports::{Around, Fence, LeaseChange, LedgerError, LedgerExt, Transition};
+use charter::ports::{Around, Fence, LeaseChange, LeaseStatus, LedgerError, LedgerExt, Transition};
 use charter::reference::{self, Root};
 use charter::rows::{EffectRow, MissionRow, StepRow};
 use charter::tool::{Call, Cancel, ErrorCode, ToolError};
@@ -153,12 +153,22 @@ impl<'w> Job<'w> {
     /// Claims the step and commits its first intents in one transaction: it costs half.
     /// `false`: that was refused; the claim alone may stand.
     async fn claim_with(&mut self, first: &Transition) -> Result<bool, Stop> {
+        let ports = &self.worker.ports;
+        let began = ports.clock.now();
         let mut both = self.claiming();
         both.events.extend(first.events.iter().cloned());
         both.contents.extend(first.contents.iter().cloned());
-        match commit(&self.worker.ports, both).await {
+        match commit(ports, both).await {
             Ok(_) => {
                 self.hold();
+                // An effect comes next: not under a lease that may have run out meanwhile.
+                let now = ports.clock.now();
+                if now - began > FIRST_LEASE_MS / 2
+                    && ports.ledger.renew(&self.fence, now + LEASE_MS).await? != LeaseStatus::Held
+                {
+                    let late = format!("the claim on step {} came too late", self.key());
+                    return Err(LedgerError::Conflict(late).into());
+                }
                 Ok(true)
             }
             Err(LedgerError::Conflict(_) | LedgerError::DiskFull(_)) => Ok(false),

@@ -152,14 +152,22 @@ impl Worker {
     }
 
     async fn begin(&self, around: Around, work: Work) -> Result<Worked, Stop> {
-        // Of a step of which nothing was tried yet the claim goes with the first intent.
-        let untried = work == Work::Call && around.effects.is_empty();
+        // Where nothing was tried and little is read before, the claim goes with the first
+        // intent.
+        let step = &around.step;
+        let together = work == Work::Call
+            && around.effects.is_empty()
+            && step.prepared.is_none()
+            && step.needs.is_empty();
         let mut job = Job::new(self, around);
-        if !untried {
-            job.claim().await?;
-        }
         let tally = job.tally.clone();
-        let worked = tally.counting(self.carry(&mut job, work)).await;
+        let working = async {
+            if !together {
+                job.claim().await?;
+            }
+            self.carry(&mut job, work).await
+        };
+        let worked = tally.counting(working).await;
         self.spare_us.fetch_add(tally.left(), Ordering::Relaxed);
         worked
     }
@@ -184,13 +192,13 @@ impl Worker {
         let done = match done {
             Err(Stop::Tool(error)) => job.failed(error).await,
             // Cancelled while it waited for room to begin.
-            Err(Stop::Ledger(LedgerError::DiskFull(place))) => {
+            Err(Stop::Ledger(LedgerError::DiskFull(place))) if job.is_claimed() => {
                 job.failed(ToolError::new(ErrorCode::Cancelled, place)).await
             }
             done => done,
         };
         if let Err(stop) = done {
-            job.give_back().await;
+            job.give_back(&stop).await;
             return Err(stop);
         }
         Ok(Worked::Advanced)

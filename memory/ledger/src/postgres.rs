@@ -275,6 +275,18 @@ pub(crate) async fn snapshot(
     Ok((conn, version))
 }
 
+/// The same of an installation's own ledger, and how it stands.
+pub(crate) async fn seen(
+    address: &PgAddress,
+    key: &VerifyingKey,
+) -> Result<(Pg<Box<PgConnection>>, Standing), LedgerError> {
+    let (mut conn, _) = snapshot(address).await?;
+    match settle::owner(&mut conn).await? {
+        Some((kept, standing)) => settle::own(&kept, key).map(|()| (conn, standing)),
+        None => Err(LedgerError::NotFound(format!("a ledger at {address}"))),
+    }
+}
+
 /// A whole ledger for a transfer to read, and how it stands: nobody writes to it until
 /// the connection is closed.
 pub(crate) async fn whole(

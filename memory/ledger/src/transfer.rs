@@ -148,7 +148,7 @@ async fn look(place: &Place, key: &VerifyingKey) -> Result<(Box<dyn Sql>, Standi
             (Box::new(conn), standing)
         }
         Place::Postgres(address) => {
-            let (conn, standing) = postgres::whole(address, key).await?;
+            let (conn, standing) = postgres::seen(address, key).await?;
             (Box::new(conn), standing)
         }
     })

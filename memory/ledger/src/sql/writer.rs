@@ -158,7 +158,9 @@ async fn run(
             }
             else => break,
         };
-        backend.turn().await;
+        if !matches!(first.ask, Ask::Close) {
+            backend.turn().await;
+        }
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
