@@ -279,7 +279,7 @@ impl Job<'_> {
         };
         self.intend(key, ACT, act.class, act.repeat, permit, None);
         self.flush().await?;
-        let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: self.fence() };
+        let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: &self.fence };
         match self.worker.ports.tools.act(call, act, &key, &watch).await {
             Ok(acted) => self.acted(key, acted, call).map(Flow::On),
             Err(error) => {

@@ -197,7 +197,7 @@ impl Job<'_> {
         self.clear();
         self.draft.event(Event::StepReleased {
             step: self.key().clone(),
-            token: self.fence().token,
+            token: self.fence.token,
             dead: true,
             ready_at: ports.clock.now().saturating_add_unsigned(wait),
         });

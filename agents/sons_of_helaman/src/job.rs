@@ -73,7 +73,8 @@ pub(crate) struct Job<'w> {
     pub(crate) step: StepRow,
     /// Its effects as they were then.
     pub(crate) effects: Vec<EffectRow>,
-    fence: Fence,
+    /// The claim that it works under, or will.
+    pub(crate) fence: Fence,
     /// Set when the step must be given up.
     pub(crate) cancel: Cancel,
     /// None before the step is claimed.
@@ -200,11 +201,6 @@ impl<'w> Job<'w> {
 
     fn fresh(&self) -> Draft<'w> {
         Draft::new(&self.worker.ports, &self.worker.settings.tenant, &self.mission.id)
-    }
-
-    /// The claim that it works under.
-    pub(crate) fn fence(&self) -> &Fence {
-        &self.fence
     }
 
     /// Forgets what is drafted: it is not to be recorded.

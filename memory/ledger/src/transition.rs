@@ -3,7 +3,7 @@
 //! asks [`decide`], and writes the rows that changed.
 
 use crate::projection::{self, RowKey, RowSet, conflict};
-use charter::budget::Usage;
+use charter::budget::{Limit, Usage};
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::flow::Flow;
@@ -336,7 +336,7 @@ fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
     let next = mission.spent.plus(Usage { steps: 1, ..Usage::default() });
     match mission.budget.exceeded(&next) {
         Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
-            conflict(format!("step {step} would pass the budget of its mission: {limit}"))
+            beyond(step, limit)
         }
         _ => Ok(()),
     }
@@ -346,10 +346,14 @@ fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
 fn check_bytes(step: &StepKey, bytes: u64, rows: &RowSet) -> Result<(), LedgerError> {
     match rows.missions.get(&step.mission) {
         Some(mission) if bytes > 0 && mission.would_write_too_much(bytes) => {
-            conflict(format!("step {step} would pass the budget of its mission: bytes_written"))
+            beyond(step, Limit::BytesWritten)
         }
         _ => Ok(()),
     }
+}
+
+fn beyond(step: &StepKey, limit: Limit) -> Result<(), LedgerError> {
+    conflict(format!("step {step} would pass the budget of its mission: {limit}"))
 }
 
 /// Every text that an event refers to.
