@@ -217,7 +217,13 @@ async fn the_record_lets_no_step_begin_beyond_the_budget() {
         let step = StepKey::step(&accepted.mission, n);
         let mut draft = Draft::new(ports, &tenant, &accepted.mission);
         let worker = WorkerId::new(1, ports.entropy.as_ref());
-        draft.event(Event::StepClaimed { step: step.clone(), worker, token: 1 });
+        draft.event(Event::StepClaimed {
+            step: step.clone(),
+            worker,
+            token: 1,
+            wall_ms: 0,
+            cpu_ms: 0,
+        });
         let take =
             LeaseChange::Take { holder: hephaestus::process::me(), expires_at: i64::MAX, of: None };
         commit(ports, draft.transition(Some(Fence { step, token: 1 }), take)).await
@@ -275,6 +281,46 @@ fn a_budget_is_never_passed_by_more_than_one_step() {
             .map(|event| event["event"]["step"].as_str().unwrap())
             .collect();
         assert!(!begun.is_empty() && begun.len() <= most, "{of} {budget}: {begun:?}");
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    drop(server);
+    shell.intact();
+}
+
+/// What a step will use is not known before it ends: two processes run programs side by
+/// side, and all of them together pass the budget by no more than one.
+#[test]
+fn time_is_kept_free_for_steps_that_run() {
+    let shell = shell();
+    let mut command = shell.command(&[]);
+    command.env("ALMA_WORKER__CONCURRENCY", "8");
+    let server = Server::start(command);
+    let mut worker = shell.command(&["worker", "--concurrency", "8"]).spawn().unwrap();
+    let spin = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
+    for (of, script, budget) in [("wall_ms", "sleep 0.4", 3_000), ("cpu_ms", spin, 1_500)] {
+        let step = |n: u32| {
+            let name = format!("{of}{n}");
+            json!({ "tool": "run", "title": "Run", "limits": { of: 1_000 },
+                    "args": { "program": ["sh", "-c", format!("{script}; echo > {name}")],
+                              "outputs": [name] } })
+        };
+        let steps: Vec<Value> = (0..40).map(step).collect();
+        let file = json!({ "goal": "run many programs", "steps": steps });
+        let body = json!({
+            "file": file.to_string(), "workspace": "work", "again": true,
+            "budget": { of: budget },
+        });
+        let mission = server.submit(&body);
+        assert_eq!(server.ended(&mission), "partial");
+        let path = format!("{MISSIONS}/{mission}/events?limit=1000");
+        let page = server.ask("GET", &path, &[("accept", "application/json")], b"").is(200, "");
+        let used = page["events"].as_array().unwrap().iter();
+        let used: Vec<u64> = used.filter_map(|e| e["event"]["usage"][of].as_u64()).collect();
+        let (all, most) = (used.iter().sum::<u64>(), *used.iter().max().unwrap());
+        println!("{of}: {all} of {budget} used by {} steps, at most {most} each", used.len());
+        assert!(used.len() > 3 && all > budget - 1_000, "{of}: it stopped early: {used:?}");
+        assert!(all <= budget + most, "{of}: {all} of {budget} by {used:?}");
     }
     worker.kill().unwrap();
     worker.wait().unwrap();

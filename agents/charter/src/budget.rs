@@ -74,6 +74,25 @@ impl Usage {
             tokens_out: self.tokens_out.saturating_add(other.tokens_out),
         }
     }
+
+    /// What is left without the other's part. Of memory, all: it was never added up.
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            steps: self.steps.saturating_sub(other.steps),
+            wall_ms: self.wall_ms.saturating_sub(other.wall_ms),
+            cpu_ms: self.cpu_ms.saturating_sub(other.cpu_ms),
+            bytes_written: self.bytes_written.saturating_sub(other.bytes_written),
+            bytes_read: self.bytes_read.saturating_sub(other.bytes_read),
+            peak_bytes: self.peak_bytes,
+            tokens_in: self.tokens_in.saturating_sub(other.tokens_in),
+            tokens_out: self.tokens_out.saturating_sub(other.tokens_out),
+        }
+    }
+
+    /// Whether nothing was used.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl fmt::Display for Usage {

@@ -198,6 +198,12 @@ pub enum Event {
         worker: WorkerId,
         /// Fencing token.
         token: u64,
+        /// Milliseconds of working time that the budget keeps for it until it ends.
+        #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+        wall_ms: u64,
+        /// Milliseconds of processor time, likewise.
+        #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+        cpu_ms: u64,
     },
     /// A claim was taken back: its worker is dead or gave up the lease.
     StepReleased {

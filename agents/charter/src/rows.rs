@@ -138,9 +138,9 @@ pub struct MissionRow {
     pub budget: Budget,
     /// What it has spent.
     pub spent: Usage,
-    /// Bytes that its running steps are about to write, or have written.
-    #[serde(default, skip_serializing_if = "crate::budget::is_none")]
-    pub writing: u64,
+    /// What its running steps may still use, all together.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub reserved: Usage,
     /// A person asked to stop.
     pub cancelled: bool,
     /// The budget that was spent.
@@ -158,8 +158,16 @@ impl MissionRow {
     /// Whether so many bytes more would pass its budget, with what its running steps are
     /// about to write.
     pub fn would_write_too_much(&self, bytes: u64) -> bool {
-        let all = self.spent.bytes_written.saturating_add(self.writing).saturating_add(bytes);
+        let all = self.spent.plus(self.reserved).bytes_written.saturating_add(bytes);
         all > self.budget.bytes_written
+    }
+
+    /// Whether a step that may use so much must wait: with what its running steps may
+    /// still use it could pass a bound. Alone it need not, so that a mission passes its
+    /// budget by one step at most.
+    pub fn must_wait(&self, more: &Usage) -> bool {
+        let alone = self.reserved.wall_ms == 0 && self.reserved.cpu_ms == 0;
+        !alone && self.budget.exceeded(&self.spent.plus(self.reserved).plus(*more)).is_some()
     }
 }
 
@@ -218,9 +226,14 @@ pub struct StepRow {
     pub items_lost: u32,
     /// Resources used.
     pub usage: Usage,
-    /// Bytes that this claim intends to write; what it wrote is used when it ends.
+    /// What it may still use: the time of its limits while it is claimed, and the bytes of
+    /// intents that nobody knows the outcome of, or that [`Self::wrote`] holds.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub reserved: Usage,
+    /// Bytes that this claim has written by its receipts; the event that ends it counts
+    /// them, or the end of its lease.
     #[serde(default, skip_serializing_if = "crate::budget::is_none")]
-    pub writing: u64,
+    pub wrote: u64,
     /// What it needs most.
     #[serde(default, skip_serializing_if = "Lane::is_light")]
     pub lane: Lane,
@@ -284,6 +297,9 @@ pub struct EffectRow {
     pub after: Option<Digest>,
     /// What came of it.
     pub output: Option<ContentRef>,
+    /// Bytes that it writes to the user's files.
+    #[serde(default, skip_serializing_if = "crate::budget::is_none")]
+    pub bytes: u64,
     /// When it was intended first.
     pub intended_at: Millis,
     /// When the outcome became known.

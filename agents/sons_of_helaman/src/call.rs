@@ -333,6 +333,8 @@ impl Job<'_> {
         let mut to_do: Vec<(Digest, &Proposed)> = Vec::new();
         let mut intents: Vec<(Digest, u32, &Proposed, Permit)> = Vec::new();
         let mut asks: Vec<FrozenEffect> = Vec::new();
+        // What the budget does not keep for an earlier try that nobody knows the end of.
+        let mut bytes = 0_u64;
         for (index, proposed) in prepared.changes.iter().enumerate() {
             let wanted = self.wants_change(call, index, proposed, label).await?;
             let (ordinal, detail) = (wanted.ordinal, wanted.detail);
@@ -355,7 +357,12 @@ impl Job<'_> {
                 }
             }
             match self.word(&self.key().clone(), call, wanted, approval, known)? {
-                Word::Go(permit) => intents.push((key, ordinal, proposed, permit)),
+                Word::Go(permit) => {
+                    let kept = known.filter(|row| row.state.is_open()).map_or(0, |row| row.bytes);
+                    let writes = proposed.change.bytes_written();
+                    bytes = bytes.saturating_add(writes.saturating_sub(kept));
+                    intents.push((key, ordinal, proposed, permit));
+                }
                 Word::Ask(frozen) => asks.push(*frozen),
                 Word::No(error) => {
                     self.refuse(error).await?;
@@ -367,7 +374,6 @@ impl Job<'_> {
             self.park(asks).await?;
             return Ok(Flow::Ended);
         }
-        let bytes: u64 = intents.iter().map(|(_, _, p, _)| p.change.bytes_written()).sum();
         if bytes > 0 && self.writes_too_much(bytes).await? {
             self.over_budget(Limit::BytesWritten).await?;
             return Ok(Flow::Ended);

@@ -15,11 +15,12 @@ use charter::plan::{Plan, Step};
 use charter::ports::{Around, Fence, LeaseChange, LeaseStatus, LedgerError, LedgerExt, Transition};
 use charter::reference::{self, Root};
 use charter::rows::{EffectRow, MissionRow, StepRow};
-use charter::tool::{Call, Cancel, ErrorCode, ToolError};
+use charter::tool::{Call, Cancel, ErrorCode, Limits, ToolError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Why a job stopped before its end.
 #[derive(Debug)]
@@ -75,6 +76,10 @@ pub(crate) struct Job<'w> {
     pub(crate) effects: Vec<EffectRow>,
     /// The claim that it works under, or will.
     pub(crate) fence: Fence,
+    /// What the budget is to keep for it until it ends: the time of its limits.
+    reserves: Usage,
+    /// The plan that the step belongs to, once it was read.
+    plan: OnceCell<Arc<Plan>>,
     /// Set when the step must be given up.
     pub(crate) cancel: Cancel,
     /// None before the step is claimed.
@@ -102,6 +107,8 @@ impl<'w> Job<'w> {
             step,
             effects,
             fence,
+            reserves: Usage::default(),
+            plan: OnceCell::new(),
             cancel: Cancel::default(),
             lease: None,
             draft,
@@ -141,6 +148,18 @@ impl<'w> Job<'w> {
 
     pub(crate) fn is_claimed(&self) -> bool {
         self.lease.is_some()
+    }
+
+    /// Has the budget keep the time of its limits, if it leaves room beside those that
+    /// run: whichever of them ends next wakes a step that waits.
+    pub(crate) async fn reserve(&mut self) -> Result<(), Stop> {
+        let Limits { wall_ms, cpu_ms, .. } = self.planned().await?.1.limits;
+        self.reserves = Usage { wall_ms, cpu_ms, ..Usage::default() };
+        if self.mission.must_wait(&Usage { steps: 1, ..self.reserves }) {
+            let waits = format!("step {} waits for room in the budget", self.key());
+            return Err(LedgerError::Conflict(waits).into());
+        }
+        Ok(())
     }
 
     /// Claims the step as it was looked at: one that was claimed since then, or replaced by
@@ -184,6 +203,8 @@ impl<'w> Job<'w> {
             step: self.key().clone(),
             worker: worker.id.clone(),
             token: self.fence.token,
+            wall_ms: self.reserves.wall_ms,
+            cpu_ms: self.reserves.cpu_ms,
         });
         let take = LeaseChange::Take {
             holder: worker.settings.process.clone(),
@@ -231,7 +252,8 @@ impl<'w> Job<'w> {
     }
 
     pub(crate) async fn plan(&self) -> Result<Arc<Plan>, Stop> {
-        self.worker.view.plan(&self.mission.plan).await
+        let read = self.worker.view.plan(&self.mission.plan);
+        self.plan.get_or_try_init(|| read).await.cloned()
     }
 
     /// The plan in force now: others may have been put behind a running step.

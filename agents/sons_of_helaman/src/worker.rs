@@ -152,42 +152,18 @@ impl Worker {
     }
 
     async fn begin(&self, around: Around, work: Work) -> Result<Worked, Stop> {
-        // Where nothing was tried and little is read before, the claim goes with the first
-        // intent.
-        let step = &around.step;
-        let together = work == Work::Call
-            && around.effects.is_empty()
-            && step.prepared.is_none()
-            && step.needs.is_empty();
         let mut job = Job::new(self, around);
         let tally = job.tally.clone();
-        let working = async {
-            if !together {
-                job.claim().await?;
-            }
-            self.carry(&mut job, work).await
-        };
-        let worked = tally.counting(working).await;
+        let worked = tally.counting(self.carry(&mut job, work)).await;
         self.spare_us.fetch_add(tally.left(), Ordering::Relaxed);
         worked
     }
 
     /// Carries a step as far as it goes.
     async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Worked, Stop> {
-        let done = match work {
-            Work::Cancel => job.cancelled().await,
-            Work::Poison => {
-                let error = ToolError::new(
-                    ErrorCode::Permanent,
-                    format!("the step ended {} workers without a result", job.step.lost),
-                )
-                .hint("look at the tool and its input, then requeue the step");
-                job.die(DeathCause::Poison, error, Vec::new()).await
-            }
-            Work::Report => job.close().await,
-            Work::Expand => job.expand().await,
-            Work::Gather => job.gather().await,
-            Work::Call => job.call().await,
+        let done = match self.take(job, work).await {
+            Ok(()) => self.act(job, work).await,
+            Err(stop) => Err(stop),
         };
         let done = match done {
             Err(Stop::Tool(error)) => job.failed(error).await,
@@ -202,6 +178,38 @@ impl Worker {
             return Err(stop);
         }
         Ok(Worked::Advanced)
+    }
+
+    /// Claims the step. Where nothing was tried and little is read before, the claim goes
+    /// with the first intent instead.
+    async fn take(&self, job: &mut Job<'_>, work: Work) -> Result<(), Stop> {
+        if matches!(work, Work::Call | Work::Expand) {
+            job.reserve().await?;
+        }
+        let step = &job.step;
+        let together = work == Work::Call
+            && job.effects.is_empty()
+            && step.prepared.is_none()
+            && step.needs.is_empty();
+        if together { Ok(()) } else { job.claim().await }
+    }
+
+    async fn act(&self, job: &mut Job<'_>, work: Work) -> Result<(), Stop> {
+        match work {
+            Work::Cancel => job.cancelled().await,
+            Work::Poison => {
+                let error = ToolError::new(
+                    ErrorCode::Permanent,
+                    format!("the step ended {} workers without a result", job.step.lost),
+                )
+                .hint("look at the tool and its input, then requeue the step");
+                job.die(DeathCause::Poison, error, Vec::new()).await
+            }
+            Work::Report => job.close().await,
+            Work::Expand => job.expand().await,
+            Work::Gather => job.gather().await,
+            Work::Call => job.call().await,
+        }
     }
 
     /// Ends a mission early because a budget is spent.

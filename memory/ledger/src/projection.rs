@@ -28,7 +28,7 @@
 //!
 //! # Counters
 //!
-//! Every counter of a mission (`ended`, `parked`, `dead`, `active`), of an
+//! Every counter of a mission (`ended`, `parked`, `dead`, `active`, `reserved`), of an
 //! expanded step (`items_open`, `items_lost`) and of the report (`blocked_by`) is
 //! a sum over step rows. No event counts by itself: the counters follow whatever
 //! happens to a step row (`steps::set`), and with them follow
@@ -84,6 +84,7 @@ mod rowset;
 mod schedules;
 mod steps;
 
+pub(crate) use effects::kept;
 pub(crate) use rowset::ForgottenRow;
 pub use rowset::{RowKey, RowSet};
 

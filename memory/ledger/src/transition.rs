@@ -7,7 +7,7 @@ use charter::budget::{Limit, Usage};
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::flow::Flow;
-use charter::ids::{ContentId, Millis, StepKey};
+use charter::ids::{ContentId, Millis, MissionId, StepKey};
 use charter::memory::Remembered;
 use charter::ports::{Fence, LeaseChange, LedgerError, Transition};
 use charter::rows::{StepRow, StepState};
@@ -33,6 +33,8 @@ pub(crate) struct Decision {
     pub(crate) silenced: Vec<StepKey>,
     /// Steps whose lease is over.
     pub(crate) released: Vec<StepKey>,
+    /// Missions in which a step that ended may have left room for one that waits.
+    pub(crate) wakes: Vec<MissionId>,
     /// Texts that are forgotten now: they are wiped from the store.
     pub(crate) forgotten: Vec<ContentId>,
     /// The chain is sealed with a checkpoint.
@@ -49,6 +51,10 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
+    pub(crate) fn of(row: &StepRow) -> Self {
+        Self { step: row.key.clone(), flow: row.flow(), due_at: row.ready_at }
+    }
+
     /// As a commit tells of them.
     pub(crate) fn told(ready: &[Self]) -> Vec<(StepKey, Millis)> {
         ready.iter().map(|ready| (ready.step.clone(), ready.due_at)).collect()
@@ -204,8 +210,15 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
             Event::MissionReplanned { .. } => {
                 check_replan(event, transition.fence.as_ref(), rows)?;
             }
-            Event::StepClaimed { step, .. } => check_budget(step, rows)?,
-            Event::EffectIntended { step, bytes, .. } => check_bytes(step, *bytes, rows)?,
+            Event::StepClaimed { step, wall_ms, cpu_ms, .. } => {
+                let own =
+                    Usage { steps: 1, wall_ms: *wall_ms, cpu_ms: *cpu_ms, ..Usage::default() };
+                check_budget(step, &own, rows)?;
+            }
+            Event::EffectIntended { key, step, bytes, .. } => {
+                let kept = projection::kept(rows.effects.get(key));
+                check_bytes(step, bytes.saturating_sub(kept), rows)?;
+            }
             _ => {}
         }
         projection::apply(event, transition.at, &transition.tenant, rows)?;
@@ -221,6 +234,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         ready: Vec::new(),
         silenced: Vec::new(),
         released: Vec::new(),
+        wakes: Vec::new(),
         forgotten: rows.forgotten.changes().map(|change| change.key.clone()).collect(),
         seals: transition.events.iter().any(|(_, event)| projection::seals(event)),
     };
@@ -238,6 +252,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         }
         if was.is_some() && was != is {
             decision.released.push(change.key.clone());
+            decision.wakes.extend(wakes(change.was, rows));
         }
         let blocked = |row: Option<&StepRow>| row.is_none_or(|row| row.state == StepState::Blocked);
         if blocked(change.is) && !blocked(change.was) {
@@ -247,8 +262,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         let rung =
             |row: &StepRow| (row.state == StepState::Ready).then_some((row.ready_at, row.token));
         if rung(row).is_some() && change.was.and_then(rung) != rung(row) {
-            let (step, due_at) = (row.key.clone(), row.ready_at);
-            decision.ready.push(Ready { step, flow: row.flow(), due_at });
+            decision.ready.push(Ready::of(row));
         }
         if row.key.n == 0 {
             check_report(row, rows)?;
@@ -330,16 +344,31 @@ fn check_replan(event: &Event, fence: Option<&Fence>, rows: &RowSet) -> Result<(
 }
 
 /// A step begins within the budget of its mission, however many begin at the same
-/// time. The report, and a step that only ends because the mission stops, cost nothing.
-fn check_budget(step: &StepKey, rows: &RowSet) -> Result<(), LedgerError> {
+/// time; time is counted when a step ends, so until then the bounds of those that run
+/// are held against it. The report, and a step that only ends because the mission stops,
+/// cost nothing.
+fn check_budget(step: &StepKey, own: &Usage, rows: &RowSet) -> Result<(), LedgerError> {
     let Some(mission) = rows.missions.get(&step.mission) else { return Ok(()) };
+    if step.n == 0 || mission.cancelled || mission.stopped.is_some() {
+        return Ok(());
+    }
     let next = mission.spent.plus(Usage { steps: 1, ..Usage::default() });
     match mission.budget.exceeded(&next) {
-        Some(limit) if step.n > 0 && !mission.cancelled && mission.stopped.is_none() => {
-            beyond(step, limit)
-        }
-        _ => Ok(()),
+        Some(limit) => beyond(step, limit),
+        None if mission.must_wait(own) => conflict(format!(
+            "step {step} waits: with those that run it could pass the budget of its mission"
+        )),
+        None => Ok(()),
     }
+}
+
+/// The mission of a step that ran, if another one like it had to wait for its end. One
+/// that may use more and waits too is found by the next sweep.
+fn wakes(ended: Option<&StepRow>, rows: &RowSet) -> Option<MissionId> {
+    let ended = ended?;
+    let before = rows.missions.changes().find(|change| *change.key == ended.key.mission)?.was?;
+    let own = Usage { steps: 1, ..ended.reserved };
+    before.must_wait(&own).then(|| before.id.clone())
 }
 
 /// The same for what is written, by however many steps at the same time.

@@ -202,7 +202,10 @@ impl State {
         self.contents.extend(contents.into_iter().map(|content| (content.id.clone(), content)));
         self.outbox.retain(|_, row| !decision.silenced.contains(&row.step));
         let told = Ready::told(&decision.ready);
-        for Ready { step, flow, due_at } in decision.ready {
+        let due = |s: &&StepRow| s.state == StepState::Ready && s.ready_at == 0 && s.key.n > 0;
+        let waiting = decision.wakes.iter().filter_map(|of| self.steps_of(of).find(due));
+        let woken: Vec<Ready> = waiting.map(Ready::of).collect();
+        for Ready { step, flow, due_at } in decision.ready.into_iter().chain(woken) {
             self.outbox_last += 1;
             let (id, Flow { lane, priority, tenant }) = (self.outbox_last, flow);
             self.outbox.insert(id, OutboxRow { id, tenant, step, lane, priority, due_at });

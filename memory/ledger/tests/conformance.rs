@@ -41,6 +41,8 @@ stories!(
     a_cancelled_mission_ends_what_nobody_runs,
     a_spent_budget_skips,
     steps_side_by_side_write_within_their_budget,
+    a_lost_claim_writes_within_the_budget,
+    steps_side_by_side_pass_a_budget_of_time_by_one_of_them,
     waiting_is_when_only_a_person_can_help,
     a_grant_is_spent_once,
     an_expired_question_is_opened_again,
@@ -495,26 +497,92 @@ async fn steps_side_by_side_write_within_their_budget(ledger: &dyn Ledger) {
     let world = World::new(ledger, 42);
     let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
     let most = world.mission(&mission).await.budget.bytes_written;
-    let writing = |fence: &Fence, key: &[u8], of: u64| {
-        let mut draft = world.intending(fence, Digest::of(key), None);
-        if let Event::EffectIntended { bytes, .. } = &mut draft.transition.events[0].1 {
-            *bytes = of;
-        }
-        draft
-    };
+    let beyond = "budget of its mission: bytes_written";
     let one = world.claim(&StepKey::step(&mission, 1)).await;
     let two = world.claim(&StepKey::step(&mission, 2)).await;
-    writing(&one, b"one", most - 9).commit().await.unwrap();
-    assert_eq!(world.mission(&mission).await.writing, most - 9);
-    refused(writing(&two, b"two", 10).commit().await, "budget of its mission: bytes_written");
-    writing(&two, b"two", 9).commit().await.unwrap();
-    refused(writing(&two, b"three", 1).commit().await, "budget of its mission: bytes_written");
+    world.writing(&one, b"one", most - 9).commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.reserved.bytes_written, most - 9);
+    refused(world.writing(&two, b"two", 10).commit().await, beyond);
+    world.writing(&two, b"two", 9).commit().await.unwrap();
+    refused(world.writing(&two, b"three", 1).commit().await, beyond);
     // What it did not write is free again.
+    let nothing = world.receiving(&one, Digest::of(b"one"), EffectOutcome::Failed);
+    nothing.commit().await.unwrap();
+    assert_eq!(world.mission(&mission).await.reserved.bytes_written, 9);
     world.failing(&one, world.now()).commit().await.unwrap();
-    assert_eq!(world.mission(&mission).await.writing, 9);
+    world.receiving(&two, Digest::of(b"two"), EffectOutcome::Done).commit().await.unwrap();
     world.finish(&two, &[]).await;
     let row = world.mission(&mission).await;
-    assert_eq!((row.writing, row.spent.bytes_written), (0, 2 * usage().bytes_written));
+    let written = 2 * usage().bytes_written;
+    assert_eq!((row.reserved, row.spent.bytes_written), (Usage::default(), written));
+}
+
+/// What a worker wrote that died is not known before the next one looks, and counts.
+async fn a_lost_claim_writes_within_the_budget(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 44);
+    let mission = world.submit(&[head(1, &[]), head(2, &[])]).await;
+    let most = world.mission(&mission).await.budget.bytes_written;
+    let beyond = "budget of its mission: bytes_written";
+    let bytes = async || {
+        let row = world.mission(&mission).await;
+        (row.spent.bytes_written, row.reserved.bytes_written)
+    };
+    let lost = world.claim(&StepKey::step(&mission, 1)).await;
+    world.writing(&lost, b"known", 7).commit().await.unwrap();
+    world.receiving(&lost, Digest::of(b"known"), EffectOutcome::Done).commit().await.unwrap();
+    world.writing(&lost, b"open", most - 7).commit().await.unwrap();
+    assert_eq!(bytes().await, (0, most));
+    let (step, token, ready_at) = (lost.step, lost.token, world.now());
+    let back = Event::StepReleased { step, token, dead: true, ready_at };
+    world.draft().event(back).commit().await.unwrap();
+    assert_eq!(bytes().await, (7, most - 7));
+    let other = world.claim(&StepKey::step(&mission, 2)).await;
+    refused(world.writing(&other, b"other", 1).commit().await, beyond);
+    // The same effect again is kept already.
+    let next = world.claim(&StepKey::step(&mission, 1)).await;
+    world.writing(&next, b"open", most - 7).commit().await.unwrap();
+    assert_eq!(bytes().await, (7, most - 7));
+    refused(world.writing(&next, b"more", 1).commit().await, beyond);
+    world.receiving(&next, Digest::of(b"open"), EffectOutcome::Done).commit().await.unwrap();
+    world.finish(&next, &[]).await;
+    assert_eq!(bytes().await, (7 + usage().bytes_written, 0));
+}
+
+/// Time is known when a step ends: until then its limits count.
+async fn steps_side_by_side_pass_a_budget_of_time_by_one_of_them(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 43);
+    let heads: Vec<_> = (1..=4).map(|n| head(n, &[])).collect();
+    let mission = world.submit(&heads).await;
+    let budget = world.mission(&mission).await.budget;
+    let claiming = async |n: u32, wall: u64, cpu: u64| {
+        let step = StepKey::step(&mission, n);
+        let fence = Fence { token: world.step(&step).await.token + 1, step };
+        world.claiming_time(&fence, wall, cpu).commit().await.map(|_| fence)
+    };
+    let rung = async || {
+        let query = Query::Outbox { now: world.now(), limit: 99 };
+        let Rows::Outbox(rows) = world.ask(query).await else { panic!() };
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        ledger.outbox_done(&ids).await.unwrap();
+        let own = rows.into_iter().filter(|row| row.step.mission == mission);
+        own.map(|row| row.step.n).collect::<Vec<_>>()
+    };
+    // Alone a step may have any limits.
+    let first = claiming(1, budget.wall_ms * 2, 1).await.unwrap();
+    rung().await;
+    refused(claiming(2, 1, 1).await, "waits: with those that run");
+    world.finish(&first, &[]).await;
+    assert_eq!(rung().await, [2], "whoever waits is woken");
+    let second = claiming(2, 10, budget.cpu_ms / 2).await.unwrap();
+    refused(claiming(3, 10, budget.cpu_ms).await, "waits: with those that run");
+    let third = claiming(3, 10, budget.cpu_ms / 3).await.unwrap();
+    assert_eq!(world.mission(&mission).await.reserved.wall_ms, 20);
+    world.finish(&third, &[]).await;
+    assert_eq!(rung().await, [4]);
+    refused(claiming(4, 10, budget.cpu_ms - budget.cpu_ms / 3).await, "waits: with those that run");
+    world.finish(&second, &[]).await;
+    assert_eq!(rung().await, [4]);
+    assert_eq!(world.mission(&mission).await.reserved, Usage::default());
 }
 
 async fn waiting_is_when_only_a_person_can_help(ledger: &dyn Ledger) {

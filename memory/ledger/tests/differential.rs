@@ -7,7 +7,7 @@ mod common;
 
 use async_trait::async_trait;
 use charter::approval::{Answer, ApprovalState, Grant, Question};
-use charter::budget::Limit;
+use charter::budget::{Budget, Limit};
 use charter::conversation::{TurnRow, TurnState};
 use charter::digest::Digest;
 use charter::event::{DeathCause, EffectOutcome, Event, StepHead};
@@ -288,7 +288,9 @@ impl<'w> Player<'w> {
             1..=6 => {
                 let step = self.step(StepState::Ready)?;
                 let fence = self.fence(step);
-                world.claiming(&Fence { token: fence.token + 1, ..fence })
+                // Some so long that others have to wait.
+                let wall = rng.below(2) as u64 * Budget::default().wall_ms / 2;
+                world.claiming_time(&Fence { token: fence.token + 1, ..fence }, wall, 0)
             }
             7..=9 => {
                 let step = self.step(StepState::Claimed)?;
@@ -414,7 +416,8 @@ impl<'w> Player<'w> {
                     .filter(|a| a.mission == step.key.mission && !a.requested.is_empty())
                     .map(|a| Grant { approval: a.id.clone(), effect: a.requested[rng.below(2)] })
                     .collect();
-                world.intending(&fence, key, rng.pick(&grants).cloned())
+                let bytes = rng.below(3) as u64 * Budget::default().bytes_written / 3;
+                world.intending(&fence, key, rng.pick(&grants).cloned()).bytes(bytes)
             }
             25 | 26 => {
                 let of = |effect: &EffectRow| {

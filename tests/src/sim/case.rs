@@ -23,6 +23,8 @@ const ATTEMPTS: u32 = 30;
 pub const ITEMS: u64 = 3;
 /// Bytes that a step of a mission with few of them writes.
 pub const BLOCK: usize = 100;
+/// Milliseconds of processor time that a call uses.
+pub const CPU_MS: u64 = 30;
 
 /// What is particular about a mission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +59,8 @@ pub enum Shape {
     FewSteps,
     /// It may write less than it would.
     FewBytes,
+    /// It may use less processor time than it would.
+    FewTime,
     /// Its acts can be probed, refused or neither.
     Doubt,
 }
@@ -64,7 +68,7 @@ pub enum Shape {
 impl Shape {
     const HEALS: [Self; 2] = [Self::Missing, Self::Taken];
     const ASKS: [Self; 4] = [Self::Approved, Self::Denied, Self::Expired, Self::Disturbed];
-    const OTHERS: [Self; 10] = [
+    const OTHERS: [Self; 11] = [
         Self::Mixed,
         Self::Each,
         Self::Flaky,
@@ -74,6 +78,7 @@ impl Shape {
         Self::Cancelled,
         Self::FewSteps,
         Self::FewBytes,
+        Self::FewTime,
         Self::Doubt,
     ];
 }
@@ -126,7 +131,7 @@ impl Case {
             stops: 500 + dice.below(8_000) as Millis,
         });
         let missions = missions.collect();
-        let count = FAULTS + 4 + dice.below(8) as usize;
+        let count = FAULTS + 8 + dice.below(8) as usize;
         let mut after = 0;
         let faults = (0..count).map(|n| {
             after += dice.below(APART);
@@ -189,6 +194,7 @@ impl MissionCase {
         match self.shape {
             Shape::FewSteps => budget.steps = 2 + dice.below(4),
             Shape::FewBytes => budget.bytes_written = (BLOCK * 3 / 2) as u64,
+            Shape::FewTime => budget.cpu_ms = CPU_MS * 5 / 2,
             _ => {}
         }
         Plan {
@@ -259,14 +265,14 @@ impl MissionCase {
                 sketch.row(dice.pick(&QUIET), json!({}), Some(middle));
                 sketch.row(dice.pick(&QUIET), json!({}), None);
             }
-            Shape::FewSteps | Shape::FewBytes => {
-                let mut last = None;
+            Shape::FewSteps | Shape::FewBytes | Shape::FewTime => {
                 for _ in 0..3 + dice.below(4) {
-                    // What steps write is known when they end: one after the other.
-                    let in_a_row = self.shape == Shape::FewBytes;
-                    let tool = if in_a_row { "write" } else { dice.pick(&QUIET) };
-                    let n = sketch.row(tool, json!({}), last);
-                    last = in_a_row.then_some(n);
+                    let writes = self.shape == Shape::FewBytes;
+                    let tool = if writes { "write" } else { dice.pick(&QUIET) };
+                    sketch.row(tool, json!({}), None);
+                }
+                if self.shape == Shape::FewTime {
+                    sketch.steps.iter_mut().for_each(|step| step.limits.cpu_ms = CPU_MS);
                 }
             }
             Shape::Doubt => {

@@ -2,7 +2,7 @@
 
 use charter::ids::Millis;
 use charter::ports::{Clock, Entropy};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
@@ -250,12 +250,14 @@ pub struct Planned {
 pub struct Fate {
     calls: AtomicU64,
     left: Mutex<Vec<Planned>>,
+    hurries: AtomicBool,
 }
 
 impl Fate {
     /// These faults.
     pub fn new(planned: &[Planned]) -> Self {
-        Self { calls: AtomicU64::new(0), left: Mutex::new(planned.to_vec()) }
+        let left = Mutex::new(planned.to_vec());
+        Self { calls: AtomicU64::new(0), left, hurries: AtomicBool::new(false) }
     }
 
     fn left(&self) -> MutexGuard<'_, Vec<Planned>> {
@@ -266,8 +268,16 @@ impl Fate {
     pub fn draw(&self, port: Port) -> Option<Fault> {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         let mut left = self.left();
-        let at = left.iter().position(|one| one.port == port && one.after <= calls)?;
+        let hurries = self.hurries.load(Ordering::Relaxed);
+        let fits = |one: &Planned| one.port == port || hurries && one.fault.fits(port);
+        let at = left.iter().position(|one| fits(one) && one.after <= calls)?;
         Some(left.remove(at).fault)
+    }
+
+    /// Calls that some faults wait for may never come: from here on they happen at
+    /// any that they fit.
+    pub fn hurry(&self) {
+        self.hurries.store(true, Ordering::Relaxed);
     }
 
     /// Whether none is left.
@@ -306,5 +316,9 @@ mod tests {
         assert_eq!(fate.draw(Port::Look), None);
         assert_eq!(fate.draw(Port::Act), Some(Fault::Fail));
         assert!(fate.is_spent());
+        let fate = Fate::new(&[Planned { after: 0, port: Port::Act, fault: Fault::Fail }]);
+        assert_eq!(fate.draw(Port::Query), None);
+        fate.hurry();
+        assert_eq!(fate.draw(Port::Query), Some(Fault::Fail));
     }
 }

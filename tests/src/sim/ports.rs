@@ -1,6 +1,6 @@
 //! The ports, simulated. Every call of one passes the gate of its process.
 
-use super::case::act_class;
+use super::case::{CPU_MS, act_class};
 use super::fate::Port;
 use super::gate::{Gate, Passed};
 use super::target::{Service, World};
@@ -283,6 +283,7 @@ impl Tools for FaultyTools {
         }
         let path = argument(call, "path");
         self.world.tried(path);
+        call.meter.cpu(CPU_MS * 1_000);
         let times = call.args["times"].as_u64().unwrap_or(0);
         let kills = call.tool == "poison" && self.world.tries(path) <= times;
         if kills || passed == Passed::Dying {

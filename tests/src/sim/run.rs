@@ -2,7 +2,7 @@
 //! seed, in simulated time.
 
 use super::book::{Tally, Violation};
-use super::case::Case;
+use super::case::{Case, FAULTS};
 use super::check::check;
 use super::coverage::Coverage;
 use super::fate::{Dice, Fate, LyingClock, Planned, SimClock};
@@ -24,6 +24,8 @@ use std::task::{Context, Poll, Waker};
 
 /// For so long things go wrong, in simulated milliseconds.
 const FAULTS_MS: Millis = 60_000;
+/// Times as long as that, until enough has gone wrong.
+const HURRY_MAX: Millis = 10;
 /// What has not ended so long after that is stuck: longer than a clock jumps, and
 /// several times longer than a question stays open.
 const SETTLE_MS: Millis = 60 * 24 * 3_600_000;
@@ -164,15 +166,21 @@ impl Sim {
         if !polled {
             self.sleep();
         }
-        if self.turns.is_multiple_of(20) && !self.person.waits() {
+        let enough = self.relented_at.is_some() || self.sky.faults() >= FAULTS;
+        if self.turns.is_multiple_of(20) && enough && !self.person.waits() {
             return false;
         }
         self.relented_at.is_none_or(|at| self.sky.truth.now() - at < SETTLE_MS)
     }
 
     fn relent(&mut self) {
-        let over = self.sky.truth.now() - self.began > FAULTS_MS;
-        if self.relented_at.is_none() && (over || self.sky.fate.is_spent()) {
+        let lasted = self.sky.truth.now() - self.began;
+        let over = lasted > FAULTS_MS;
+        if over {
+            self.sky.fate.hurry();
+        }
+        let enough = over && self.sky.faults() >= FAULTS || lasted > HURRY_MAX * FAULTS_MS;
+        if self.relented_at.is_none() && (enough || self.sky.fate.is_spent()) {
             self.sky.witness.say(|| "no more faults from here on".to_owned());
             self.relented_at = Some(self.sky.truth.now());
             self.sky.fate.relent();

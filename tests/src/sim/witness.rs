@@ -2,7 +2,7 @@
 //! keeps the book, and writes down what happens where that is asked for.
 
 use super::book::{Book, Rule, subject};
-use super::case::BLOCK;
+use super::case::{BLOCK, CPU_MS};
 use super::coverage::Table;
 use super::fate::SimClock;
 use super::run::now;
@@ -124,7 +124,8 @@ impl Witness {
             let goes_on = !mission.cancelled && mission.stopped.is_none();
             let steps = goes_on && spent.steps > budget.steps.saturating_add(1);
             let bytes = budget.bytes_written.saturating_add(BLOCK as u64);
-            if steps || spent.bytes_written > bytes {
+            let time = spent.cpu_ms > budget.cpu_ms.saturating_add(CPU_MS);
+            if steps || time || spent.bytes_written > bytes {
                 let what = format!("{} of {budget:?} is spent: {spent:?}", mission.id);
                 seen.book.blame(Rule::Budget, what);
             }

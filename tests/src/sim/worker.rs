@@ -339,6 +339,8 @@ mod tests {
             step: fence.step.clone(),
             worker: WorkerId::new(ports.clock.now(), ports.entropy.as_ref()),
             token: 1,
+            wall_ms: 0,
+            cpu_ms: 0,
         });
         let lasts = if looked.renewed { LEASE_MS } else { FIRST_LEASE_MS };
         let lease = LeaseChange::Take {

@@ -107,7 +107,7 @@ pub(crate) mod tests {
             token_floor: 0,
             budget: Budget::default(),
             spent: Usage::default(),
-            writing: 0,
+            reserved: Usage::default(),
             cancelled: false,
             stopped: None,
             refused: false,
@@ -145,7 +145,8 @@ pub(crate) mod tests {
             items_open: 0,
             items_lost: 0,
             usage: Usage::default(),
-            writing: 0,
+            reserved: Usage::default(),
+            wrote: 0,
             lane: Default::default(),
             priority: Default::default(),
         }

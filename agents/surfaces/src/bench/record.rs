@@ -438,7 +438,8 @@ mod tests {
     }
 
     fn claimed(n: u32, by: Millis) -> Event {
-        Event::StepClaimed { step: step(n), worker: WorkerId::new(by, &Zero), token: 1 }
+        let worker = WorkerId::new(by, &Zero);
+        Event::StepClaimed { step: step(n), worker, token: 1, wall_ms: 0, cpu_ms: 0 }
     }
 
     fn intended(n: u32, ordinal: u32) -> Event {

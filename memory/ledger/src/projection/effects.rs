@@ -3,6 +3,7 @@
 use super::rowset::owned;
 use super::{Cx, approvals, conflict, steps};
 use charter::approval::Answer;
+use charter::budget::Usage;
 use charter::effect::EffectClass;
 use charter::event::{EffectOutcome, Event, Permit};
 use charter::ports::LedgerError;
@@ -58,14 +59,16 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 before: *before,
                 after: *after,
                 output: None,
+                bytes: *bytes,
                 intended_at: last.as_ref().map_or(cx.at, |row| row.intended_at),
                 received_at: None,
             };
             cx.rows.effects.put(*key, row);
-            match bytes {
+            match bytes.saturating_sub(kept(last.as_ref())) {
                 0 => Ok(()),
-                _ => {
-                    holder.writing = holder.writing.saturating_add(*bytes);
+                more => {
+                    let writes = Usage { bytes_written: more, ..Usage::default() };
+                    holder.reserved = holder.reserved.plus(writes);
                     steps::set(holder, cx)
                 }
             }
@@ -80,11 +83,15 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             row.output.clone_from(output);
             row.after = *after;
             row.received_at = Some(at);
+            let bytes = row.bytes;
             for made in made {
                 let row = MadeRow { made: *made, tenant: cx.tenant.clone(), effect: *key };
                 cx.rows.made.put((cx.tenant.clone(), *made), row);
             }
-            Ok(())
+            match bytes {
+                0 => Ok(()),
+                _ => steps::wrote(step, bytes, *outcome == EffectOutcome::Done, cx),
+            }
         }
         Event::EffectInDoubt { key, step, approval } => {
             let row = owned(cx.rows.effects.get_mut(key), cx.tenant, key)?;
@@ -98,6 +105,12 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Bytes that the budget keeps for an effect already: it was intended before, and nobody
+/// knows what came of that.
+pub(crate) fn kept(last: Option<&EffectRow>) -> u64 {
+    last.filter(|row| row.state.is_open()).map_or(0, |row| row.bytes)
 }
 
 /// Whether an effect that was intended before may be intended again.

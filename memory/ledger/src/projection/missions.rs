@@ -170,8 +170,8 @@ pub(super) fn count(
     tally(|m| &mut m.parked, |s| s.state == StepState::Parked);
     tally(|m| &mut m.dead, |s| s.state == StepState::Dead);
     tally(|m| &mut m.active, |s| matches!(s.state, StepState::Ready | StepState::Claimed));
-    let writing = |row: Option<&StepRow>| row.map_or(0, |row| row.writing);
-    mission.writing = mission.writing.saturating_add(writing(is)).saturating_sub(writing(was));
+    let reserved = |row: Option<&StepRow>| row.map_or_else(Usage::default, |row| row.reserved);
+    mission.reserved = mission.reserved.plus(reserved(is)).minus(reserved(was));
     if !mission.state.is_end() {
         mission.state = if mission.parked > 0 && mission.active == 0 {
             MissionState::Waiting
@@ -236,7 +236,7 @@ fn planned(
         token_floor: 0,
         budget: submitted.budget,
         spent: Usage::default(),
-        writing: 0,
+        reserved: Usage::default(),
         cancelled: false,
         stopped: None,
         refused: false,

@@ -18,7 +18,7 @@ pub(super) const AT_ONCE: Millis = 0;
 
 pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     match event {
-        Event::StepClaimed { step, worker, token } => {
+        Event::StepClaimed { step, worker, token, wall_ms, cpu_ms } => {
             let mut row = get(step, cx)?;
             if row.state != StepState::Ready {
                 return refuse(&row, "claimed");
@@ -35,6 +35,8 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             row.state = StepState::Claimed;
             row.token = *token;
             row.worker = Some(worker.clone());
+            row.reserved.wall_ms = *wall_ms;
+            row.reserved.cpu_ms = *cpu_ms;
             if step.n > 0 {
                 let once = Usage { steps: 1, ..Usage::default() };
                 missions::spend(&step.mission, &once, cx)?;
@@ -46,6 +48,10 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             if row.token != *token {
                 return conflict(format!("step {step} was claimed again since token {token}"));
             }
+            // Its end will not tell what it wrote.
+            let wrote = Usage { bytes_written: row.wrote, ..Usage::default() };
+            row.usage = row.usage.plus(wrote);
+            missions::spend(&step.mission, &wrote, cx)?;
             row.lost += 1;
             row.former_alive |= !dead;
             row.make_ready(*ready_at);
@@ -187,6 +193,22 @@ fn running(key: &StepKey, what: &str, cx: &Cx<'_>) -> Result<StepRow, LedgerErro
     }
 }
 
+/// Notes what came of an intent to write so many bytes.
+pub(super) fn wrote(
+    key: &StepKey,
+    bytes: u64,
+    happened: bool,
+    cx: &mut Cx<'_>,
+) -> Result<(), LedgerError> {
+    let mut row = get(key, cx)?;
+    if happened {
+        row.wrote = row.wrote.saturating_add(bytes);
+    } else {
+        row.reserved.bytes_written = row.reserved.bytes_written.saturating_sub(bytes);
+    }
+    set(row, cx)
+}
+
 /// Claimed → parked. In a mission that was stopped nobody is asked any more: the
 /// next claim ends the step.
 pub(super) fn park(
@@ -238,7 +260,8 @@ pub(super) fn fresh(
         items_open: 0,
         items_lost: 0,
         usage: Usage::default(),
-        writing: 0,
+        reserved: Usage::default(),
+        wrote: 0,
         lane: Lane::Light,
         priority: Priority::Normal,
     }
@@ -277,7 +300,9 @@ impl Turn for StepRow {
 pub(super) fn set(mut row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let key = row.key.clone();
     if row.state != StepState::Claimed {
-        row.writing = 0;
+        let unknown = row.reserved.bytes_written.saturating_sub(row.wrote);
+        row.reserved = Usage { bytes_written: unknown, ..Usage::default() };
+        row.wrote = 0;
     }
     let was = cx.rows.steps.get(&key).cloned();
     missions::count(was.as_ref(), Some(&row), cx)?;
@@ -421,6 +446,7 @@ fn requeue(step: &StepKey, revives: &[u32], cx: &mut Cx<'_>) -> Result<(), Ledge
         items_open: dead.items_open,
         items_lost: dead.items_lost,
         usage: dead.usage,
+        reserved: dead.reserved,
         former_alive: dead.former_alive,
         lane: dead.lane,
         priority: dead.priority,

@@ -16,7 +16,7 @@ use crate::projection::{RowSet, conflict};
 use crate::transition::{self, Decision, Ready};
 use charter::content::Content;
 use charter::digest::Digest;
-use charter::ids::{ContentId, Millis, StepKey, StreamId, TenantId, TransitionId};
+use charter::ids::{ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId};
 use charter::ports::{Committed, LeaseChange, LedgerError, Transition};
 use charter::tool::Process;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +82,7 @@ pub(crate) struct Batch<'t> {
     leases: BTreeMap<StepKey, Option<Taken<'t>>>,
     silenced: BTreeSet<StepKey>,
     ready: Vec<Ready>,
+    wakes: Vec<MissionId>,
     forgotten: Vec<ContentId>,
     calls: Calls,
 }
@@ -209,6 +210,7 @@ impl<'t> Batch<'t> {
         }
         let told = Ready::told(&decision.ready);
         self.ready.extend(decision.ready);
+        self.wakes.extend(decision.wakes);
         self.calls.seal |= decision.seals;
         self.calls.scrub |= !decision.forgotten.is_empty();
         self.forgotten.extend(decision.forgotten);

@@ -129,6 +129,16 @@ impl Draft<'_> {
         self.fence(fence)
     }
 
+    /// Names how many bytes its intents write.
+    pub(crate) fn bytes(mut self, of: u64) -> Self {
+        for (_, event) in &mut self.transition.events {
+            if let Event::EffectIntended { bytes, .. } = event {
+                *bytes = of;
+            }
+        }
+        self
+    }
+
     pub(crate) async fn commit(self) -> Result<Committed, LedgerError> {
         self.world.ledger.commit(self.transition).await
     }
@@ -211,7 +221,18 @@ impl<'a> World<'a> {
             step: fence.step.clone(),
             worker: WorkerId::new(self.now(), &self.rng),
             token: fence.token,
+            wall_ms: 0,
+            cpu_ms: 0,
         })
+    }
+
+    /// A claim for which the budget keeps so much time.
+    pub(crate) fn claiming_time(&self, fence: &Fence, wall: u64, cpu: u64) -> Draft<'_> {
+        let mut draft = self.claiming(fence);
+        if let Event::StepClaimed { wall_ms, cpu_ms, .. } = &mut draft.transition.events[0].1 {
+            (*wall_ms, *cpu_ms) = (wall, cpu);
+        }
+        draft
     }
 
     pub(crate) async fn try_claim(&self, step: &StepKey) -> Result<Fence, LedgerError> {
@@ -340,6 +361,11 @@ impl<'a> World<'a> {
             after: Some(Digest::of(b"after")),
             bytes: 0,
         })
+    }
+
+    /// Intends to write so many bytes.
+    pub(crate) fn writing(&self, fence: &Fence, key: &[u8], of: u64) -> Draft<'_> {
+        self.intending(fence, Digest::of(key), None).bytes(of)
     }
 
     pub(crate) fn receiving(

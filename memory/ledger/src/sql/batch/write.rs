@@ -6,7 +6,7 @@ use super::super::tables::{CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json};
 use super::super::{Arg, Cell, Sql, fixed};
 use super::{Batch, Fresh, Taken};
 use crate::transition::Ready;
-use charter::ids::{ContentId, StepKey};
+use charter::ids::{ContentId, MissionId, StepKey};
 use charter::ports::LedgerError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,7 +15,9 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
     if batch.events.is_empty() {
         return Ok(());
     }
-    let Batch { rows, streams, contents, events, leases, silenced, ready, forgotten, .. } = batch;
+    let Batch {
+        rows, streams, contents, events, leases, silenced, ready, wakes, forgotten, ..
+    } = batch;
     let mut script = Script::new(conn, "write a change");
     let texts = contents.into_values().map(|content| {
         vec![
@@ -49,6 +51,7 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
     delete(&mut script, sql, silenced.iter()).await?;
     ring(&mut script, ready).await?;
     script.end().await?;
+    wake(conn, wakes).await?;
     // Behind the others: what was brought may have been forgotten at once.
     wipe(conn, &forgotten).await
 }
@@ -149,4 +152,23 @@ async fn ring(script: &mut Script<'_>, ready: Vec<Ready>) -> Result<(), LedgerEr
         ]
     });
     put(script, sql, rows, false).await
+}
+
+/// Rings as many ready steps of each mission as it is named, by the index of those that
+/// never failed; the others are rung when they are due. Behind the rest: it looks at the
+/// rows as they were written.
+async fn wake(conn: &mut dyn Sql, missions: Vec<MissionId>) -> Result<(), LedgerError> {
+    let mut counts: BTreeMap<MissionId, i64> = BTreeMap::new();
+    missions.into_iter().for_each(|mission| *counts.entry(mission).or_default() += 1);
+    for (mission, count) in counts {
+        let sql = fixed(
+            "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
+             SELECT tenant, mission, n, item, ready_at, flow FROM steps \
+             WHERE state = 'ready' AND ready_at = 0 AND mission = $1 AND n > 0 \
+             ORDER BY n, item LIMIT $2",
+        );
+        let args = vec![mission.as_str().into(), count.into()];
+        conn.run("wake steps that wait for room", sql, args).await?;
+    }
+    Ok(())
 }
