@@ -143,9 +143,9 @@ fn every_planted_bug_is_caught_by_the_simulation_and_by_the_kills() {
     files.sort();
     assert_eq!(files, FAULTS.iter().map(|fault| fault.patch).collect::<Vec<_>>());
     let only = std::env::var("ALMA_FAULT").ok();
+    // What an earlier run left in the middle is set right by this too.
+    let copy = scratch();
     for fault in FAULTS.iter().filter(|one| only.as_ref().is_none_or(|only| one.patch == only)) {
-        // What an earlier run left in the middle is set right by this too.
-        let copy = scratch();
         apply(&copy, fault.patch, &[]);
         let tests = ["test", "-q", "-p", "alma-tests", "--test", "sim", "--test", "kills"];
         succeed(&mut cargo(&copy, &[&tests[..], &["--no-run"]].concat()));

@@ -181,6 +181,11 @@ pub enum Event {
         /// Every step that had not ended.
         steps: Vec<StepKey>,
     },
+    /// Steps of it wait for others to end: side by side they could pass its budget.
+    MissionCrowded {
+        /// The mission.
+        mission: MissionId,
+    },
     /// The report was written.
     MissionEnded {
         /// The mission.
@@ -437,6 +442,7 @@ impl Event {
             Self::MissionReplanned { .. } => "mission_replanned",
             Self::MissionCancelled { .. } => "mission_cancelled",
             Self::MissionStopped { .. } => "mission_stopped",
+            Self::MissionCrowded { .. } => "mission_crowded",
             Self::MissionEnded { .. } => "mission_ended",
             Self::StepClaimed { .. } => "step_claimed",
             Self::StepReleased { .. } => "step_released",

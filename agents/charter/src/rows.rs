@@ -138,9 +138,12 @@ pub struct MissionRow {
     pub budget: Budget,
     /// What it has spent.
     pub spent: Usage,
-    /// What its running steps may still use, all together.
+    /// What its steps have reserved, all together.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub reserved: Usage,
+    /// Steps of it had to wait for room in the budget: whoever ends wakes one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub crowded: bool,
     /// A person asked to stop.
     pub cancelled: bool,
     /// The budget that was spent.
@@ -164,7 +167,7 @@ impl MissionRow {
 
     /// Whether a step that may use so much must wait: with what its running steps may
     /// still use it could pass a bound. Alone it need not, so that a mission passes its
-    /// budget by one step at most.
+    /// budget by one step at most, as far as steps keep to their limits.
     pub fn must_wait(&self, more: &Usage) -> bool {
         let alone = self.reserved.wall_ms == 0 && self.reserved.cpu_ms == 0;
         !alone && self.budget.exceeded(&self.spent.plus(self.reserved).plus(*more)).is_some()

@@ -150,16 +150,12 @@ impl<'w> Job<'w> {
         self.lease.is_some()
     }
 
-    /// Has the budget keep the time of its limits, if it leaves room beside those that
-    /// run: whichever of them ends next wakes a step that waits.
-    pub(crate) async fn reserve(&mut self) -> Result<(), Stop> {
+    /// Has the budget keep the time of its limits. `false`: those that run leave no room
+    /// for it.
+    pub(crate) async fn reserve(&mut self) -> Result<bool, Stop> {
         let Limits { wall_ms, cpu_ms, .. } = self.planned().await?.1.limits;
         self.reserves = Usage { wall_ms, cpu_ms, ..Usage::default() };
-        if self.mission.must_wait(&Usage { steps: 1, ..self.reserves }) {
-            let waits = format!("step {} waits for room in the budget", self.key());
-            return Err(LedgerError::Conflict(waits).into());
-        }
-        Ok(())
+        Ok(!self.mission.must_wait(&Usage { steps: 1, ..self.reserves }))
     }
 
     /// Claims the step as it was looked at: one that was claimed since then, or replaced by

@@ -143,15 +143,29 @@ impl Worker {
     }
 
     async fn answer(&self, key: &StepKey) -> Result<Worked, Stop> {
+        if let Some(worked) = self.look(key).await? {
+            return Ok(worked);
+        }
+        // From here on whoever ends wakes one that waits. Who ended before did not, so that
+        // there may be room by now.
+        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &key.mission);
+        draft.event(Event::MissionCrowded { mission: key.mission.clone() });
+        commit(&self.ports, draft.transition(None, LeaseChange::Keep)).await?;
+        Ok(self.look(key).await?.unwrap_or(Worked::Ignored))
+    }
+
+    /// Looks at the step and does what is to be done. Nothing: it has to wait, and nobody
+    /// knows.
+    async fn look(&self, key: &StepKey) -> Result<Option<Worked>, Stop> {
         let around = self.ports.ledger.around(&self.settings.tenant, key).await?;
         match on_ring(&around.step, &around.mission, around.mode, self.ports.clock.now()) {
-            Ring::Ignore => Ok(Worked::Ignored),
-            Ring::Stop(limit) => self.stop(&around.mission, limit).await,
+            Ring::Ignore => Ok(Some(Worked::Ignored)),
+            Ring::Stop(limit) => self.stop(&around.mission, limit).await.map(Some),
             Ring::Claim(work) => self.begin(around, work).await,
         }
     }
 
-    async fn begin(&self, around: Around, work: Work) -> Result<Worked, Stop> {
+    async fn begin(&self, around: Around, work: Work) -> Result<Option<Worked>, Stop> {
         let mut job = Job::new(self, around);
         let tally = job.tally.clone();
         let worked = tally.counting(self.carry(&mut job, work)).await;
@@ -160,9 +174,10 @@ impl Worker {
     }
 
     /// Carries a step as far as it goes.
-    async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Worked, Stop> {
+    async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Option<Worked>, Stop> {
         let done = match self.take(job, work).await {
-            Ok(()) => self.act(job, work).await,
+            Ok(true) => self.act(job, work).await,
+            Ok(false) => return Ok(job.mission.crowded.then_some(Worked::Ignored)),
             Err(stop) => Err(stop),
         };
         let done = match done {
@@ -177,21 +192,24 @@ impl Worker {
             job.give_back(&stop).await;
             return Err(stop);
         }
-        Ok(Worked::Advanced)
+        Ok(Some(Worked::Advanced))
     }
 
-    /// Claims the step. Where nothing was tried and little is read before, the claim goes
-    /// with the first intent instead.
-    async fn take(&self, job: &mut Job<'_>, work: Work) -> Result<(), Stop> {
-        if matches!(work, Work::Call | Work::Expand) {
-            job.reserve().await?;
+    /// Claims the step; `false`: there is no room for it in the budget. Where nothing was
+    /// tried and little is read before, the claim goes with the first intent instead.
+    async fn take(&self, job: &mut Job<'_>, work: Work) -> Result<bool, Stop> {
+        if matches!(work, Work::Call | Work::Expand) && !job.reserve().await? {
+            return Ok(false);
         }
         let step = &job.step;
         let together = work == Work::Call
             && job.effects.is_empty()
             && step.prepared.is_none()
             && step.needs.is_empty();
-        if together { Ok(()) } else { job.claim().await }
+        if !together {
+            job.claim().await?;
+        }
+        Ok(true)
     }
 
     async fn act(&self, job: &mut Job<'_>, work: Work) -> Result<(), Stop> {

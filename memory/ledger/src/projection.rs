@@ -112,6 +112,7 @@ pub fn mission_of(event: &Event) -> Option<&MissionId> {
         | Event::MissionReplanned { mission, .. }
         | Event::MissionCancelled { mission, .. }
         | Event::MissionStopped { mission, .. }
+        | Event::MissionCrowded { mission }
         | Event::MissionEnded { mission, .. }
         | Event::ApprovalRequested { mission, .. }
         | Event::ApprovalAnswered { mission, .. }
@@ -183,6 +184,7 @@ pub fn touches(event: &Event) -> Vec<RowKey> {
         | Event::Nightly(_)
         | Event::ModeChanged { .. }
         | Event::MissionSubmitted { .. }
+        | Event::MissionCrowded { .. }
         | Event::MissionEnded { .. } => {}
         Event::MissionPlanned { steps: heads, .. } => {
             let planned: Vec<_> = heads.iter().map(|s| StepKey::step(mission, s.n)).collect();
@@ -286,6 +288,7 @@ pub fn apply(
         | Event::MissionReplanned { .. }
         | Event::MissionCancelled { .. }
         | Event::MissionStopped { .. }
+        | Event::MissionCrowded { .. }
         | Event::MissionEnded { .. } => missions::apply(event, &mut cx)?,
         Event::StepClaimed { .. }
         | Event::StepReleased { .. }

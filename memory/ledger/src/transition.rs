@@ -7,7 +7,7 @@ use charter::budget::{Limit, Usage};
 use charter::content::{CONTENT_BYTES_MAX, Content, ContentRef};
 use charter::event::Event;
 use charter::flow::Flow;
-use charter::ids::{ContentId, Millis, MissionId, StepKey};
+use charter::ids::{ContentId, Millis, StepKey};
 use charter::memory::Remembered;
 use charter::ports::{Fence, LeaseChange, LedgerError, Transition};
 use charter::rows::{StepRow, StepState};
@@ -33,12 +33,19 @@ pub(crate) struct Decision {
     pub(crate) silenced: Vec<StepKey>,
     /// Steps whose lease is over.
     pub(crate) released: Vec<StepKey>,
-    /// Missions in which a step that ended may have left room for one that waits.
-    pub(crate) wakes: Vec<MissionId>,
+    /// Steps behind which one may have room now that waits in their mission.
+    pub(crate) wakes: Vec<Wake>,
     /// Texts that are forgotten now: they are wiped from the store.
     pub(crate) forgotten: Vec<ContentId>,
     /// The chain is sealed with a checkpoint.
     pub(crate) seals: bool,
+}
+
+/// Room for a step that waits: the next one behind this, of the same line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wake {
+    pub(crate) behind: StepKey,
+    pub(crate) flow: Flow,
 }
 
 /// A step that may be claimed.
@@ -252,8 +259,8 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         }
         if was.is_some() && was != is {
             decision.released.push(change.key.clone());
-            decision.wakes.extend(wakes(change.was, rows));
         }
+        decision.wakes.extend(wake(change.was, change.is, rows));
         let blocked = |row: Option<&StepRow>| row.is_none_or(|row| row.state == StepState::Blocked);
         if blocked(change.is) && !blocked(change.was) {
             decision.silenced.push(change.key.clone());
@@ -362,13 +369,19 @@ fn check_budget(step: &StepKey, own: &Usage, rows: &RowSet) -> Result<(), Ledger
     }
 }
 
-/// The mission of a step that ran, if another one like it had to wait for its end. One
-/// that may use more and waits too is found by the next sweep.
-fn wakes(ended: Option<&StepRow>, rows: &RowSet) -> Option<MissionId> {
-    let ended = ended?;
-    let before = rows.missions.changes().find(|change| *change.key == ended.key.mission)?.was?;
-    let own = Usage { steps: 1, ..ended.reserved };
-    before.must_wait(&own).then(|| before.id.clone())
+/// In a mission in which steps wait, one is woken by each claim that ends, and by each
+/// that begins and leaves room for another like it.
+fn wake(was: Option<&StepRow>, is: Option<&StepRow>, rows: &RowSet) -> Option<Wake> {
+    let claimed = |row: Option<&StepRow>| row.is_some_and(|r| r.state == StepState::Claimed);
+    let row = is.or(was)?;
+    let mission = rows.missions.get(&row.key.mission).filter(|mission| mission.crowded)?;
+    let own = Usage { steps: 1, ..row.reserved };
+    let room = match (claimed(was), claimed(is)) {
+        (true, false) => true,
+        (false, true) => !mission.must_wait(&own),
+        _ => false,
+    };
+    room.then(|| Wake { behind: row.key.clone(), flow: row.flow() })
 }
 
 /// The same for what is written, by however many steps at the same time.
@@ -403,6 +416,7 @@ pub(crate) fn content_refs(event: &Event) -> Vec<&ContentRef> {
         Event::ApprovalRequested { card, .. } => vec![card],
         Event::MissionCancelled { .. }
         | Event::MissionStopped { .. }
+        | Event::MissionCrowded { .. }
         | Event::StepClaimed { .. }
         | Event::StepReleased { .. }
         | Event::StepParked { .. }

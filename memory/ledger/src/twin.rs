@@ -2,7 +2,7 @@
 //! and tests. Without threads and timers, so that a simulation stays in command.
 
 use crate::projection::{ForgottenRow, RowKey, RowSet, conflict};
-use crate::transition::{self, Ready};
+use crate::transition::{self, Ready, Wake};
 use async_trait::async_trait;
 use charter::approval::ApprovalState;
 use charter::content::Content;
@@ -136,6 +136,15 @@ impl State {
             .map(|(_, row)| row)
     }
 
+    /// A step that waits: the next one in its line, or the first.
+    fn next(&self, Wake { behind, flow }: &Wake) -> Option<Ready> {
+        let waits = |s: &&StepRow| {
+            s.state == StepState::Ready && s.ready_at == 0 && s.key.n > 0 && s.flow() == *flow
+        };
+        let own = || self.steps_of(&behind.mission).filter(waits);
+        own().find(|s| s.key > *behind).or_else(|| own().next()).map(Ready::of)
+    }
+
     /// The same transition again: succeeds, changes nothing.
     fn repeated(&self, transition: &Transition) -> Option<Result<Committed, LedgerError>> {
         let (first, last) = *self.transitions.get(&transition.id)?;
@@ -202,9 +211,7 @@ impl State {
         self.contents.extend(contents.into_iter().map(|content| (content.id.clone(), content)));
         self.outbox.retain(|_, row| !decision.silenced.contains(&row.step));
         let told = Ready::told(&decision.ready);
-        let due = |s: &&StepRow| s.state == StepState::Ready && s.ready_at == 0 && s.key.n > 0;
-        let waiting = decision.wakes.iter().filter_map(|of| self.steps_of(of).find(due));
-        let woken: Vec<Ready> = waiting.map(Ready::of).collect();
+        let woken: Vec<Ready> = decision.wakes.iter().filter_map(|wake| self.next(wake)).collect();
         for Ready { step, flow, due_at } in decision.ready.into_iter().chain(woken) {
             self.outbox_last += 1;
             let (id, Flow { lane, priority, tenant }) = (self.outbox_last, flow);

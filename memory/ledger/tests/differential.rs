@@ -382,6 +382,10 @@ impl<'w> Player<'w> {
                     draft.event(Event::StepPrepared { step, prepared })
                 }
             }
+            0 if self.chance(60) => {
+                let mission = mission()?.id.clone();
+                world.draft().event(Event::MissionCrowded { mission })
+            }
             19 if self.chance(40) => {
                 let of = mission()?.id.clone();
                 let steps = self.some_steps(&of);
@@ -633,6 +637,6 @@ async fn all_ledgers_agree_on_random_histories() {
     }
     println!("{legal} legal, {illegal} refused: {all:#?}");
     // Every kind of event took part, and refusals as well.
-    assert_eq!(all.len(), 29, "{:?}", all.keys());
+    assert_eq!(all.len(), 30, "{:?}", all.keys());
     assert!(legal > 1_500 && illegal > 500, "{legal} legal, {illegal} refused");
 }

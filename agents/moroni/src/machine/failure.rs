@@ -108,6 +108,7 @@ pub(crate) mod tests {
             budget: Budget::default(),
             spent: Usage::default(),
             reserved: Usage::default(),
+            crowded: false,
             cancelled: false,
             stopped: None,
             refused: false,

@@ -61,6 +61,11 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             row_mut(mission, cx)?.stopped.get_or_insert(*limit);
             stop(steps, StepState::Skipped, cx)
         }
+        Event::MissionCrowded { mission } => {
+            open(mission, "crowded", cx)?;
+            row_mut(mission, cx)?.crowded = true;
+            Ok(())
+        }
         Event::MissionEnded { mission, state, report } => {
             let row = open(mission, "ended", cx)?;
             if !state.is_end() || row.ended != row.steps {
@@ -237,6 +242,7 @@ fn planned(
         budget: submitted.budget,
         spent: Usage::default(),
         reserved: Usage::default(),
+        crowded: false,
         cancelled: false,
         stopped: None,
         refused: false,

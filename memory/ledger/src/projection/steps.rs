@@ -48,10 +48,6 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             if row.token != *token {
                 return conflict(format!("step {step} was claimed again since token {token}"));
             }
-            // Its end will not tell what it wrote.
-            let wrote = Usage { bytes_written: row.wrote, ..Usage::default() };
-            row.usage = row.usage.plus(wrote);
-            missions::spend(&step.mission, &wrote, cx)?;
             row.lost += 1;
             row.former_alive |= !dead;
             row.make_ready(*ready_at);
@@ -119,7 +115,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             let mut row = claimed(step, "failed", cx)?;
             row.failures += 1;
             row.error = Some(error.clone());
-            row.usage = row.usage.plus(row.spent(usage));
+            row.count(usage);
             row.make_ready(*retry_at);
             missions::spend(&step.mission, &row.spent(usage), cx)?;
             set(row, cx)
@@ -151,7 +147,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
         }
         Event::StepHalted { step, usage } => {
             let mut row = claimed(step, "halted", cx)?;
-            row.usage = row.usage.plus(row.spent(usage));
+            row.count(usage);
             row.make_ready(AT_ONCE);
             missions::spend(&step.mission, &row.spent(usage), cx)?;
             set(row, cx)
@@ -163,6 +159,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 return refuse(&row, "discarded");
             }
             row.state = StepState::Discarded;
+            row.reserved = Usage::default();
             set(row, cx)
         }
         _ => Ok(()),
@@ -273,6 +270,8 @@ trait Turn {
     fn make_ready(&mut self, at: Millis);
     /// Ends.
     fn end(&mut self, state: StepState, usage: &Usage);
+    /// Counts what a try has used, what it wrote included.
+    fn count(&mut self, usage: &Usage);
     /// What a try has used, without its start, which was counted at the claim.
     fn spent(&self, usage: &Usage) -> Usage;
 }
@@ -287,7 +286,13 @@ impl Turn for StepRow {
     fn end(&mut self, state: StepState, usage: &Usage) {
         self.state = state;
         self.worker = None;
+        self.count(usage);
+    }
+
+    fn count(&mut self, usage: &Usage) {
         self.usage = self.usage.plus(self.spent(usage));
+        self.reserved.bytes_written = self.reserved.bytes_written.saturating_sub(self.wrote);
+        self.wrote = 0;
     }
 
     fn spent(&self, usage: &Usage) -> Usage {
@@ -300,9 +305,11 @@ impl Turn for StepRow {
 pub(super) fn set(mut row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let key = row.key.clone();
     if row.state != StepState::Claimed {
-        let unknown = row.reserved.bytes_written.saturating_sub(row.wrote);
-        row.reserved = Usage { bytes_written: unknown, ..Usage::default() };
-        row.wrote = 0;
+        // A claim that ends without a receipt leaves those of its effects.
+        let wrote = Usage { bytes_written: row.wrote, ..Usage::default() };
+        missions::spend(&key.mission, &wrote, cx)?;
+        row.count(&wrote);
+        row.reserved = Usage { bytes_written: row.reserved.bytes_written, ..Usage::default() };
     }
     let was = cx.rows.steps.get(&key).cloned();
     missions::count(was.as_ref(), Some(&row), cx)?;
@@ -319,6 +326,8 @@ pub(super) fn set(mut row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> 
 /// Removes a step row. Only its mission counts it out: its parent is replaced.
 pub(super) fn remove(key: &StepKey, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     let was = cx.rows.steps.get(key).cloned();
+    let wrote = was.as_ref().map_or(0, |row| row.wrote);
+    missions::spend(&key.mission, &Usage { bytes_written: wrote, ..Usage::default() }, cx)?;
     missions::count(was.as_ref(), None, cx)?;
     cx.rows.steps.remove(key);
     Ok(())

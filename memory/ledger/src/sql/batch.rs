@@ -13,10 +13,10 @@ use super::seal::End;
 use super::tables::to_json;
 use crate::chain::Link;
 use crate::projection::{RowSet, conflict};
-use crate::transition::{self, Decision, Ready};
+use crate::transition::{self, Decision, Ready, Wake};
 use charter::content::Content;
 use charter::digest::Digest;
-use charter::ids::{ContentId, Millis, MissionId, StepKey, StreamId, TenantId, TransitionId};
+use charter::ids::{ContentId, Millis, StepKey, StreamId, TenantId, TransitionId};
 use charter::ports::{Committed, LeaseChange, LedgerError, Transition};
 use charter::tool::Process;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ pub(crate) struct Batch<'t> {
     leases: BTreeMap<StepKey, Option<Taken<'t>>>,
     silenced: BTreeSet<StepKey>,
     ready: Vec<Ready>,
-    wakes: Vec<MissionId>,
+    wakes: Vec<Wake>,
     forgotten: Vec<ContentId>,
     calls: Calls,
 }

@@ -8,10 +8,10 @@ macro_rules! stories {
             async fn $name() {
                 let home = tempfile::tempdir().unwrap();
                 let path = home.path().join("ledger.db");
-                let ledger = super::common::open(&path).await.unwrap();
+                let ledger = crate::common::open(&path).await.unwrap();
                 super::$name(&ledger).await;
                 ledger.close().await.unwrap();
-                let public = super::common::key().verifying_key();
+                let public = crate::common::key().verifying_key();
                 let report = ledger::audit::verify(&path, &public).await.unwrap();
                 assert_eq!(report.findings, []);
             })*
@@ -19,12 +19,12 @@ macro_rules! stories {
         mod on_postgres {
             $(#[tokio::test]
             async fn $name() {
-                let database = super::common::postgres::Cluster::shared().database();
-                let ledger = super::common::open_postgres(&database.url()).await.unwrap();
+                let database = crate::common::postgres::Cluster::shared().database();
+                let ledger = crate::common::open_postgres(&database.url()).await.unwrap();
                 super::$name(&ledger).await;
                 ledger.close().await.unwrap();
                 let (address, public) =
-                    (super::common::address(&database.url()), super::common::key());
+                    (crate::common::address(&database.url()), crate::common::key());
                 let report =
                     ledger::audit::verify_postgres(&address, &public.verifying_key()).await.unwrap();
                 assert_eq!(report.findings, []);
