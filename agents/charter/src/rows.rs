@@ -166,11 +166,12 @@ impl MissionRow {
     }
 
     /// Whether a step that may use so much must wait: with what its running steps may
-    /// still use it could pass a bound. Alone it need not, so that a mission passes its
-    /// budget by one step at most, as far as steps keep to their limits.
+    /// still use it could pass a bound. Alone it need not, nor without limits of its own:
+    /// a mission passes its budget by one step at most, as far as steps keep to theirs.
     pub fn must_wait(&self, more: &Usage) -> bool {
-        let alone = self.reserved.wall_ms == 0 && self.reserved.cpu_ms == 0;
-        !alone && self.budget.exceeded(&self.spent.plus(self.reserved).plus(*more)).is_some()
+        let timed = |usage: &Usage| usage.wall_ms > 0 || usage.cpu_ms > 0;
+        let beside = timed(&self.reserved) && timed(more);
+        beside && self.budget.exceeded(&self.spent.plus(self.reserved).plus(*more)).is_some()
     }
 }
 

@@ -65,6 +65,19 @@ pub enum Worked {
     Lost,
 }
 
+/// Looks at a step before it is left to others.
+const LOOKS_MAX: u32 = 3;
+
+/// What came of a look at a step.
+enum Looked {
+    /// It was answered.
+    Worked(Worked),
+    /// It could not be claimed as it was seen.
+    Late,
+    /// It has to wait for room in the budget, and its mission does not know.
+    Crowded,
+}
+
 /// A worker that could not go on. The step is not lost: its lease runs out and
 /// another claim settles what is open.
 #[derive(Debug, thiserror::Error)]
@@ -143,29 +156,33 @@ impl Worker {
     }
 
     async fn answer(&self, key: &StepKey) -> Result<Worked, Stop> {
-        if let Some(worked) = self.look(key).await? {
-            return Ok(worked);
+        for _ in 0..LOOKS_MAX {
+            match self.look(key).await? {
+                Looked::Worked(worked) => return Ok(worked),
+                Looked::Late => {}
+                Looked::Crowded => {
+                    // From here on whoever ends wakes one that waits. Who ended before did
+                    // not, so that there may be room by now.
+                    let mut draft = Draft::new(&self.ports, &self.settings.tenant, &key.mission);
+                    draft.event(Event::MissionCrowded { mission: key.mission.clone() });
+                    commit(&self.ports, draft.transition(None, LeaseChange::Keep)).await?;
+                }
+            }
         }
-        // From here on whoever ends wakes one that waits. Who ended before did not, so that
-        // there may be room by now.
-        let mut draft = Draft::new(&self.ports, &self.settings.tenant, &key.mission);
-        draft.event(Event::MissionCrowded { mission: key.mission.clone() });
-        commit(&self.ports, draft.transition(None, LeaseChange::Keep)).await?;
-        Ok(self.look(key).await?.unwrap_or(Worked::Ignored))
+        Ok(Worked::Lost)
     }
 
-    /// Looks at the step and does what is to be done. Nothing: it has to wait, and nobody
-    /// knows.
-    async fn look(&self, key: &StepKey) -> Result<Option<Worked>, Stop> {
+    /// Looks at the step and does what is to be done.
+    async fn look(&self, key: &StepKey) -> Result<Looked, Stop> {
         let around = self.ports.ledger.around(&self.settings.tenant, key).await?;
         match on_ring(&around.step, &around.mission, around.mode, self.ports.clock.now()) {
-            Ring::Ignore => Ok(Some(Worked::Ignored)),
-            Ring::Stop(limit) => self.stop(&around.mission, limit).await.map(Some),
+            Ring::Ignore => Ok(Looked::Worked(Worked::Ignored)),
+            Ring::Stop(limit) => self.stop(&around.mission, limit).await.map(Looked::Worked),
             Ring::Claim(work) => self.begin(around, work).await,
         }
     }
 
-    async fn begin(&self, around: Around, work: Work) -> Result<Option<Worked>, Stop> {
+    async fn begin(&self, around: Around, work: Work) -> Result<Looked, Stop> {
         let mut job = Job::new(self, around);
         let tally = job.tally.clone();
         let worked = tally.counting(self.carry(&mut job, work)).await;
@@ -174,10 +191,11 @@ impl Worker {
     }
 
     /// Carries a step as far as it goes.
-    async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Option<Worked>, Stop> {
+    async fn carry(&self, job: &mut Job<'_>, work: Work) -> Result<Looked, Stop> {
         let done = match self.take(job, work).await {
             Ok(true) => self.act(job, work).await,
-            Ok(false) => return Ok(job.mission.crowded.then_some(Worked::Ignored)),
+            Ok(false) if job.mission.crowded => return Ok(Looked::Worked(Worked::Ignored)),
+            Ok(false) => return Ok(Looked::Crowded),
             Err(stop) => Err(stop),
         };
         let done = match done {
@@ -186,13 +204,17 @@ impl Worker {
             Err(Stop::Ledger(LedgerError::DiskFull(place))) if job.is_claimed() => {
                 job.failed(ToolError::new(ErrorCode::Cancelled, place)).await
             }
+            // Another one was quicker: with this step, or with the room for it.
+            Err(Stop::Ledger(LedgerError::Conflict(_))) if !job.is_claimed() => {
+                return Ok(Looked::Late);
+            }
             done => done,
         };
         if let Err(stop) = done {
             job.give_back(&stop).await;
             return Err(stop);
         }
-        Ok(Some(Worked::Advanced))
+        Ok(Looked::Worked(Worked::Advanced))
     }
 
     /// Claims the step; `false`: there is no room for it in the budget. Where nothing was

@@ -15,6 +15,7 @@ pub(crate) mod read;
 pub(crate) mod script;
 pub(crate) mod seal;
 pub(crate) mod tables;
+pub(crate) mod wakes;
 pub(crate) mod work;
 pub(crate) mod writer;
 

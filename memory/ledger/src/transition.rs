@@ -41,11 +41,14 @@ pub(crate) struct Decision {
     pub(crate) seals: bool,
 }
 
-/// Room for a step that waits: the next one behind this, of the same line.
+/// Steps woken at a time: more than one, for the next may be large, or in its lane already.
+pub(crate) const WAKES: usize = 2;
+
+/// Room for a step that waits: the next ones behind this, due by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wake {
     pub(crate) behind: StepKey,
-    pub(crate) flow: Flow,
+    pub(crate) at: Millis,
 }
 
 /// A step that may be claimed.
@@ -223,7 +226,7 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
                 check_budget(step, &own, rows)?;
             }
             Event::EffectIntended { key, step, bytes, .. } => {
-                let kept = projection::kept(rows.effects.get(key));
+                let kept = projection::kept(rows.effects.get(key), rows.steps.get(step));
                 check_bytes(step, bytes.saturating_sub(kept), rows)?;
             }
             _ => {}
@@ -260,7 +263,9 @@ pub(crate) fn decide(transition: &Transition, rows: &mut RowSet) -> Result<Decis
         if was.is_some() && was != is {
             decision.released.push(change.key.clone());
         }
-        decision.wakes.extend(wake(change.was, change.is, rows));
+        if wakes(change.was, change.is, rows) {
+            decision.wakes.push(Wake { behind: change.key.clone(), at: transition.at });
+        }
         let blocked = |row: Option<&StepRow>| row.is_none_or(|row| row.state == StepState::Blocked);
         if blocked(change.is) && !blocked(change.was) {
             decision.silenced.push(change.key.clone());
@@ -369,19 +374,21 @@ fn check_budget(step: &StepKey, own: &Usage, rows: &RowSet) -> Result<(), Ledger
     }
 }
 
-/// In a mission in which steps wait, one is woken by each claim that ends, and by each
+/// In a mission in which steps wait, others are woken by each claim that ends, and by each
 /// that begins and leaves room for another like it.
-fn wake(was: Option<&StepRow>, is: Option<&StepRow>, rows: &RowSet) -> Option<Wake> {
+fn wakes(was: Option<&StepRow>, is: Option<&StepRow>, rows: &RowSet) -> bool {
     let claimed = |row: Option<&StepRow>| row.is_some_and(|r| r.state == StepState::Claimed);
-    let row = is.or(was)?;
-    let mission = rows.missions.get(&row.key.mission).filter(|mission| mission.crowded)?;
-    let own = Usage { steps: 1, ..row.reserved };
-    let room = match (claimed(was), claimed(is)) {
-        (true, false) => true,
-        (false, true) => !mission.must_wait(&own),
-        _ => false,
-    };
-    room.then(|| Wake { behind: row.key.clone(), flow: row.flow() })
+    let Some(row) = is.or(was) else { return false };
+    let Some(mission) = rows.missions.get(&row.key.mission) else { return false };
+    let Usage { wall_ms, cpu_ms, .. } = row.reserved;
+    let another = Usage { steps: 1, wall_ms, cpu_ms, ..Usage::default() };
+    let timed = wall_ms > 0 || cpu_ms > 0;
+    mission.crowded
+        && match (claimed(was), claimed(is)) {
+            (true, false) => true,
+            (false, true) => timed && !mission.must_wait(&another),
+            _ => false,
+        }
 }
 
 /// The same for what is written, by however many steps at the same time.

@@ -2,7 +2,7 @@
 //! and tests. Without threads and timers, so that a simulation stays in command.
 
 use crate::projection::{ForgottenRow, RowKey, RowSet, conflict};
-use crate::transition::{self, Ready, Wake};
+use crate::transition::{self, Ready, WAKES, Wake};
 use async_trait::async_trait;
 use charter::approval::ApprovalState;
 use charter::content::Content;
@@ -136,13 +136,19 @@ impl State {
             .map(|(_, row)| row)
     }
 
-    /// A step that waits: the next one in its line, or the first.
-    fn next(&self, Wake { behind, flow }: &Wake) -> Option<Ready> {
-        let waits = |s: &&StepRow| {
-            s.state == StepState::Ready && s.ready_at == 0 && s.key.n > 0 && s.flow() == *flow
-        };
-        let own = || self.steps_of(&behind.mission).filter(waits);
-        own().find(|s| s.key > *behind).or_else(|| own().next()).map(Ready::of)
+    /// Steps that wait: the next behind this one, then the first; or one that failed before.
+    fn next(&self, Wake { behind, at }: &Wake) -> Vec<Ready> {
+        let ready = |s: &&StepRow| s.state == StepState::Ready && s.key.n > 0;
+        let own = || self.steps_of(&behind.mission).filter(ready);
+        let fresh = || own().filter(|s| s.ready_at == 0);
+        let later = fresh().filter(|s| s.key > *behind);
+        let line: Vec<&StepRow> =
+            later.chain(fresh().filter(|s| s.key <= *behind)).take(WAKES).collect();
+        let failed = || own().filter(|s| s.ready_at > 0 && s.ready_at <= *at);
+        match line.is_empty() {
+            false => line.into_iter().map(Ready::of).collect(),
+            true => failed().min_by_key(|s| s.ready_at).map(Ready::of).into_iter().collect(),
+        }
     }
 
     /// The same transition again: succeeds, changes nothing.
@@ -211,7 +217,7 @@ impl State {
         self.contents.extend(contents.into_iter().map(|content| (content.id.clone(), content)));
         self.outbox.retain(|_, row| !decision.silenced.contains(&row.step));
         let told = Ready::told(&decision.ready);
-        let woken: Vec<Ready> = decision.wakes.iter().filter_map(|wake| self.next(wake)).collect();
+        let woken: Vec<Ready> = decision.wakes.iter().flat_map(|wake| self.next(wake)).collect();
         for Ready { step, flow, due_at } in decision.ready.into_iter().chain(woken) {
             self.outbox_last += 1;
             let (id, Flow { lane, priority, tenant }) = (self.outbox_last, flow);

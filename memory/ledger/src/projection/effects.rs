@@ -7,7 +7,7 @@ use charter::budget::Usage;
 use charter::effect::EffectClass;
 use charter::event::{EffectOutcome, Event, Permit};
 use charter::ports::LedgerError;
-use charter::rows::{EffectRow, EffectState, MadeRow};
+use charter::rows::{EffectRow, EffectState, MadeRow, StepRow};
 
 pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
     match event {
@@ -64,7 +64,7 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
                 received_at: None,
             };
             cx.rows.effects.put(*key, row);
-            match bytes.saturating_sub(kept(last.as_ref())) {
+            match bytes.saturating_sub(kept(last.as_ref(), Some(&holder))) {
                 0 => Ok(()),
                 more => {
                     let writes = Usage { bytes_written: more, ..Usage::default() };
@@ -109,8 +109,10 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
 
 /// Bytes that the budget keeps for an effect already: it was intended before, and nobody
 /// knows what came of that.
-pub(crate) fn kept(last: Option<&EffectRow>) -> u64 {
-    last.filter(|row| row.state.is_open()).map_or(0, |row| row.bytes)
+pub(crate) fn kept(last: Option<&EffectRow>, holder: Option<&StepRow>) -> u64 {
+    let open = last.filter(|row| row.state.is_open()).map_or(0, |row| row.bytes);
+    let unknown = |row: &StepRow| row.reserved.bytes_written.saturating_sub(row.wrote);
+    open.min(holder.map_or(0, unknown))
 }
 
 /// Whether an effect that was intended before may be intended again.

@@ -305,11 +305,16 @@ fn replan(
         let row = match old {
             Some(old) if keep.contains(&head.n) => carried(old, head, cx)?,
             old => {
+                // What the old row wrote counts, and what nobody knows stays kept.
+                let wrote = old.as_ref().map_or(0, |old| old.wrote);
+                spend(mission, &Usage { bytes_written: wrote, ..Usage::default() }, cx)?;
+                let known = old.as_ref().map_or(0, |old| old.reserved.bytes_written);
                 let of = get(mission, cx)?;
                 let (token, priority) =
                     (old.map_or(0, |old| old.token).max(of.token_floor), of.priority);
                 let mut row = fresh(key, cx.tenant, head.digest, head.class, token);
                 row.priority = priority;
+                row.reserved.bytes_written = known.saturating_sub(wrote);
                 let row = waiting(row, head, 0);
                 let (open, hopeless) = steps::open_needs(&row, cx)?;
                 if hopeless {

@@ -100,8 +100,8 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             row.verdicts = Some(verdicts.clone());
             row.verified = *verified;
             row.error = None;
-            row.end(StepState::Done, usage);
-            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            let spent = row.end(StepState::Done, usage);
+            missions::spend(&step.mission, &spent, cx)?;
             set(row, cx)?;
             if step.item > 0 && !unblocks.is_empty() {
                 return conflict(format!("instance {step} unblocks nothing: its step does"));
@@ -115,17 +115,17 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             let mut row = claimed(step, "failed", cx)?;
             row.failures += 1;
             row.error = Some(error.clone());
-            row.count(usage);
+            let spent = row.count(usage);
             row.make_ready(*retry_at);
-            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            missions::spend(&step.mission, &spent, cx)?;
             set(row, cx)
         }
         Event::StepDied { step, error, cause, skips, usage } => {
             let mut row = running(step, "dead", cx)?;
             row.error = Some(error.clone());
             row.cause = Some(*cause);
-            row.end(StepState::Dead, usage);
-            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            let spent = row.end(StepState::Dead, usage);
+            missions::spend(&step.mission, &spent, cx)?;
             if matches!(cause, DeathCause::Refused | DeathCause::Denied) {
                 missions::refused(&step.mission, true, cx)?;
             }
@@ -141,15 +141,15 @@ pub(super) fn apply(event: &Event, cx: &mut Cx<'_>) -> Result<(), LedgerError> {
             if !missions::stopped(&step.mission, cx)? {
                 return conflict(format!("step {step} belongs to a mission that goes on"));
             }
-            row.end(StepState::Cancelled, usage);
-            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            let spent = row.end(StepState::Cancelled, usage);
+            missions::spend(&step.mission, &spent, cx)?;
             set(row, cx)
         }
         Event::StepHalted { step, usage } => {
             let mut row = claimed(step, "halted", cx)?;
-            row.count(usage);
+            let spent = row.count(usage);
             row.make_ready(AT_ONCE);
-            missions::spend(&step.mission, &row.spent(usage), cx)?;
+            missions::spend(&step.mission, &spent, cx)?;
             set(row, cx)
         }
         Event::StepRequeued { step, revives, .. } => requeue(step, revives, cx),
@@ -268,12 +268,11 @@ pub(super) fn fresh(
 trait Turn {
     /// May be claimed from then on.
     fn make_ready(&mut self, at: Millis);
-    /// Ends.
-    fn end(&mut self, state: StepState, usage: &Usage);
-    /// Counts what a try has used, what it wrote included.
-    fn count(&mut self, usage: &Usage);
-    /// What a try has used, without its start, which was counted at the claim.
-    fn spent(&self, usage: &Usage) -> Usage;
+    /// Ends. Returns what is to be counted for the mission too.
+    fn end(&mut self, state: StepState, usage: &Usage) -> Usage;
+    /// Counts what a try has used: without its start, which was counted at the claim, and
+    /// no less written than its effects say. Returns it.
+    fn count(&mut self, usage: &Usage) -> Usage;
 }
 
 impl Turn for StepRow {
@@ -283,20 +282,19 @@ impl Turn for StepRow {
         self.worker = None;
     }
 
-    fn end(&mut self, state: StepState, usage: &Usage) {
+    fn end(&mut self, state: StepState, usage: &Usage) -> Usage {
         self.state = state;
         self.worker = None;
-        self.count(usage);
+        self.count(usage)
     }
 
-    fn count(&mut self, usage: &Usage) {
-        self.usage = self.usage.plus(self.spent(usage));
+    fn count(&mut self, usage: &Usage) -> Usage {
+        let bytes_written = usage.bytes_written.max(self.wrote);
+        let spent = Usage { steps: 0, bytes_written, ..*usage };
+        self.usage = self.usage.plus(spent);
         self.reserved.bytes_written = self.reserved.bytes_written.saturating_sub(self.wrote);
         self.wrote = 0;
-    }
-
-    fn spent(&self, usage: &Usage) -> Usage {
-        Usage { steps: 0, ..*usage }
+        spent
     }
 }
 
@@ -306,9 +304,8 @@ pub(super) fn set(mut row: StepRow, cx: &mut Cx<'_>) -> Result<(), LedgerError> 
     let key = row.key.clone();
     if row.state != StepState::Claimed {
         // A claim that ends without a receipt leaves those of its effects.
-        let wrote = Usage { bytes_written: row.wrote, ..Usage::default() };
+        let wrote = row.count(&Usage::default());
         missions::spend(&key.mission, &wrote, cx)?;
-        row.count(&wrote);
         row.reserved = Usage { bytes_written: row.reserved.bytes_written, ..Usage::default() };
     }
     let was = cx.rows.steps.get(&key).cloned();

@@ -77,13 +77,13 @@ fn row(flow: &str, mut line: Line) -> Result<OutboxRow, LedgerError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sqlite;
     use sqlx::SqliteConnection;
 
     /// How SQLite would carry out a statement, one line for each part.
-    async fn plan(conn: &mut SqliteConnection, sql: &'static str) -> String {
+    pub(in crate::sql) async fn plan(conn: &mut SqliteConnection, sql: &'static str) -> String {
         let explain = super::super::built(format!("EXPLAIN QUERY PLAN {sql}"));
         let lines = conn.lines("explain", explain, Vec::new()).await.unwrap();
         let parts = lines.into_iter().map(|mut line| line.text(3).unwrap());

@@ -1,6 +1,7 @@
 //! Budgets, however many steps run side by side.
 
 use crate::common::{World, head, usage};
+use crate::missions::replanned;
 use crate::{refused, states};
 use charter::approval::Question;
 use charter::budget::Usage;
@@ -15,6 +16,7 @@ stories!(
     steps_side_by_side_write_within_their_budget,
     a_lost_claim_writes_within_the_budget,
     steps_side_by_side_pass_a_budget_of_time_by_one_of_them,
+    a_replaced_step_has_written,
 );
 
 async fn a_spent_budget_skips(ledger: &dyn Ledger) {
@@ -53,7 +55,8 @@ async fn steps_side_by_side_write_within_their_budget(ledger: &dyn Ledger) {
     world.receiving(&two, Digest::of(b"two"), EffectOutcome::Done).commit().await.unwrap();
     world.finish(&two, &[]).await;
     let row = world.mission(&mission).await;
-    let written = 2 * usage().bytes_written;
+    // A receipt that says less than the effects say is not believed.
+    let written = usage().bytes_written + 9;
     assert_eq!((row.reserved, row.spent.bytes_written), (Usage::default(), written));
 }
 
@@ -70,22 +73,22 @@ async fn a_lost_claim_writes_within_the_budget(ledger: &dyn Ledger) {
     let lost = world.claim(&StepKey::step(&mission, 1)).await;
     world.writing(&lost, b"known", 7).commit().await.unwrap();
     world.receiving(&lost, Digest::of(b"known"), EffectOutcome::Done).commit().await.unwrap();
-    world.writing(&lost, b"open", most - 7).commit().await.unwrap();
-    assert_eq!(bytes().await, (0, most));
+    world.writing(&lost, b"open", most - 19).commit().await.unwrap();
+    assert_eq!(bytes().await, (0, most - 12));
     let (step, token, ready_at) = (lost.step, lost.token, world.now());
     let back = Event::StepReleased { step, token, dead: true, ready_at };
     world.draft().event(back).commit().await.unwrap();
-    assert_eq!(bytes().await, (7, most - 7));
+    assert_eq!(bytes().await, (7, most - 19));
     let other = world.claim(&StepKey::step(&mission, 2)).await;
-    refused(world.writing(&other, b"other", 1).commit().await, beyond);
+    refused(world.writing(&other, b"other", 13).commit().await, beyond);
     // The same effect again is kept already.
     let next = world.claim(&StepKey::step(&mission, 1)).await;
-    world.writing(&next, b"open", most - 7).commit().await.unwrap();
-    assert_eq!(bytes().await, (7, most - 7));
-    refused(world.writing(&next, b"more", 1).commit().await, beyond);
+    world.writing(&next, b"open", most - 19).commit().await.unwrap();
+    assert_eq!(bytes().await, (7, most - 19));
+    refused(world.writing(&next, b"more", 13).commit().await, beyond);
     world.receiving(&next, Digest::of(b"open"), EffectOutcome::Done).commit().await.unwrap();
     world.finish(&next, &[]).await;
-    assert_eq!(bytes().await, (7 + usage().bytes_written, 0));
+    assert_eq!(bytes().await, (most - 12, 0));
     // A claim that ends in a question tells nothing either.
     world.writing(&other, b"asks", 5).commit().await.unwrap();
     let approval = world.approval();
@@ -95,7 +98,7 @@ async fn a_lost_claim_writes_within_the_budget(ledger: &dyn Ledger) {
     let draft = draft.event(parked);
     let draft = world.requested(draft, &approval, &mission, Question::Permission, &[], listed);
     draft.commit().await.unwrap();
-    assert_eq!(bytes().await, (12 + usage().bytes_written, 0));
+    assert_eq!(bytes().await, (most - 7, 0));
 }
 
 /// Time is known when a step ends: until then its limits count.
@@ -129,18 +132,49 @@ async fn steps_side_by_side_pass_a_budget_of_time_by_one_of_them(ledger: &dyn Le
     // The first leaves room for one more like it, the second for none.
     let limit = budget.cpu_ms * 2 / 5;
     let second = claiming(2, 10, limit).await.unwrap();
-    assert_eq!(rung().await, [3]);
+    assert_eq!(rung().await, [3, 4]);
     let third = claiming(3, 10, limit).await.unwrap();
     assert_eq!(rung().await, [0; 0]);
     refused(claiming(4, 10, limit).await, "waits: with those that run");
     assert_eq!(world.mission(&mission).await.reserved.wall_ms, 20);
-    // Each end wakes the next in line, and behind the last the first.
+    // What needs no time, as gathering, waits for nobody.
+    let quick = claiming(4, 0, 0).await.unwrap();
+    world.finish(&quick, &[]).await;
+    assert_eq!(rung().await, [5, 6]);
+    // Each end wakes the next ones, and behind the last the first; large ones still wait.
     world.finish(&third, &[]).await;
-    assert_eq!(rung().await, [4]);
+    assert_eq!(rung().await, [5, 6]);
+    refused(claiming(5, 10, budget.cpu_ms).await, "waits: with those that run");
     let last = claiming(9, 10, limit).await.unwrap();
-    world.finish(&second, &[]).await;
-    assert_eq!(rung().await, [4], "behind 2 comes 4: 3 has ended");
     world.finish(&last, &[]).await;
-    assert_eq!(rung().await, [4]);
+    assert_eq!(rung().await, [5, 6]);
+    // One that failed before is woken when no other waits.
+    for n in 5..=8 {
+        let fence = claiming(n, 10, limit).await.unwrap();
+        match n {
+            5 => drop(world.failing(&fence, world.now()).commit().await.unwrap()),
+            _ => drop(world.finish(&fence, &[]).await),
+        }
+    }
+    rung().await;
+    world.finish(&second, &[]).await;
+    assert_eq!(rung().await, [5]);
     assert_eq!(world.mission(&mission).await.reserved, Usage::default());
+}
+
+/// A plan that replaces a step takes nothing of its bytes away.
+async fn a_replaced_step_has_written(ledger: &dyn Ledger) {
+    let world = World::new(ledger, 45);
+    let mission = world.submit(&[head(1, &[])]).await;
+    let fence = world.claim(&StepKey::step(&mission, 1)).await;
+    world.writing(&fence, b"known", 7).commit().await.unwrap();
+    world.receiving(&fence, Digest::of(b"known"), EffectOutcome::Done).commit().await.unwrap();
+    world.writing(&fence, b"open", 5).commit().await.unwrap();
+    let parent = world.mission(&mission).await.plan_digest;
+    let mut draft = world.draft().release(&fence);
+    let heads = [head(1, &[])];
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[], vec![]);
+    draft.event(event).commit().await.unwrap();
+    let row = world.mission(&mission).await;
+    assert_eq!((row.spent.bytes_written, row.reserved.bytes_written), (7, 5));
 }

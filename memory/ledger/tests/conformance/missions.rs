@@ -182,15 +182,13 @@ async fn a_report_that_waits_is_freed_by_a_cancel(ledger: &dyn Ledger) {
     world.end(&mission, MissionState::Cancelled).await;
 }
 
-fn replanned(
-    world: &World<'_>,
+pub(super) fn replanned(
     draft: &mut crate::common::Draft<'_>,
     mission: &charter::ids::MissionId,
     (parent, heads): (Digest, &[StepHead]),
     keep: &[u32],
     drop: Vec<StepKey>,
 ) -> Event {
-    let _ = world;
     Event::MissionReplanned {
         mission: mission.clone(),
         plan: draft.text("child plan"),
@@ -210,15 +208,15 @@ async fn a_child_plan_keeps_what_is_done(ledger: &dyn Ledger) {
     let parent = world.mission(&mission).await.plan_digest;
     let heads = [head(1, &[]), head(2, &[1, 1]), head(3, &[1])];
     let mut draft = world.draft().release(&fence);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[1], vec![]);
     refused(draft.event(event).commit().await, "numbered from 1");
     let new = StepHead { digest: Digest::of(b"new"), ..head(2, &[1]) };
     let heads = [head(1, &[]), new, head(3, &[1])];
     let mut draft = world.draft().release(&fence);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1, 2], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[1, 2], vec![]);
     refused(draft.event(event).commit().await, "another one in the new plan");
     let mut draft = world.draft().release(&fence);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[1], vec![]);
     let committed = draft.event(event).commit().await.unwrap();
     let ready: Vec<_> = committed.ready.iter().map(|(key, _)| key.n).collect();
     assert_eq!(ready, [2, 3]);
@@ -231,12 +229,12 @@ async fn a_child_plan_keeps_what_is_done(ledger: &dyn Ledger) {
     assert_eq!((row.replans, row.ended, row.steps, row.active), (1, 1, 3, 2));
     refused(world.finishing(&fence, &[]).commit().await, "is void");
     let mut draft = world.draft();
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[1], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[1], vec![]);
     refused(draft.event(event).commit().await, "was replaced meanwhile");
     // A shorter plan: everything is done, the report is next.
     let parent = row.plan_digest;
     let mut draft = world.draft();
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads[..1]), &[1], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads[..1]), &[1], vec![]);
     let committed = draft.event(event).commit().await.unwrap();
     assert_eq!(committed.ready, [(StepKey::report(&mission), AT_ONCE)]);
     assert_eq!(states(&world, &mission).await.len(), 1);
@@ -254,7 +252,7 @@ async fn a_child_plan_fences_old_claims_off(ledger: &dyn Ledger) {
     let heads = [StepHead { digest: Digest::of(b"new"), ..each(1, &[]) }];
     let drop = vec![one.instance(1), one.instance(2)];
     let mut draft = world.draft().release(&first);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[], drop);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[], drop);
     draft.event(event).commit().await.unwrap();
     assert!(ledger.step(&world.tenant, &one.instance(1)).await.is_err());
     let fence = world.claim(&one).await;
@@ -273,10 +271,10 @@ async fn a_running_step_is_not_replaced_by_others(ledger: &dyn Ledger) {
     let parent = world.mission(&mission).await.plan_digest;
     let heads = [head(1, &[]), head(2, &[])];
     let mut draft = world.draft().release(&fence);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[], vec![]);
     refused(draft.event(event).commit().await, "is running");
     let mut draft = world.draft().release(&fence);
-    let event = replanned(&world, &mut draft, &mission, (parent, &heads), &[2], vec![]);
+    let event = replanned(&mut draft, &mission, (parent, &heads), &[2], vec![]);
     draft.event(event).commit().await.unwrap();
     assert_eq!(states(&world, &mission).await[1], (2, StepState::Claimed));
 }

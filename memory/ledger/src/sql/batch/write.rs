@@ -3,10 +3,10 @@
 use super::super::pack::put;
 use super::super::script::Script;
 use super::super::tables::{CONTENTS, EVENTS, LEASES, STREAMS, Stored, to_json};
-use super::super::{Arg, Cell, Sql, fixed};
+use super::super::{Arg, Cell, Sql, fixed, wakes};
 use super::{Batch, Fresh, Taken};
-use crate::transition::{Ready, Wake};
-use charter::ids::{ContentId, MissionId, StepKey};
+use crate::transition::Ready;
+use charter::ids::{ContentId, StepKey};
 use charter::ports::LedgerError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub(super) async fn all(conn: &mut dyn Sql, batch: Batch<'_>) -> Result<(), Ledg
     delete(&mut script, sql, silenced.iter()).await?;
     ring(&mut script, ready).await?;
     script.end().await?;
-    wake(conn, wakes).await?;
+    wakes::wake(conn, &wakes).await?;
     // Behind the others: what was brought may have been forgotten at once.
     wipe(conn, &forgotten).await
 }
@@ -152,36 +152,4 @@ async fn ring(script: &mut Script<'_>, ready: Vec<Ready>) -> Result<(), LedgerEr
         ]
     });
     put(script, sql, rows, false).await
-}
-
-/// Rings the next step in line behind each of these, or the first; those that failed
-/// before are left to the sweep, for their index is another. Behind the rest: it looks at
-/// the rows as they were written.
-async fn wake(conn: &mut dyn Sql, wakes: Vec<Wake>) -> Result<(), LedgerError> {
-    let mut lines: BTreeMap<(MissionId, String), (StepKey, i64)> = BTreeMap::new();
-    for Wake { behind, flow } in wakes {
-        let line = (behind.mission.clone(), flow.to_string());
-        let (last, count) = lines.entry(line).or_insert_with(|| (behind.clone(), 0));
-        *count += 1;
-        if behind > *last {
-            *last = behind;
-        }
-    }
-    for ((mission, flow), (last, count)) in lines {
-        let sql = fixed(
-            "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
-             SELECT tenant, mission, n, item, ready_at, flow FROM (\
-             SELECT * FROM (SELECT 1 AS turn, tenant, mission, n, item, ready_at, flow FROM steps \
-             WHERE state = 'ready' AND flow = $1 AND ready_at = 0 AND mission = $2 \
-             AND (n, item) > ($3, $4) ORDER BY n, item LIMIT $5) AS behind UNION ALL \
-             SELECT * FROM (SELECT 2 AS turn, tenant, mission, n, item, ready_at, flow FROM steps \
-             WHERE state = 'ready' AND flow = $1 AND ready_at = 0 AND mission = $2 \
-             AND n > 0 AND (n, item) <= ($3, $4) ORDER BY n, item LIMIT $5) AS before) AS line \
-             ORDER BY turn, n, item LIMIT $5",
-        );
-        let (n, item) = (last.n.into(), last.item.into());
-        let args = vec![flow.into(), mission.as_str().into(), n, item, count.into()];
-        conn.run("wake steps that wait for room", sql, args).await?;
-    }
-    Ok(())
 }
