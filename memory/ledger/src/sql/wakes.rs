@@ -21,11 +21,12 @@ const NEXT: &str = "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) 
     AND (n, item) <= ($2, $3) ORDER BY n, item LIMIT $4) AS earlier) AS line \
     ORDER BY turn, n, item LIMIT $4";
 
-/// The one that is due for the longest time after it failed.
+/// The one that is due for the longest time after it failed. Few steps are, of all missions
+/// together; a mission has many that are not: hence no index by mission.
 const FAILED: &str = "INSERT INTO outbox (tenant, mission, n, item, due_at, flow) \
     SELECT tenant, mission, n, item, ready_at, flow FROM steps \
-    WHERE state = 'ready' AND ready_at > 0 AND ready_at <= $2 AND mission = $1 AND n > 0 \
-    ORDER BY ready_at, n, item LIMIT 1";
+    WHERE state = 'ready' AND ready_at > 0 AND ready_at <= $2 AND mission || '' = $1 \
+    AND +n > 0 ORDER BY ready_at, mission, n, item LIMIT 1";
 
 /// Rings for all of these, mission by mission. Comes behind what they follow from: it
 /// looks at the rows as they were written.
