@@ -62,11 +62,15 @@ fn work(server: &Server) -> Value {
     server.get("/api/v1/mode").is(200, "")
 }
 
-fn kinds(server: &Server, mission: &str) -> Vec<String> {
+fn events(server: &Server, mission: &str) -> Vec<Value> {
     let path = format!("{MISSIONS}/{mission}/events?limit=1000");
     let page = server.ask("GET", &path, &[("accept", "application/json")], b"").is(200, "");
+    page["events"].as_array().unwrap().clone()
+}
+
+fn kinds(server: &Server, mission: &str) -> Vec<String> {
     let kind = |event: &Value| event["event"]["kind"].as_str().unwrap().to_owned();
-    page["events"].as_array().unwrap().iter().map(kind).collect()
+    events(server, mission).iter().map(kind).collect()
 }
 
 /// Waits until the program of a mission sleeps.
@@ -267,14 +271,12 @@ fn a_budget_is_never_passed_by_more_than_one_step() {
         });
         let mission = server.submit(&body);
         assert_eq!(server.ended(&mission), "partial");
-        let path = format!("{MISSIONS}/{mission}/events?limit=1000");
-        let page = server.ask("GET", &path, &[("accept", "application/json")], b"").is(200, "");
+        let events = events(&server, &mission);
         // What was looked at counts as a step; what was changed was written.
         let begins = |event: &&Value| {
             let event = &event["event"];
             event["kind"] == "effect_intended" && (of == "steps" || event["class"] != "read")
         };
-        let events = page["events"].as_array().unwrap();
         let begun: BTreeSet<&str> = events
             .iter()
             .filter(begins)
@@ -314,10 +316,9 @@ fn time_is_kept_free_for_steps_that_run() {
         });
         let mission = server.submit(&body);
         assert_eq!(server.ended(&mission), "partial");
-        let path = format!("{MISSIONS}/{mission}/events?limit=1000");
-        let page = server.ask("GET", &path, &[("accept", "application/json")], b"").is(200, "");
-        let used = page["events"].as_array().unwrap().iter();
-        let used: Vec<u64> = used.filter_map(|e| e["event"]["usage"][of].as_u64()).collect();
+        let events = events(&server, &mission);
+        let used = events.iter().filter_map(|event| event["event"]["usage"][of].as_u64());
+        let used: Vec<u64> = used.collect();
         // On a busy machine a claim takes longer than its call may: that is not looked at.
         let within: u64 = used.iter().map(|used| (*used).min(LIMIT)).sum();
         println!("{of}: {within} of {budget} used by {} steps: {used:?}", used.len());

@@ -141,7 +141,7 @@ pub struct MissionRow {
     /// What its steps have reserved, all together.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub reserved: Usage,
-    /// Steps of it had to wait for room in the budget: whoever ends wakes one.
+    /// Steps of it had to wait for room in the budget: whoever ends wakes the next.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub crowded: bool,
     /// A person asked to stop.

@@ -130,17 +130,14 @@ pub(crate) async fn seal(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::built;
+    use crate::sql::flows::tests::plan;
     use crate::sqlite;
 
     #[tokio::test]
     async fn a_seal_reads_what_is_new_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let mut conn = sqlite::whole(&folder.path().join("ledger.db")).await.unwrap();
-        let explain = built(format!("EXPLAIN QUERY PLAN {MOVED}"));
-        let lines = conn.lines("explain", explain, Vec::new()).await.unwrap();
-        let parts = lines.into_iter().map(|mut line| line.text(3).unwrap());
-        let plan = parts.collect::<Vec<_>>().join("\n");
+        let plan = plan(&mut conn, MOVED).await;
         assert!(plan.contains("SEARCH e USING INTEGER PRIMARY KEY (rowid>?)"), "{plan}");
         assert!(!plan.contains("SCAN"), "{plan}");
     }

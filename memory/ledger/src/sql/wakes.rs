@@ -51,8 +51,8 @@ pub(super) async fn wake(conn: &mut dyn Sql, wakes: &[Wake]) -> Result<(), Ledge
 
 #[cfg(test)]
 mod tests {
-    use super::super::flows::tests::plan;
     use super::*;
+    use crate::sql::flows::tests::plan;
     use crate::sqlite;
 
     #[tokio::test]
