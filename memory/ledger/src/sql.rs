@@ -11,6 +11,8 @@ pub(crate) mod flows;
 pub(crate) mod leaders;
 pub(crate) mod leases;
 pub(crate) mod pack;
+#[cfg(test)]
+mod plans;
 pub(crate) mod read;
 pub(crate) mod script;
 pub(crate) mod seal;

@@ -77,18 +77,10 @@ fn row(flow: &str, mut line: Line) -> Result<OutboxRow, LedgerError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::sql::plans::plan;
     use crate::sqlite;
-    use sqlx::SqliteConnection;
-
-    /// How SQLite would carry out a statement, one line for each part.
-    pub(in crate::sql) async fn plan(conn: &mut SqliteConnection, sql: &'static str) -> String {
-        let explain = super::super::built(format!("EXPLAIN QUERY PLAN {sql}"));
-        let lines = conn.lines("explain", explain, Vec::new()).await.unwrap();
-        let parts = lines.into_iter().map(|mut line| line.text(3).unwrap());
-        parts.collect::<Vec<_>>().join("\n")
-    }
 
     fn by_index(plan: &str, index: &str) {
         for part in plan.lines().filter(|part| part.contains("SCAN") || part.contains("SEARCH")) {

@@ -130,7 +130,7 @@ pub(crate) async fn seal(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::flows::tests::plan;
+    use crate::sql::plans::plan;
     use crate::sqlite;
 
     #[tokio::test]

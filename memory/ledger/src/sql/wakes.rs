@@ -52,7 +52,7 @@ pub(super) async fn wake(conn: &mut dyn Sql, wakes: &[Wake]) -> Result<(), Ledge
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::flows::tests::plan;
+    use crate::sql::plans::plan;
     use crate::sqlite;
 
     #[tokio::test]
