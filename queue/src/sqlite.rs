@@ -172,8 +172,15 @@ impl SqliteDoorbell {
             .create_if_missing(self.owner)
             .busy_timeout(BUSY)
             .synchronous(SqliteSynchronous::Off);
-        let pool =
-            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // A connection to a file does not go stale; asking it costs as much as a
+            // statement.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
         let application = sqlx::query_scalar("PRAGMA application_id").fetch_one(&pool).await?;
         let version = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
         let tables =

@@ -153,7 +153,10 @@ impl<'w> Job<'w> {
     /// Has the budget keep the time of its limits. `false`: those that run leave no room
     /// for it.
     pub(crate) async fn reserve(&mut self) -> Result<bool, Stop> {
-        let Limits { wall_ms, cpu_ms, .. } = self.planned().await?.1.limits;
+        // The folder is kept for the call, which asks for it next and hears why if it
+        // cannot be read.
+        let (planned, _) = tokio::join!(self.planned(), self.workspace());
+        let Limits { wall_ms, cpu_ms, .. } = planned?.1.limits;
         self.reserves = Usage { wall_ms, cpu_ms, ..Usage::default() };
         Ok(!self.mission.must_wait(&Usage { steps: 1, ..self.reserves }))
     }
