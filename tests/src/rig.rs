@@ -11,14 +11,15 @@ use charter::approval::{Answer, Question};
 use charter::digest::Digest;
 use charter::embed::Embed;
 use charter::ids::{ApprovalId, Millis, MissionId, Principal, TenantId};
-use charter::ports::{Clock, Ledger, LedgerExt, Query};
+use charter::ports::{Clock, Fence, Ledger, LedgerExt, Query};
 use charter::report::Report;
 use charter::rows::MissionState;
+use charter::tool::Cancel;
 use hephaestus::Hephaestus;
 use ledger::MemoryLedger;
 use ledger::audit::AuditReport;
 use moroni::playbooks::Library;
-use sons_of_helaman::lease::{Lease, LeaseKeeper};
+use sons_of_helaman::lease::{Lease, LeaseKeeper, Until};
 use sons_of_helaman::{Ports, Settings, Timer, Worker};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -86,8 +87,8 @@ impl Timer for Rest {
 struct Keeper;
 
 impl LeaseKeeper for Keeper {
-    fn hold(&self, _: &TenantId, _: &charter::ports::Fence, _: &charter::tool::Cancel) -> Lease {
-        Lease::new(|| {})
+    fn hold(&self, _: &TenantId, _: &Fence, _: &Cancel, until: &Until) -> Lease {
+        Lease::new(until, || {})
     }
 }
 

@@ -7,7 +7,7 @@
 
 use alma_tests::desk::block_on;
 use alma_tests::rig::Now;
-use alma_tests::shell::Shell;
+use alma_tests::shell::{Shell, other_clock};
 use alma_tests::web::Server;
 use charter::event::Event;
 use charter::ids::{Millis, TenantId};
@@ -42,15 +42,6 @@ const PAGE: u32 = 1_000;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
-
-/// The library that gives a program another clock.
-fn other_clock() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
-    let found = folders
-        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
-        .find(|library| library.is_file());
-    found.expect("the Debian package faketime is missing")
 }
 
 /// What a process holds.

@@ -5,6 +5,7 @@ mod common;
 
 use alma_tests::desk::block_on;
 use alma_tests::rig::Now;
+use alma_tests::shell::other_clock;
 use alma_tests::sim::fate::Dice;
 use charter::event::Event;
 use charter::ids::{ScheduleId, StreamId, TenantId, TransitionId};
@@ -152,6 +153,32 @@ fn a_host_knows_its_own_dead() {
 }
 
 /// Puts a copy of a schedule on record that was due an hour ago.
+/// What one host dates another judges: both go by the clock of the record's server.
+#[test]
+fn a_leader_whose_clock_is_an_hour_ahead_takes_nothing_away() {
+    let installation = Scaled::new(Cluster::shared());
+    let (mut ahead, other) = (installation.host("ahead"), installation.host("other"));
+    let clock = other_clock().to_string_lossy().into_owned();
+    ahead.settings.extend([("LD_PRELOAD".into(), clock), ("FAKETIME".into(), "+1h".into())]);
+    // It leads, and most of the work is the other's.
+    ahead.settings.push(("ALMA_WORKER__CONCURRENCY".into(), "1".into()));
+    let leads = ahead.worker();
+    installation.until("it leads", || installation.leader());
+    let works = other.worker();
+    let steps = ["a", "b", "c", "d"].map(|name| ("count_keyed", name, 4_000));
+    let mission = other.submit(&counting(&steps));
+    assert_eq!(other.wait(&mission), COUNTED);
+    for (_, name, _) in steps {
+        assert_eq!(installation.counted(name), 1, "{name}");
+    }
+    let told = other.json(0, &["mission", "events", &mission, "--limit", "1000"]).to_string();
+    assert!(!told.contains("step_released"), "{told}");
+    let found = ahead.json(0, &["doctor"]).to_string();
+    assert!(found.contains("3600 seconds ahead of the record's server"), "{found}");
+    leads.stop().says(0, &[]);
+    works.stop().says(0, &[]);
+}
+
 fn missed(installation: &Scaled<'_>, host: &Host, of: &str) -> String {
     let dice = Dice::new(u64::try_from(now()).unwrap());
     let id = ScheduleId::new(now(), &dice);

@@ -85,14 +85,17 @@ impl House {
             vec![home.to_owned()],
             Host::of_process(),
         ));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
         let placed = config.model.place(home);
         let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path))));
         let server = match config.ledger.url.secret() {
-            Some(url) => Some(record::open_server(home, url, Arc::clone(&clock)).await?),
+            Some(url) => Some(record::open_server(home, url).await?),
             None => None,
+        };
+        let clock: Arc<dyn Clock> = match &server {
+            Some(server) => Arc::clone(&server.clock) as Arc<dyn Clock>,
+            None => Arc::new(SystemClock),
         };
         let opening = Opening {
             home: home.to_owned(),
@@ -630,8 +633,11 @@ impl Installation for Here {
     }
 
     async fn servers(&self) -> Vec<Finding> {
-        let mut found: Vec<Finding> =
-            self.server.as_ref().map(RecordServer::finding).into_iter().collect();
+        let mut found: Vec<Finding> = self
+            .server
+            .iter()
+            .flat_map(|server| [server.finding(), server.clock.finding()])
+            .collect();
         found.extend(self.bell.findings().await);
         found
     }

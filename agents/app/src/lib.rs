@@ -3,6 +3,7 @@
 
 mod bare;
 mod bell;
+mod clock;
 mod desk;
 mod diagnose;
 mod house;

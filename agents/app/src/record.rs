@@ -1,5 +1,6 @@
 //! The record as configured: a file in the data folder, or PostgreSQL.
 
+use crate::clock::ServerClock;
 use alma::degraded::Degraded;
 use alma::operations::doctor::{Finding, Level};
 use anyhow::Context;
@@ -95,11 +96,7 @@ pub(crate) async fn open_file(
 
 /// Opens the record on PostgreSQL. The first process of an installation makes its
 /// key; every other host needs a copy of it.
-pub(crate) async fn open_server(
-    home: &Path,
-    url: &str,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<Server> {
+pub(crate) async fn open_server(home: &Path, url: &str) -> anyhow::Result<Server> {
     let address: PgAddress = url.parse().context("ledger.url cannot be used")?;
     if home.join(FILE).exists() {
         anyhow::bail!(
@@ -114,6 +111,8 @@ pub(crate) async fn open_server(
         .create(home)
         .with_context(|| format!("could not make the data folder {}", home.display()))?;
     let opening = || format!("could not open the record on PostgreSQL at {address}");
+    let own = Arc::new(ServerClock::new());
+    let clock: Arc<dyn Clock> = Arc::clone(&own) as Arc<dyn Clock>;
     let ledger = match key(home)? {
         Some(key) => PgLedger::open(&address, clock, key).await.with_context(opening)?,
         None => {
@@ -133,7 +132,9 @@ pub(crate) async fn open_server(
             }
         }
     };
-    Ok(Server { ledger: Arc::new(ledger), address })
+    let ledger = Arc::new(ledger);
+    Arc::clone(&own).follow(&ledger).await.with_context(opening)?;
+    Ok(Server { ledger, address, clock: own })
 }
 
 /// The key of a data folder, if it has one.
@@ -163,6 +164,8 @@ pub(crate) fn key_file(home: &Path) -> PathBuf {
 pub(crate) struct Server {
     pub(crate) ledger: Arc<PgLedger>,
     pub(crate) address: PgAddress,
+    /// The time there.
+    pub(crate) clock: Arc<ServerClock>,
 }
 
 impl Server {

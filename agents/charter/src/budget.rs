@@ -64,6 +64,11 @@ pub(crate) fn is_none(count: &u64) -> bool {
 }
 
 impl Usage {
+    /// Whether it has time in it.
+    pub fn takes_time(&self) -> bool {
+        self.wall_ms > 0 || self.cpu_ms > 0
+    }
+
     /// Both together. Of memory, the larger: it is given back.
     pub fn plus(self, other: Self) -> Self {
         Self {

@@ -169,8 +169,7 @@ impl MissionRow {
     /// still use it could pass a bound. Alone it need not, nor without limits of its own:
     /// a mission passes its budget by one step at most, as far as steps keep to theirs.
     pub fn must_wait(&self, more: &Usage) -> bool {
-        let timed = |usage: &Usage| usage.wall_ms > 0 || usage.cpu_ms > 0;
-        let beside = timed(&self.reserved) && timed(more);
+        let beside = self.reserved.takes_time() && more.takes_time();
         beside && self.budget.exceeded(&self.spent.plus(self.reserved).plus(*more)).is_some()
     }
 }

@@ -2,7 +2,7 @@
 //! another process, so its start time is part of its name.
 
 use charter::tool::Process;
-use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -112,12 +112,15 @@ pub fn kill(program: &Process) -> bool {
     if pid == rustix::process::getpid() {
         return false;
     }
+    // As the kernel tells it: in a container a group from outside has no number of its
+    // own, and asking for it by a call would break.
+    let own = stat(std::process::id()).map(|stat| stat.group);
     // Sixty looks, fifty milliseconds apart: a killed process dies at once
     // unless the kernel holds it.
     for _ in 0..60 {
         let leader = stat(program.pid).filter(|stat| stat.start == program.start);
         let recycled = leader.is_none() && stat(program.pid).is_some();
-        let own_group = leader.is_some() && getpgid(Some(pid)).ok() == Some(getpgrp());
+        let own_group = leader.is_some_and(|stat| Some(stat.group) == own);
         let leads = leader.is_none_or(|stat| stat.group == pid.as_raw_pid());
         // The number of a group is not given to a new process while the group
         // has members, so a group without its leader is still the program's.

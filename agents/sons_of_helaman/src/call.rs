@@ -279,6 +279,7 @@ impl Job<'_> {
         };
         self.intend(key, ACT, act.class, act.repeat, permit, None);
         self.flush().await?;
+        self.still_holds().await?;
         let watch = Watch { ledger: self.worker.ports.ledger.as_ref(), fence: &self.fence };
         match self.worker.ports.tools.act(call, act, &key, &watch).await {
             Ok(acted) => self.acted(key, acted, call).map(Flow::On),
@@ -402,6 +403,7 @@ impl Job<'_> {
         }
         let mut to_do = to_do.into_iter();
         while let Some((key, proposed)) = to_do.next() {
+            self.still_holds().await?;
             let applied = if self.cancel.is_cancelled() {
                 Err(ToolError::new(ErrorCode::Cancelled, "the mission was cancelled"))
             } else {

@@ -17,7 +17,7 @@ use charter::event::{DeathCause, EffectOutcome, Event, Permit};
 use charter::ids::{ApprovalId, StepKey};
 use charter::label::Label;
 use charter::plan::Step;
-use charter::ports::LedgerExt;
+use charter::ports::{LedgerExt, Query};
 use charter::rows::{ApprovalRow, EffectState, StepRow, StepState};
 use charter::tool::{Call, ErrorCode, Prepared, ToolError, effect_key};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// Verdicts of instances that a report lists one by one.
 const VERDICTS_LISTED_MAX: usize = 200;
 /// Instances that are looked at under one intent.
-const PIECE: usize = 32;
+const PIECE: u32 = 32;
 /// Most bytes of what all instances of a step propose together: they are laid down in
 /// one transition.
 const LOOKED_BYTES_MAX: usize = 256 << 20;
@@ -126,8 +126,8 @@ impl Job<'_> {
         }
         let Some(permit) = permit else { return Ok(Flow::On((None, Vec::new()))) };
         let known = std::mem::take(&mut self.effects);
-        let mut pieces = Vec::with_capacity(digests.len().div_ceil(PIECE));
-        for (number, piece) in digests.chunks(PIECE).enumerate() {
+        let mut pieces = Vec::with_capacity(digests.len().div_ceil(PIECE as usize));
+        for (number, piece) in (0..).zip(digests.chunks(PIECE as usize)) {
             let key = piece_key(&parent, &self.step.digest, number, piece)?;
             let done = EffectState::Received(EffectOutcome::Done);
             let looked = known.iter().find(|row| row.key == key && row.state == done);
@@ -201,14 +201,14 @@ impl Job<'_> {
         key: Digest,
         permit: Permit,
         items: &Items<'_>,
-        number: usize,
+        number: u32,
         count: usize,
     ) -> Result<ContentRef, Stop> {
         self.intend(key, CALL, EffectClass::Read, Repeat::Safe, permit, None);
         self.flush().await?;
         let mut looked = Vec::with_capacity(count);
         let mut label = items.label;
-        for index in (number * PIECE..).take(count) {
+        for index in ((number * PIECE) as usize..).take(count) {
             if self.cancel.is_cancelled() {
                 return Err(ToolError::new(ErrorCode::Cancelled, "cancelled").into());
             }
@@ -238,20 +238,27 @@ impl Job<'_> {
     pub(crate) async fn looked_at_first(&self) -> Result<Option<Prepared>, Stop> {
         let (Some(parent), worker) = (self.key().parent(), self.worker) else { return Ok(None) };
         let (ledger, tenant) = (&worker.ports.ledger, &worker.settings.tenant);
-        let rows = worker.view.steps(&self.mission.id, Some(parent.n)).await?;
-        let digests: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
-        let index = self.key().item.saturating_sub(1) as usize;
+        let index = self.key().item.saturating_sub(1);
         let number = index / PIECE;
-        let Some(piece) = digests.chunks(PIECE).nth(number) else { return Ok(None) };
+        // Its own piece and no more: thousands of them may be requeued at a time.
+        let piece = Query::Steps {
+            mission: self.mission.id.clone(),
+            state: None,
+            items_of: Some(parent.n),
+            after: Some(parent.instance(number * PIECE)),
+            limit: PIECE,
+        };
+        let rows = ledger.steps(tenant, piece).await?;
+        let piece: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
         let of = ledger.step(tenant, &parent).await?.digest;
-        let key = piece_key(&parent, &of, number, piece)?;
+        let key = piece_key(&parent, &of, number, &piece)?;
         let effects = ledger.effects(tenant, &parent).await?;
         let looked = effects
             .into_iter()
             .find(|row| row.key == key && row.state == EffectState::Received(EffectOutcome::Done));
         let Some(reference) = looked.and_then(|row| row.output) else { return Ok(None) };
         let mut looked = worker.view.json::<Vec<Prepared>>(&reference, "prepared calls").await?;
-        let at = index % PIECE;
+        let at = (index % PIECE) as usize;
         Ok((at < looked.len()).then(|| looked.swap_remove(at)))
     }
 
@@ -326,7 +333,7 @@ impl Job<'_> {
 fn piece_key(
     parent: &StepKey,
     digest: &Digest,
-    number: usize,
+    number: u32,
     piece: &[Digest],
 ) -> Result<Digest, Stop> {
     // The number, too: two pieces may be about the same.

@@ -1,9 +1,9 @@
 //! One step on its way: what the phases share.
 
 use crate::draft::{Draft, commit, commit_in_room};
-use crate::lease::{FIRST_LEASE_MS, LEASE_MS, Lease};
+use crate::lease::{FIRST_LEASE_MS, LEASE_MS, Lease, Until};
 use crate::tally::Tally;
-use crate::worker::Worker;
+use crate::worker::{Ports, Worker};
 use charter::budget::Usage;
 use charter::content::ContentError;
 use charter::digest::{Digest, DigestError};
@@ -164,30 +164,21 @@ impl<'w> Job<'w> {
     /// Claims the step as it was looked at: one that was claimed since then, or replaced by
     /// another plan, is refused.
     pub(crate) async fn claim(&mut self) -> Result<(), Stop> {
-        commit(&self.worker.ports, self.claiming()).await?;
-        self.hold();
+        let (claiming, until) = self.claiming();
+        commit(&self.worker.ports, claiming).await?;
+        self.hold(&until);
         Ok(())
     }
 
     /// Claims the step and commits its first intents in one transaction: it costs half.
     /// `false`: that was refused; the claim alone may stand.
     async fn claim_with(&mut self, first: &Transition) -> Result<bool, Stop> {
-        let ports = &self.worker.ports;
-        let began = ports.clock.now();
-        let mut both = self.claiming();
+        let (mut both, until) = self.claiming();
         both.events.extend(first.events.iter().cloned());
         both.contents.extend(first.contents.iter().cloned());
-        match commit(ports, both).await {
+        match commit(&self.worker.ports, both).await {
             Ok(_) => {
-                self.hold();
-                // An effect comes next: not under a lease that may have run out meanwhile.
-                let now = ports.clock.now();
-                if now - began > FIRST_LEASE_MS / 2
-                    && ports.ledger.renew(&self.fence, now + LEASE_MS).await? != LeaseStatus::Held
-                {
-                    let late = format!("the claim on step {} came too late", self.key());
-                    return Err(LedgerError::Conflict(late).into());
-                }
+                self.hold(&until);
                 Ok(true)
             }
             Err(LedgerError::Conflict(_) | LedgerError::DiskFull(_)) => Ok(false),
@@ -195,7 +186,8 @@ impl<'w> Job<'w> {
         }
     }
 
-    fn claiming(&self) -> Transition {
+    /// The claim, and until when it is held at first.
+    fn claiming(&self) -> (Transition, Until) {
         let worker = self.worker;
         let mut draft = self.fresh();
         draft.event(Event::StepClaimed {
@@ -205,18 +197,38 @@ impl<'w> Job<'w> {
             wall_ms: self.reserves.wall_ms,
             cpu_ms: self.reserves.cpu_ms,
         });
+        let expires_at = worker.ports.clock.now() + FIRST_LEASE_MS;
         let take = LeaseChange::Take {
             holder: worker.settings.process.clone(),
-            expires_at: worker.ports.clock.now() + FIRST_LEASE_MS,
+            expires_at,
             of: Some(self.step.digest),
         };
-        draft.transition(Some(self.fence.clone()), take)
+        (draft.transition(Some(self.fence.clone()), take), Until::new(expires_at))
     }
 
-    fn hold(&mut self) {
-        let worker = self.worker;
-        let lease = worker.keeper.hold(&worker.settings.tenant, &self.fence, &self.cancel);
-        self.lease = Some(lease);
+    fn hold(&mut self, until: &Until) {
+        let Worker { keeper, settings, .. } = self.worker;
+        self.lease = Some(keeper.hold(&settings.tenant, &self.fence, &self.cancel, until));
+    }
+
+    /// Asked right before an effect: whoever stood still for a while, or waited for the
+    /// disk, may have lost its claim to another, and must not touch what that works on.
+    pub(crate) async fn still_holds(&self) -> Result<(), Stop> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let Ports { clock, ledger, .. } = &self.worker.ports;
+        let now = clock.now();
+        if lease.until().covers(now + FIRST_LEASE_MS / 2) {
+            return Ok(());
+        }
+        match ledger.renew(&self.fence, now + LEASE_MS).await? {
+            LeaseStatus::Held => lease.until().rise(now + LEASE_MS),
+            LeaseStatus::Cancelled => self.cancel.cancel(),
+            LeaseStatus::Lost => {
+                let lost = format!("the claim on step {} was lost before its effect", self.key());
+                return Err(LedgerError::Conflict(lost).into());
+            }
+        }
+        Ok(())
     }
 
     fn fresh(&self) -> Draft<'w> {

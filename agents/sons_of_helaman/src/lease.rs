@@ -9,6 +9,7 @@ use charter::ports::{Clock, Fence, LeaseStatus, Ledger, LedgerError, LedgerExt};
 use charter::tool::Cancel;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -28,24 +29,54 @@ pub const RENEW_MS: u64 = 500;
 
 /// Keeps leases alive.
 pub trait LeaseKeeper: Send + Sync {
-    /// Renews this claim of a tenant's until the returned value is dropped. `cancel` is
-    /// set when the mission is cancelled, all work is stopped, or the lease is lost.
-    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease;
+    /// Renews this claim of a tenant's until the returned value is dropped, and notes in
+    /// `until` how far. `cancel` is set when the mission is cancelled, all work is stopped,
+    /// or the lease is lost.
+    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel, until: &Until) -> Lease;
+}
+
+/// Until when a claim is known to be held.
+#[derive(Debug, Clone)]
+pub struct Until(Arc<AtomicI64>);
+
+impl Until {
+    /// A claim that lasts so long without a renewal.
+    pub fn new(at: Millis) -> Self {
+        Self(Arc::new(AtomicI64::new(at)))
+    }
+
+    /// It was renewed.
+    pub fn rise(&self, at: Millis) {
+        self.0.fetch_max(at, Ordering::SeqCst);
+    }
+
+    /// Whether it is held at this time.
+    pub fn covers(&self, at: Millis) -> bool {
+        at < self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// A lease that is being renewed.
-pub struct Lease(Option<Box<dyn FnOnce() + Send + Sync>>);
+pub struct Lease {
+    until: Until,
+    end: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
 
 impl Lease {
     /// A lease that somebody looks after; `end` ends that.
-    pub fn new(end: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self(Some(Box::new(end)))
+    pub fn new(until: &Until, end: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { until: until.clone(), end: Some(Box::new(end)) }
+    }
+
+    /// How far it goes.
+    pub fn until(&self) -> &Until {
+        &self.until
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(end) = self.0.take() {
+        if let Some(end) = self.end.take() {
             end();
         }
     }
@@ -56,6 +87,7 @@ struct Held {
     tenant: TenantId,
     fence: Fence,
     cancel: Cancel,
+    until: Until,
 }
 
 type Table = Arc<Mutex<BTreeMap<u64, Held>>>;
@@ -109,17 +141,19 @@ async fn renew_all(table: &Table, ledger: &dyn Ledger, clock: &dyn Clock) {
         if mode == Some(Mode::Stopped) {
             held.cancel.cancel();
         }
-        let renewal = ledger.renew(&held.fence, clock.now() + LEASE_MS);
-        note(&held, tokio::time::timeout(ASK_TIME, renewal).await.ok());
+        let until = clock.now() + LEASE_MS;
+        let renewal = ledger.renew(&held.fence, until);
+        note(&held, until, tokio::time::timeout(ASK_TIME, renewal).await.ok());
     }
 }
 
-fn note(held: &Held, answer: Option<Result<LeaseStatus, LedgerError>>) {
+fn note(held: &Held, until: Millis, answer: Option<Result<LeaseStatus, LedgerError>>) {
     match answer {
+        Some(Ok(LeaseStatus::Held)) => held.until.rise(until),
         Some(Ok(LeaseStatus::Cancelled | LeaseStatus::Lost)) => held.cancel.cancel(),
         // Not reached: the lease may still be renewed next time. Should it run
         // out, the fence refuses whatever this worker writes.
-        Some(Ok(LeaseStatus::Held) | Err(_)) | None => {}
+        Some(Err(_)) | None => {}
     }
 }
 
@@ -128,16 +162,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl LeaseKeeper for LeaseThread {
-    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease {
+    fn hold(&self, tenant: &TenantId, fence: &Fence, cancel: &Cancel, until: &Until) -> Lease {
         let number = {
             let mut next = lock(&self.next);
             *next += 1;
             *next
         };
         let (tenant, fence, cancel) = (tenant.clone(), fence.clone(), cancel.clone());
-        lock(&self.held).insert(number, Held { tenant, fence, cancel });
+        lock(&self.held).insert(number, Held { tenant, fence, cancel, until: until.clone() });
         let table = Arc::clone(&self.held);
-        Lease::new(move || {
+        Lease::new(until, move || {
             lock(&table).remove(&number);
         })
     }
@@ -210,7 +244,8 @@ mod tests {
         let keeper = LeaseThread::start(Arc::new(Lingering(told)), Arc::new(Noon)).unwrap();
         let mission = "m-0000000000000000".parse::<MissionId>().unwrap();
         let fence = Fence { step: StepKey::step(&mission, 1), token: 1 };
-        let lease = keeper.hold(&TenantId::local(), &fence, &Cancel::default());
+        let until = Until::new(0);
+        let lease = keeper.hold(&TenantId::local(), &fence, &Cancel::default(), &until);
         assert_eq!(hears.recv().await, Some("asked"));
         drop(lease);
         assert_eq!(hears.recv().await, Some("done"));

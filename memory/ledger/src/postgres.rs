@@ -119,6 +119,16 @@ impl PgLedger {
         self.breaker().health(self.origin.elapsed())
     }
 
+    /// What time it is there, in milliseconds since the Unix epoch.
+    pub async fn time(&self) -> Result<Millis, LedgerError> {
+        self.guarded(self.through(&self.readers, (Role::Reader, READERS), |conn| {
+            let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+            async move { first(conn.lines("tell the time", fixed(sql), Vec::new()).await?)?.int(0) }
+                .boxed()
+        }))
+        .await
+    }
+
     /// The newest checkpoint, made now unless nothing happened since the last;
     /// `None` while there are no events.
     pub async fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {

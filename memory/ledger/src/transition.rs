@@ -382,11 +382,10 @@ fn wakes(was: Option<&StepRow>, is: Option<&StepRow>, rows: &RowSet) -> bool {
     let Some(mission) = rows.missions.get(&row.key.mission) else { return false };
     let Usage { wall_ms, cpu_ms, .. } = row.reserved;
     let another = Usage { steps: 1, wall_ms, cpu_ms, ..Usage::default() };
-    let timed = wall_ms > 0 || cpu_ms > 0;
     mission.crowded
         && match (claimed(was), claimed(is)) {
             (true, false) => true,
-            (false, true) => timed && !mission.must_wait(&another),
+            (false, true) => another.takes_time() && !mission.must_wait(&another),
             _ => false,
         }
 }

@@ -10,7 +10,7 @@ use charter::ids::{Millis, StepKey, TenantId};
 use charter::ports::{Clock, Entropy, Fence, LeaseStatus, LedgerError, Query, Rows};
 use charter::rows::StepState;
 use charter::tool::{Cancel, Process};
-use sons_of_helaman::lease::{LEASE_MS, Lease, LeaseKeeper, RENEW_MS};
+use sons_of_helaman::lease::{LEASE_MS, Lease, LeaseKeeper, RENEW_MS, Until};
 use sons_of_helaman::reconcile::{Reach, reconcile};
 use sons_of_helaman::{Ports, Settings, Worker};
 use std::collections::BTreeMap;
@@ -78,6 +78,7 @@ impl Bell {
 struct Held {
     fence: Fence,
     cancel: Cancel,
+    until: Until,
 }
 
 /// The leases of one process.
@@ -88,12 +89,13 @@ pub struct Leases {
 }
 
 impl LeaseKeeper for Leases {
-    fn hold(&self, _: &TenantId, fence: &Fence, cancel: &Cancel) -> Lease {
+    fn hold(&self, _: &TenantId, fence: &Fence, cancel: &Cancel, until: &Until) -> Lease {
         let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
-        let held = Held { fence: fence.clone(), cancel: cancel.clone() };
+        let (fence, cancel, kept) = (fence.clone(), cancel.clone(), until.clone());
+        let held = Held { fence, cancel, until: kept };
         lock(&self.held).insert(number, held);
         let table = Arc::clone(&self.held);
-        Lease::new(move || drop(lock(&table).remove(&number)))
+        Lease::new(until, move || drop(lock(&table).remove(&number)))
     }
 }
 
@@ -102,10 +104,10 @@ impl Leases {
         lock(&self.held).iter().map(|(number, held)| (*number, held.fence.clone())).collect()
     }
 
-    fn note(&self, number: u64, status: LeaseStatus) {
+    fn note(&self, number: u64, until: Millis, status: LeaseStatus) {
         if let Some(held) = lock(&self.held).get(&number) {
             match status {
-                LeaseStatus::Held => {}
+                LeaseStatus::Held => held.until.rise(until),
                 LeaseStatus::Cancelled | LeaseStatus::Lost => held.cancel.cancel(),
             }
         }
@@ -224,7 +226,7 @@ impl Yard {
                 for (number, fence) in held {
                     let until = ports.clock.now() + LEASE_MS;
                     if let Ok(status) = ports.ledger.renew(&fence, until).await {
-                        leases.note(number, status);
+                        leases.note(number, until, status);
                     }
                 }
             });
