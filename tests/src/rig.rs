@@ -32,7 +32,8 @@ const WORKED_MAX: usize = 5_000;
 pub struct Rig {
     /// Her operations.
     pub alma: Alma,
-    worker: Worker,
+    /// Its one worker.
+    pub worker: Worker,
     workspace: PathBuf,
 }
 
@@ -154,9 +155,12 @@ impl Rig {
         Self { alma, worker, workspace }
     }
 
-    /// Plans, works and reports; questions are answered with yes when `approve`.
-    pub async fn run(&self, words: &str, approve: bool) -> Ended {
-        let principal = Principal::local();
+    /// Submits a wish that has a plan.
+    pub async fn submit(&self, words: &str) -> MissionId {
+        self.try_submit(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    async fn try_submit(&self, words: &str) -> Result<MissionId, Error> {
         let request = mission_submit::Request {
             wish: plan_new::Request {
                 workspace: self.workspace.clone(),
@@ -169,8 +173,15 @@ impl Rig {
             mission: None,
             once: None,
         };
-        let mission = match mission_submit::run(&self.alma, &principal, request).await {
-            Ok(response) => response.mission,
+        let submitted = mission_submit::run(&self.alma, &Principal::local(), request).await?;
+        Ok(submitted.mission)
+    }
+
+    /// Plans, works and reports; questions are answered with yes when `approve`.
+    pub async fn run(&self, words: &str, approve: bool) -> Ended {
+        let principal = Principal::local();
+        let mission = match self.try_submit(words).await {
+            Ok(mission) => mission,
             Err(Error::Refused(refusal)) => return Ended::Refused(refusal.message),
             Err(error) => panic!("{words:?}: {error}: {:?}", std::error::Error::source(&error)),
         };

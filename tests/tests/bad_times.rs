@@ -2,13 +2,22 @@
 //! nobody to talk to, a clock that goes back, company. Each ends with the exit
 //! code that is promised and words that help, and nothing is lost.
 
-use alma_tests::rig::{Ended, Now, Rig};
+use alma_tests::rig::{Ended, Now, Rig, changed, tree};
 use alma_tests::shell::{Out, Shell, ended};
-use charter::ids::Millis;
-use charter::ports::{Clock, Ledger};
+use async_trait::async_trait;
+use charter::event::Event;
+use charter::ids::{Millis, StreamId, TenantId, TransitionId};
+use charter::leader::{Bid, LeaderRow};
+use charter::ports::{
+    Clock, Committed, Drawn, Fence, LeaseChange, LeaseStatus, Ledger, LedgerError, LedgerExt,
+    Query, Rows, Transition,
+};
 use charter::rows::MissionState;
-use ledger::{SqliteLedger, audit, keys};
+use charter::tool::Process;
+use hephaestus::Hephaestus;
+use ledger::{MemoryLedger, SqliteLedger, audit, keys};
 use serde_json::json;
+use sons_of_helaman::Worked;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -302,7 +311,7 @@ fn a_clock_that_is_set_back_loses_nothing() {
         let store = SqliteLedger::open(&file, Arc::clone(&clock), key.clone()).await.unwrap();
         let store = Arc::new(store);
         let ledger: Arc<dyn Ledger> = Arc::clone(&store) as _;
-        let rig = Rig::with(folder.path(), hephaestus::Hephaestus::new(), ledger, clock);
+        let rig = Rig::with(folder.path(), Hephaestus::new(), ledger, clock);
         for words in [
             "collect the dates from notes and make a timeline",
             "delete all *.tmp",
@@ -323,6 +332,103 @@ fn a_clock_that_is_set_back_loses_nothing() {
     });
     assert!(!folder.path().join("documents/letter.tmp").exists());
     assert!(folder.path().join("timeline.md").exists());
+}
+
+/// A machine's clock, moved on.
+struct Later(Arc<AtomicI64>);
+
+impl Clock for Later {
+    fn now(&self) -> Millis {
+        Now.now() + self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A ledger whose caller stands still for a while after its first intent to write, so
+/// that its claim is taken back.
+struct StandsStill {
+    ledger: MemoryLedger,
+    later: Arc<AtomicI64>,
+}
+
+#[async_trait]
+impl Ledger for StandsStill {
+    async fn commit(&self, transition: Transition) -> Result<Committed, LedgerError> {
+        let committed = self.ledger.commit(transition.clone()).await?;
+        let writes = |(_, event): &(_, Event)| matches!(event, Event::EffectIntended { bytes, .. } if *bytes > 0);
+        let Some(fence) = transition.fence.filter(|_| transition.events.iter().any(writes)) else {
+            return Ok(committed);
+        };
+        if self.later.swap(60_000, Ordering::SeqCst) > 0 {
+            return Ok(committed);
+        }
+        let (step, token, at) = (fence.step.clone(), fence.token, transition.at + 60_000);
+        let released = Event::StepReleased { step, token, dead: false, ready_at: at };
+        let taken_back = Transition {
+            id: TransitionId::new(at, &Drawn(&[7; 16])),
+            at,
+            fence: Some(fence.clone()),
+            lease: LeaseChange::Release,
+            term: None,
+            events: vec![(StreamId::mission(&fence.step.mission), released)],
+            contents: Vec::new(),
+            tenant: transition.tenant,
+        };
+        self.ledger.commit(taken_back).await.expect("its claim is taken back");
+        Ok(committed)
+    }
+
+    async fn query(&self, tenant: &TenantId, query: Query) -> Result<Rows, LedgerError> {
+        self.ledger.query(tenant, query).await
+    }
+
+    async fn renew(&self, fence: &Fence, expires_at: Millis) -> Result<LeaseStatus, LedgerError> {
+        self.ledger.renew(fence, expires_at).await
+    }
+
+    async fn note_program(&self, _: &Fence, _: &Process, _: bool) -> Result<(), LedgerError> {
+        unreachable!("nothing is started here")
+    }
+
+    async fn lead(&self, bid: &Bid) -> Result<LeaderRow, LedgerError> {
+        self.ledger.lead(bid).await
+    }
+
+    async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
+        self.ledger.outbox_done(ids).await
+    }
+
+    async fn changed(&self, after: i64, wait_ms: u64) -> Result<i64, LedgerError> {
+        self.ledger.changed(after, wait_ms).await
+    }
+}
+
+/// What its next owner works on is not to be touched, also where nobody got round to it.
+#[tokio::test]
+async fn who_stood_still_before_an_effect_leaves_it_to_others() {
+    let folder = alma_tests::rig::fixture("household");
+    let later = Arc::new(AtomicI64::new(0));
+    let ledger = StandsStill { ledger: MemoryLedger::new(), later: Arc::clone(&later) };
+    let clock = Arc::new(Later(later));
+    let rig = Rig::with(folder.path(), Hephaestus::new(), Arc::new(ledger), clock);
+    let words = "collect the dates from notes and make a timeline";
+    let mission = rig.submit(words).await;
+    let ready = async || {
+        let query = Query::ReadySteps { now: Millis::MAX, limit: 1 };
+        rig.alma.ports.ledger.steps(&TenantId::local(), query).await.unwrap().pop()
+    };
+    let mut lost = 0;
+    while let Some(step) = ready().await {
+        let before = tree(folder.path());
+        if rig.worker.work(&step.key).await.unwrap() == Worked::Lost {
+            let changed = changed(&before, &tree(folder.path()));
+            assert_eq!(changed, [""; 0], "written under a claim that was lost");
+            lost += 1;
+        }
+    }
+    assert_eq!(lost, 1);
+    assert!(folder.path().join("timeline.md").exists());
+    let row = rig.alma.ports.ledger.mission(&TenantId::local(), &mission).await.unwrap();
+    assert_eq!(row.state, MissionState::Done);
 }
 
 #[test]
