@@ -315,6 +315,17 @@ fn what_will_not_do_is_said_in_a_sentence() {
     narrow.cli(&["ACL", "SETUSER", "alma", "on", ">secret", "~*", "&*", "+@all", "-zadd"]);
     let address = narrow.address().replace("//", "//alma:secret@");
     with("ALMA_QUEUE__URL", &address, &["doctor"], &["may not use ZADD", "ACL SETUSER"]);
+    narrow.cli(&["ACL", "SETUSER", "alma", "+zadd", "-xadd"]);
+    let mut command = one.command(&["doctor"]);
+    let out = alma_tests::shell::ended(command.env("ALMA_QUEUE__URL", &address).spawn().unwrap());
+    out.says(0, &["events are read from the record", "may not use XADD"]);
+    // What there is to look at is looked at, also where the record cannot be opened.
+    let closed = ["the record on PostgreSQL at", "free space", "steps can be put on the queue"];
+    with("ALMA_LEDGER__URL", &wrong, &["doctor"], &closed);
+    // What nobody could reach is refused by whoever reads it.
+    with("ALMA_QUEUE__URL", "redis://", &["config", "check"], &["queue.url", "names no host"]);
+    let port = "postgres://alma@db:99999/alma";
+    with("ALMA_LEDGER__URL", port, &["config", "check"], &["ledger.url", "invalid port"]);
     // A server that may only be read.
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only");
     cluster.sql("postgres", &format!("{read_only} = on"));

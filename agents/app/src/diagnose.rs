@@ -1,7 +1,9 @@
 //! What `alma doctor` looks at.
 
-use crate::record::InForce;
-use alma::operations::doctor::{Finding, Level};
+use crate::bell::Bell;
+use crate::record::{self, InForce};
+use alma::config::Config;
+use alma::operations::doctor::{Finding, Level, Response};
 use charter::ports::Tools;
 use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
@@ -33,6 +35,26 @@ pub(crate) fn all(
     tools: &Hephaestus,
 ) -> Vec<Finding> {
     vec![folder(home), space(home), owner(owned), contained(sandbox), tool_count(tools)]
+}
+
+/// What can be looked at although nothing could be opened.
+pub(crate) async fn without_a_record(
+    home: &Path,
+    config: &Config,
+    error: &anyhow::Error,
+) -> Response {
+    let mut findings = vec![folder(home), space(home), bad("record", format!("{error:#}"))];
+    // A new installation has no name before its record was opened once.
+    let name = || Ok(record::installation(home).unwrap_or_else(|_| "0".repeat(16)));
+    match Bell::open(home, config.queue.url.secret(), name) {
+        Ok(bell) => findings.extend(bell.findings().await),
+        Err(error) => findings.push(bad("queue", format!("{error:#}"))),
+    }
+    Response { healthy: false, findings }
+}
+
+fn bad(what: &str, detail: String) -> Finding {
+    Finding { what: what.to_owned(), level: Level::Bad, detail, fix: None }
 }
 
 fn good(what: &str, detail: String) -> Finding {

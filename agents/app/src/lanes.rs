@@ -2,6 +2,7 @@
 //! when a step that runs a program may begin.
 
 use crate::bell::Bell;
+use crate::machine::{Machine, free_mb};
 use alma::config::Worker as Settings;
 use alma::degraded::Degraded;
 use charter::flow::Lane;
@@ -24,31 +25,6 @@ const PROGRAM_MB: u64 = 2_048;
 /// Steps at a time that ask the language model, unless configured: while one waits
 /// for its turn, another is read and checked.
 const MODEL: usize = 2;
-
-/// What there is to work with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Machine {
-    cores: usize,
-    memory_mb: u64,
-}
-
-impl Machine {
-    fn this() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { cores, memory_mb: memory("MemTotal:").unwrap_or_default() }
-    }
-}
-
-/// A line of the kernel's figures, in MiB.
-fn memory(field: &str) -> Option<u64> {
-    figure(&std::fs::read_to_string("/proc/meminfo").ok()?, field)
-}
-
-fn figure(text: &str, field: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1_024)
-}
 
 /// How many steps of a lane run at a time.
 fn slots(lane: Lane, settings: &Settings, machine: Machine) -> NonZeroUsize {
@@ -169,7 +145,7 @@ impl Lanes {
 fn gate(floor_mb: u64, held_since: &Arc<AtomicI64>, clock: Arc<dyn Clock>) -> Gate {
     let held_since = Arc::clone(held_since);
     Arc::new(move || {
-        let admitted = admits(memory("MemAvailable:"), floor_mb);
+        let admitted = admits(free_mb(), floor_mb);
         let now: Millis = clock.now().max(1);
         match admitted {
             true => held_since.store(0, Ordering::SeqCst),
@@ -223,13 +199,5 @@ mod tests {
     fn a_program_begins_above_the_floor_only() {
         assert!(admits(Some(512), 512) && admits(None, 512) && admits(Some(0), 0));
         assert!(!admits(Some(511), 512));
-    }
-
-    #[test]
-    fn the_kernels_figures_are_read() {
-        let text = "MemTotal:       24576000 kB\nMemAvailable:   2048000 kB\n";
-        assert_eq!(figure(text, "MemAvailable:"), Some(2_000));
-        assert_eq!(figure(text, "MemNothing:"), None);
-        assert_eq!(figure("MemAvailable: much kB", "MemAvailable:"), None);
     }
 }

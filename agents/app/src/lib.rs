@@ -8,6 +8,7 @@ mod desk;
 mod diagnose;
 mod house;
 mod lanes;
+mod machine;
 mod memory;
 mod migrate;
 mod model;
@@ -96,6 +97,7 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
         settings.extend(bind.map(|bind| ("http.bind".to_owned(), bind.to_string())));
     }
     let config = config::load(&home, &environment, &settings)?;
+    addresses(&config)?;
     if let Command::Config { .. } = &cli.command {
         return Ok(cli::config(&home, &config, screen));
     }
@@ -111,7 +113,15 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
     }
     let exit = runtime.block_on(async {
         let mut interrupts = interrupts()?;
-        let house = house::House::open(&home, config, cli.command.needs(), more()).await?;
+        let looks = matches!(cli.command, Command::Doctor);
+        let opened = house::House::open(&home, config.clone(), cli.command.needs(), more()).await;
+        let house = match opened {
+            Err(error) if looks => {
+                let found = diagnose::without_a_record(&home, &config, &error).await;
+                return Ok(cli::doctor(screen, found));
+            }
+            opened => opened?,
+        };
         let exit = match &cli.command {
             Command::Worker { .. } => house.work_until(&mut interrupts, screen).await,
             Command::Serve { .. } => match house.serve(&mut interrupts, screen).await {
@@ -132,6 +142,23 @@ fn start(cli: Cli, screen: &Screen, more: fn() -> Vec<Box<dyn Tool>>) -> anyhow:
     // A tool that does not listen to its cancellation must not hold the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     exit
+}
+
+/// Refuses addresses of servers that nobody could reach.
+fn addresses(config: &config::Config) -> Result<(), config::ConfigError> {
+    let wrong = |field: &str, error: &dyn std::error::Error| config::ConfigError::Field {
+        place: "in force".to_owned(),
+        message: format!("{field}: {}", cli::exit::chain(error)),
+    };
+    if let Some(url) = config.ledger.url.secret() {
+        let read: Result<ledger::PgAddress, _> = url.parse();
+        read.map_err(|error| wrong("ledger.url", &error))?;
+    }
+    if let Some(url) = config.queue.url.secret() {
+        let read: Result<queue::RedisAddress, _> = url.parse();
+        read.map_err(|error| wrong("queue.url", &error))?;
+    }
+    Ok(())
 }
 
 /// Ctrl-C and SIGTERM, as messages.

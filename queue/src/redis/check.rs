@@ -42,6 +42,7 @@ pub(super) async fn check(address: &RedisAddress, keys: &Keys) -> Vec<Finding> {
     let mut findings = vec![Finding::new(Level::Good, about), eviction(&link).await];
     findings.extend(commands(&link, keys).await);
     findings.extend(bell(&link, address, keys).await);
+    findings.push(events(&link, keys).await);
     findings
 }
 
@@ -116,6 +117,36 @@ async fn bell(link: &Link, address: &RedisAddress, keys: &Keys) -> Vec<Finding> 
         }
         notices => notices,
     }
+}
+
+/// Whether events can be published and read: each command in a form that changes nothing
+/// where there is nothing.
+async fn events(link: &Link, keys: &Keys) -> Finding {
+    let (scratch, stream) = (&keys.scratch, &keys.events);
+    let mut add = cmd("XADD");
+    add.arg(scratch).arg("NOMKSTREAM").arg("*").arg("e").arg("");
+    let tried: [(&'static str, &str, Cmd); 5] = [
+        ("XADD", scratch, add),
+        (
+            "XREAD",
+            stream,
+            cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(stream).arg("$").to_owned(),
+        ),
+        (
+            "XREVRANGE",
+            stream,
+            cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).to_owned(),
+        ),
+        ("SET", scratch, cmd("SET").arg(scratch).arg(1).arg("XX").to_owned()),
+        ("EXISTS", &keys.listening, cmd("EXISTS").arg(&keys.listening).to_owned()),
+    ];
+    for (name, key, command) in tried {
+        if let Err(fault) = link.call::<Value>(name, key, &command).await {
+            let late = "events are read from the record, which is slower";
+            return Finding::new(Level::Notice, format!("{late}: {fault}"));
+        }
+    }
+    Finding::new(Level::Good, "events are heard as they happen")
 }
 
 #[cfg(test)]

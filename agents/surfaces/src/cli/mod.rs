@@ -20,11 +20,12 @@ mod show_schedules;
 pub mod tree;
 
 use alma::config::Config;
-use alma::operations::{config_show, migrate};
+use alma::operations::{config_show, doctor, migrate};
 use alma::{Alma, Error};
 use args::{Cli, Command, MissionCommand, PlanCommand};
 use charter::ids::Principal;
 use exit::Exit;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -182,29 +183,30 @@ pub async fn run(
 /// `alma config …`: answered from the configuration alone, so that one whose servers
 /// do not answer can be looked at.
 pub fn config(home: &Path, config: &Config, screen: &Screen) -> Exit {
-    let response = config_show::of(home, config).and_then(|found| {
-        serde_json::to_value(found).map_err(|error| Error::Machine {
-            operation: "write the configuration".to_owned(),
-            cause: error.to_string(),
-        })
-    });
-    match response {
-        Ok(response) => route::present(screen, "config.show", response),
-        Err(error) => fail(screen, &error),
-    }
+    told(screen, "config.show", config_show::of(home, config))
+}
+
+/// `alma doctor` where nothing could be opened: this shows what could be looked at.
+pub fn doctor(screen: &Screen, found: doctor::Response) -> Exit {
+    told(screen, "doctor", Ok(found))
 }
 
 /// `alma migrate`: carried out while nobody has the record open, so without an
 /// [`Alma`]; this shows what came of it.
 pub fn migrated(screen: &Screen, done: Result<migrate::Response, Error>) -> Exit {
-    let response = done.and_then(|done| {
-        serde_json::to_value(done).map_err(|error| Error::Machine {
-            operation: "write what was moved".to_owned(),
+    told(screen, "migrate", done)
+}
+
+/// Shows what came of an operation that needed no [`Alma`].
+fn told(screen: &Screen, name: &'static str, response: Result<impl Serialize, Error>) -> Exit {
+    let response = response.and_then(|response| {
+        serde_json::to_value(response).map_err(|error| Error::Machine {
+            operation: "write the answer".to_owned(),
             cause: error.to_string(),
         })
     });
     match response {
-        Ok(response) => route::present(screen, "migrate", response),
+        Ok(response) => route::present(screen, name, response),
         Err(error) => fail(screen, &error),
     }
 }
