@@ -107,7 +107,7 @@ pub enum Query {
     Happened {
         /// Only those behind this position.
         after: i64,
-        /// Only of these kinds, as [`Event::kind`] names them; none: of all.
+        /// Only of these kinds, as [`Event::kind`](crate::event::Event::kind) names them; none: of all.
         kinds: Vec<String>,
         /// How many at most.
         limit: u32,
