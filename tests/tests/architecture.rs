@@ -218,6 +218,33 @@ fn the_map_names_every_crate() {
     }
 }
 
+/// Those bugs are planted for `--test faults`, which takes a quarter of an hour and is
+/// run by hand: whoever changes the lines around them hears of it here.
+#[test]
+fn planted_bugs_fit_the_code() {
+    let patches = std::fs::read_dir(root().join("tests/faults")).unwrap().flatten();
+    let mut found = 0;
+    for patch in patches.map(|entry| entry.path()) {
+        let text = std::fs::read_to_string(&patch).unwrap();
+        let (mut code, mut before) = (String::new(), String::new());
+        for line in text.lines().chain(["@@"]) {
+            if let Some(file) = line.strip_prefix("+++ b/") {
+                code = std::fs::read_to_string(root().join(file)).unwrap();
+            } else if line.starts_with("@@") || line.starts_with("diff ") {
+                assert!(code.contains(&before), "{}: there is no\n{before}", patch.display());
+                found += usize::from(!before.is_empty());
+                before.clear();
+            } else if let Some(line) = line.strip_prefix([' ', '-'])
+                && !line.starts_with("-- a/")
+            {
+                before.push_str(line);
+                before.push('\n');
+            }
+        }
+    }
+    assert!(found >= 8, "{found} places");
+}
+
 #[test]
 fn the_top_level_is_the_agreed_one() {
     let agreed = [

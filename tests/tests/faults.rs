@@ -4,6 +4,7 @@
 //! builds a part of the project anew for each bug. One bug alone with
 //! ALMA_FAULT=its name.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -78,7 +79,10 @@ fn scratch() -> PathBuf {
     let copy = target().join("faults");
     let listed = run(Command::new("git").args(["ls-files", "-z"]).current_dir(root()));
     assert!(listed.status.success(), "git lists the project's files");
-    for name in String::from_utf8(listed.stdout).unwrap().split_terminator('\0') {
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let names: BTreeSet<&str> = listed.split_terminator('\0').collect();
+    forget(&copy, &copy, &names);
+    for name in names {
         let (from, to) = (root().join(name), copy.join(name));
         if !from.is_file() {
             continue;
@@ -98,6 +102,19 @@ fn scratch() -> PathBuf {
         std::fs::set_permissions(&to, std::fs::metadata(&from).unwrap().permissions()).unwrap();
     }
     copy
+}
+
+/// Removes what an earlier copy had and git does not know any more.
+fn forget(copy: &Path, folder: &Path, names: &BTreeSet<&str>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = path.strip_prefix(copy).unwrap().to_str();
+        if entry.file_type().unwrap().is_dir() {
+            forget(copy, &path, names);
+        } else if name.is_none_or(|name| !names.contains(name) || !root().join(name).is_file()) {
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
 }
 
 fn apply(copy: &Path, patch: &str, arguments: &[&str]) {
