@@ -72,6 +72,10 @@ fn questions() -> Vec<Query> {
     let step = StepKey { mission: mission.clone(), n: 1, item: 0 };
     let stream = StreamId::mission(&mission);
     let (now, limit) = (9, 10);
+    let records = |parent: Option<&str>, state: Option<&str>, after: Option<&str>, newest| {
+        let [parent, state, after] = [parent, state, after].map(|word| word.map(str::to_owned));
+        Query::Records { kind: RecordKind::Turn, parent, state, after, newest, limit }
+    };
     vec![
         Query::Mission { id: mission.clone() },
         Query::Missions { state: None, same: None, before: None, limit },
@@ -108,38 +112,10 @@ fn questions() -> Vec<Query> {
         Query::ExpiredApprovals { now, limit },
         Query::Size,
         Query::Record { key: RecordKey::new(RecordKind::Turn, "t-1") },
-        Query::Records {
-            kind: RecordKind::Turn,
-            parent: None,
-            state: None,
-            after: None,
-            newest: false,
-            limit,
-        },
-        Query::Records {
-            kind: RecordKind::Turn,
-            parent: Some("s-1".into()),
-            state: None,
-            after: None,
-            newest: false,
-            limit,
-        },
-        Query::Records {
-            kind: RecordKind::Turn,
-            parent: Some("s-1".into()),
-            state: None,
-            after: Some("t-1".into()),
-            newest: true,
-            limit,
-        },
-        Query::Records {
-            kind: RecordKind::Turn,
-            parent: None,
-            state: Some("open".into()),
-            after: Some("t-1".into()),
-            newest: true,
-            limit,
-        },
+        records(None, None, None, false),
+        records(Some("s-1"), None, None, false),
+        records(Some("s-1"), None, Some("t-1"), true),
+        records(None, Some("open"), Some("t-1"), true),
         Query::DueRecords { now, limit },
         Query::DueNext,
         Query::ContentsWith { needle: "word".into(), limit },
@@ -152,9 +128,9 @@ fn name(question: &Query) -> String {
     text.split([' ', '{']).next().unwrap_or_default().to_owned()
 }
 
-/// What grows with the history stands beside `SCAN`, or is found by its tenant alone
-/// without an order: only counts, leases (as many as workers) and the search of all
-/// texts may do that.
+/// A `SCAN` of a table, or a search by the tenant alone that is sorted afterwards, grows
+/// with the history. Counts, leases (as many as workers), the search of all texts and the
+/// list of all approvals do that.
 #[tokio::test]
 async fn questions_go_along_indexes() {
     let folder = tempfile::tempdir().unwrap();
