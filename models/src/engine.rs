@@ -1,7 +1,6 @@
 //! From a prompt to an answer, one token after the other, whatever computes the
 //! logits.
 
-use crate::error::said;
 use crate::grammar::{Grammars, Guide};
 use crate::sampling::{Chance, Sampling, choose};
 use crate::tokens::{Characters, Tokens};
@@ -12,7 +11,7 @@ use std::ops::ControlFlow;
 const PIECE: usize = 256;
 
 /// Why logits could not be computed.
-pub type NetworkError = candle_core::Error;
+pub type NetworkError = crate::qwen::weights::WeightsError;
 
 /// What computes logits: a model with one conversation in its memory.
 pub trait Network: Send {
@@ -148,8 +147,8 @@ fn nothing() -> GenerateError {
     }
 }
 
-fn failed(error: candle_core::Error) -> GenerateError {
-    GenerateError::Engine { operation: "compute the next token", source: said(&error).into() }
+fn failed(error: NetworkError) -> GenerateError {
+    GenerateError::Engine { operation: "compute the next token", source: Box::new(error) }
 }
 
 struct Answer<'t> {
@@ -254,7 +253,7 @@ mod tests {
         struct Broken(f32);
         impl Network for Broken {
             fn reset(&mut self) {}
-            fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, candle_core::Error> {
+            fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, NetworkError> {
                 Ok(vec![self.0; 300])
             }
         }

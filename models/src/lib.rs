@@ -13,6 +13,7 @@
 //! Nothing here fetches anything: models are files that the user has.
 
 pub mod catalogue;
+pub mod compute;
 pub mod embed;
 pub mod engine;
 pub mod error;

@@ -34,7 +34,7 @@ fn normal(chance: &mut crate::sampling::Chance) -> f32 {
 impl crate::engine::Network for Random {
     fn reset(&mut self) {}
 
-    fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, candle_core::Error> {
+    fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, crate::engine::NetworkError> {
         Ok(self.taste.iter().map(|taste| taste + 2.0 * normal(&mut self.chance)).collect())
     }
 }
@@ -74,4 +74,34 @@ impl Tiny {
         let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
         write(&mut std::fs::File::create(path).unwrap(), &metadata, &tensors).unwrap();
     }
+}
+
+/// The types that are computed here.
+pub(crate) const FORMATS: [GgmlDType; 11] = [
+    GgmlDType::F32,
+    GgmlDType::F16,
+    GgmlDType::BF16,
+    GgmlDType::Q4_0,
+    GgmlDType::Q4_1,
+    GgmlDType::Q5_0,
+    GgmlDType::Q5_1,
+    GgmlDType::Q8_0,
+    GgmlDType::Q4K,
+    GgmlDType::Q5K,
+    GgmlDType::Q6K,
+];
+
+/// Numbers by chance.
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut chance = crate::sampling::Chance::new(seed);
+    (0..count).map(|_| normal(&mut chance)).collect()
+}
+
+/// Numbers in this type, as candle quantises them, and the numbers that candle reads
+/// in them.
+pub(crate) fn quantised(kind: GgmlDType, values: &[f32], rows: usize, columns: usize) -> (Vec<u8>, Vec<f32>) {
+    let tensor = Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap();
+    let quantised = QTensor::quantize(&tensor, kind).unwrap();
+    let read = quantised.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    (quantised.data().unwrap().into_owned(), read)
 }

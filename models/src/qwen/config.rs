@@ -1,8 +1,7 @@
 //! Shape of a model, from `config.json` or the metadata of a GGUF file, with
 //! every number checked before anything is computed from it.
 
-use candle_nn::Activation;
-use candle_transformers::models::{qwen2, qwen3};
+use crate::compute::processor::{HEAD_MAX, Heads};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -54,6 +53,11 @@ pub(crate) struct Dimensions {
 }
 
 impl Dimensions {
+    /// Its heads.
+    pub(crate) fn all_heads(&self) -> Heads {
+        Heads { queries: self.heads, keys: self.kv_heads, size: self.head }
+    }
+
     /// What is wrong with them, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
         let bounds = [
@@ -63,7 +67,7 @@ impl Dimensions {
             ("number of layers", self.layers, 512),
             ("number of heads", self.heads, 1_024),
             ("number of key heads", self.kv_heads, 1_024),
-            ("head size", self.head, 4_096),
+            ("head size", self.head, HEAD_MAX),
             ("context", self.context, 1 << 26),
         ];
         for (what, value, most) in bounds {
@@ -74,15 +78,19 @@ impl Dimensions {
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(format!("{} heads cannot share {} key heads", self.heads, self.kv_heads));
         }
-        if !self.head.is_multiple_of(2) {
-            return Err(format!("its head size {} is odd", self.head));
-        }
         if self.family == Family::Qwen2 && self.head * self.heads != self.hidden {
             return Err(format!("{} heads do not divide {}", self.heads, self.hidden));
         }
         let sane = |value: f64| value.is_finite() && value > 0.0;
         if !sane(self.theta) || !sane(self.epsilon) || self.epsilon > 1.0 {
             return Err(format!("rope_theta {} or rms_norm_eps {}", self.theta, self.epsilon));
+        }
+        let sizes =
+            [("hidden", self.hidden), ("feed-forward", self.inner), ("head", self.head)];
+        for (what, size) in sizes {
+            if !size.is_multiple_of(16) {
+                return Err(format!("its {what} size {size} is no multiple of 16"));
+            }
         }
         Ok(())
     }
@@ -100,7 +108,7 @@ impl Dimensions {
         }
         for layer in 0..self.layers {
             let mut add = |name: &str, shape: Vec<usize>| {
-                all.push((format!("{}{layer}.{name}", names.layer), shape));
+                all.push((names.of(layer, name), shape));
             };
             let [attention, feed, wq, wk, wv, wo, gate, up, down] = names.parts;
             add(&format!("{attention}.weight"), vec![hidden]);
@@ -125,58 +133,24 @@ impl Dimensions {
         }
         all
     }
-
-    pub(crate) fn qwen2(&self) -> qwen2::Config {
-        qwen2::Config {
-            vocab_size: self.vocabulary,
-            hidden_size: self.hidden,
-            intermediate_size: self.inner,
-            num_hidden_layers: self.layers,
-            num_attention_heads: self.heads,
-            num_key_value_heads: self.kv_heads,
-            max_position_embeddings: self.context,
-            // The window is not used: every position sees all before it.
-            sliding_window: self.context,
-            max_window_layers: self.layers,
-            tie_word_embeddings: self.tied,
-            rope_theta: self.theta,
-            rms_norm_eps: self.epsilon,
-            use_sliding_window: false,
-            hidden_act: Activation::Silu,
-        }
-    }
-
-    pub(crate) fn qwen3(&self) -> qwen3::Config {
-        qwen3::Config {
-            vocab_size: self.vocabulary,
-            hidden_size: self.hidden,
-            intermediate_size: self.inner,
-            num_hidden_layers: self.layers,
-            num_attention_heads: self.heads,
-            head_dim: self.head,
-            attention_bias: self.bias,
-            num_key_value_heads: self.kv_heads,
-            max_position_embeddings: self.context,
-            sliding_window: None,
-            max_window_layers: self.layers,
-            tie_word_embeddings: self.tied,
-            rope_theta: self.theta,
-            rms_norm_eps: self.epsilon,
-            use_sliding_window: false,
-            hidden_act: Activation::Silu,
-        }
-    }
 }
 
 /// What the tensors of a format are called.
 #[derive(Debug)]
 pub(crate) struct Names {
-    embedding: &'static str,
-    norm: &'static str,
+    pub(crate) embedding: &'static str,
+    pub(crate) norm: &'static str,
     pub(crate) output: &'static str,
     layer: &'static str,
-    parts: [&'static str; 9],
-    head_norms: [&'static str; 2],
+    pub(crate) parts: [&'static str; 9],
+    pub(crate) head_norms: [&'static str; 2],
+}
+
+impl Names {
+    /// The name of a part of a layer.
+    pub(crate) fn of(&self, layer: usize, part: &str) -> String {
+        format!("{}{layer}.{part}", self.layer)
+    }
 }
 
 /// Names in safetensors.

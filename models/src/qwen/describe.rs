@@ -72,7 +72,7 @@ pub fn describe(path: &Path) -> Result<Description, LoadError> {
         }
         Files::Folder(folder) => {
             let header = safetensors::header(&folder)?;
-            let format = format!("safetensors {}", header.kind);
+            let format = format!("safetensors {}", type_name(header.kind));
             // They are computed as F32, whatever they are on disk.
             (header.dimensions, format, size(&header.shards)?, Speed::Slow)
         }

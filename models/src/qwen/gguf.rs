@@ -3,25 +3,24 @@
 use crate::error::{LoadError, said};
 use crate::qwen::config::{Dimensions, Family, GGUF};
 use crate::qwen::files;
-use crate::qwen::network::Weights;
-use crate::qwen::{Loaded, Talk};
-use candle_core::Device;
+use crate::compute::formats::Format;
+use crate::qwen::network::Checkpoint;
+use crate::qwen::weights::{Source, Tensor};
+use crate::qwen::{Found, Talk};
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::gguf_file::{Content, Value as Meta};
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value as Meta};
 use candle_core::quantized::tokenizer::TokenizerFromGguf;
-use candle_transformers::models::{quantized_qwen2, quantized_qwen3};
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 /// What the header of a file says, checked.
 pub(crate) struct Header {
     pub(crate) content: Content,
     pub(crate) dimensions: Dimensions,
-    reader: BufReader<File>,
 }
 
 /// Reads the header of a file.
@@ -47,46 +46,31 @@ pub(crate) fn header(path: &Path) -> Result<Header, LoadError> {
     let dimensions = dimensions(&content, family).map_err(damaged)?;
     dimensions.check().map_err(damaged)?;
     check_tensors(&content, &dimensions, length, path)?;
-    Ok(Header { content, dimensions, reader })
+    Ok(Header { content, dimensions })
 }
 
-/// Loads a file. `context_max` bounds the tables that depend on the context.
-pub(crate) fn load(path: &Path, context_max: usize) -> Result<Loaded, LoadError> {
-    let read = |source| LoadError::Read { path: path.to_owned(), source };
-    let Header { mut content, mut dimensions, mut reader } = header(path)?;
-    let family = dimensions.family;
-    dimensions.context = dimensions.context.min(context_max);
+/// Finds a model in a file.
+pub(crate) fn find(path: &Path) -> Result<Found, LoadError> {
+    let Header { content, dimensions } = header(path)?;
     let talk = talk(&content, path)?;
-    let name = files::name(path, &[PathBuf::from(path)])?;
-    let arch = family.as_str();
-    let context = u32::try_from(dimensions.context).unwrap_or(u32::MAX);
-    content.metadata.insert(format!("{arch}.context_length"), Meta::U32(context));
-    // candle would compute the angles of positions in half precision otherwise,
-    // which tells positions beyond 2,048 no longer apart.
-    content.metadata.insert("general.dtype".to_owned(), Meta::U32(0));
-    reader.rewind().map_err(read)?;
-    let device = Device::Cpu;
-    let weights = match family {
-        Family::Qwen2 => quantized_qwen2::ModelWeights::from_gguf(content, &mut reader, &device)
-            .map(Weights::Qwen2Gguf),
-        Family::Qwen3 => quantized_qwen3::ModelWeights::from_gguf(content, &mut reader, &device)
-            .map(Weights::Qwen3Gguf),
+    let source = Source::open(path)?;
+    let tensor = |info: &TensorInfo| {
+        let dims = info.shape.dims();
+        let (rows, columns) = match dims {
+            [rows, columns] => (*rows, *columns),
+            _ => (1, info.shape.elem_count()),
+        };
+        let at = content.tensor_data_offset + info.offset;
+        Tensor { source: Arc::clone(&source), kind: info.ggml_dtype, at, rows, columns }
     };
-    let weights = weights.map_err(|error| LoadError::Weights {
-        path: path.to_owned(),
-        source: said(&error).into(),
-    })?;
-    Ok(Loaded {
-        name,
-        vocabulary: dimensions.vocabulary,
-        context: dimensions.context,
-        weights,
-        talk,
-    })
+    let tensors =
+        content.tensor_infos.iter().map(|(name, info)| (name.clone(), tensor(info))).collect();
+    let checkpoint = Checkpoint { dimensions, names: &GGUF, tensors };
+    Ok(Found { checkpoint, talk, files: vec![path.to_owned()] })
 }
 
 /// What runs, for refusals.
-const TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K run here";
+const TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q4_K to Q6_K run here";
 
 fn dimensions(content: &Content, family: Family) -> Result<Dimensions, String> {
     let arch = family.as_str();
@@ -137,7 +121,7 @@ fn check_tensors(
     for (name, info) in &content.tensor_infos {
         let elements = info.shape.dims().iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
         let kind = info.ggml_dtype;
-        if matches!(kind, GgmlDType::Q8_1 | GgmlDType::Q8K) {
+        if Format::of(kind).is_none() {
             let why = format!("the tensor {name} is of type {kind:?}; {TYPES}");
             return Err(LoadError::Unsupported { path: path.to_owned(), why });
         }

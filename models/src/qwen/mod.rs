@@ -1,4 +1,4 @@
-//! Qwen2, Qwen2.5 and Qwen3 (dense) from local files, through candle.
+//! Qwen2, Qwen2.5 and Qwen3 (dense) from local files.
 //!
 //! A model is a `.gguf` file or a folder with config.json, tokenizer.json and
 //! *.safetensors. It answers one request at a time; others wait in line.
@@ -8,7 +8,8 @@
 //! | what lies at a path | `files` |
 //! | which shapes and types are accepted | `config`, `gguf`, `safetensors` |
 //! | what a model is, without loading it | [`describe`] |
-//! | how candle's models are read to | `network` |
+//! | weights that stay on disk until they are needed | `weights` |
+//! | tokens in, logits out | `network` |
 
 mod config;
 pub mod describe;
@@ -16,6 +17,7 @@ mod files;
 mod gguf;
 mod network;
 mod safetensors;
+pub mod weights;
 
 use crate::engine::{self, Network, Order};
 use crate::error::LoadError;
@@ -25,10 +27,10 @@ use crate::template::Template;
 use crate::tokens::Tokens;
 use charter::generate::{Ask, Generate, GenerateError, Generated, Message, identity};
 use files::Files;
-use network::{Reader, Weights};
+use network::{Checkpoint, Reader};
 use serde_json::Value;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,12 +54,11 @@ pub struct Qwen {
 }
 
 /// What the formats give.
-struct Loaded {
-    name: String,
-    vocabulary: usize,
-    context: usize,
-    weights: Weights,
+struct Found {
+    checkpoint: Checkpoint,
     talk: Talk,
+    /// The files that the digest covers.
+    files: Vec<PathBuf>,
 }
 
 /// How to talk to a model.
@@ -103,15 +104,23 @@ impl Qwen {
     /// Loads the model at a path and uses at most `context_max` tokens of its
     /// context.
     pub fn load_with(path: &Path, context_max: usize) -> Result<Self, LoadError> {
-        let loaded = match Files::find(path)? {
-            Files::Gguf(file) => gguf::load(&file, context_max)?,
-            Files::Folder(folder) => safetensors::load(&folder, context_max)?,
+        let Found { mut checkpoint, talk, files } = match Files::find(path)? {
+            Files::Gguf(file) => gguf::find(&file)?,
+            Files::Folder(folder) => safetensors::find(&folder)?,
         };
-        let Loaded { name, vocabulary, context, weights, talk } = loaded;
+        let dimensions = &mut checkpoint.dimensions;
+        dimensions.context = dimensions.context.min(context_max);
+        let (vocabulary, context) = (dimensions.vocabulary, dimensions.context);
+        let name = files::name(path, &files)?;
         let (tokens, template) = talk.checked(path, vocabulary)?;
         let grammars = Grammars::new(Arc::clone(&tokens), vocabulary)
             .map_err(|why| LoadError::Tokenizer { path: path.to_owned(), why })?;
-        let network = Mutex::new(Reader::new(weights));
+        let weights = |error: weights::WeightsError| LoadError::Weights {
+            path: path.to_owned(),
+            source: Box::new(error),
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let network = Mutex::new(Reader::new(checkpoint, threads).map_err(weights)?);
         let waiting = AtomicUsize::new(0);
         Ok(Self { name, context, tokens, template, grammars, network, waiting })
     }

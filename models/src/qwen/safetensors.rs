@@ -1,17 +1,17 @@
 //! Checkpoints as folders: config.json, tokenizer.json, *.safetensors.
 
-use crate::error::{LoadError, said};
-use crate::qwen::config::{self, Dimensions, Family, SAFETENSORS, Wrong};
+use crate::error::LoadError;
+use crate::qwen::config::{self, Dimensions, SAFETENSORS, Wrong};
 use crate::qwen::files;
-use crate::qwen::network::Weights;
-use crate::qwen::{Loaded, Talk};
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
-use candle_transformers::models::{qwen2, qwen3};
+use crate::qwen::network::Checkpoint;
+use crate::qwen::weights::{Source, Tensor};
+use crate::qwen::{Found, Talk};
+use candle_core::quantized::GgmlDType;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Largest header of a safetensors file, in bytes.
 const HEADER_MAX: u64 = 100 << 20;
@@ -21,8 +21,18 @@ pub(crate) struct Header {
     pub(crate) config: Value,
     pub(crate) dimensions: Dimensions,
     pub(crate) shards: Vec<PathBuf>,
-    /// Type of the weights.
-    pub(crate) kind: &'static str,
+    /// Type of the embedding, and mostly of all weights.
+    pub(crate) kind: GgmlDType,
+    entries: HashMap<String, Entry>,
+}
+
+/// A tensor, as a header states it.
+struct Entry {
+    shard: usize,
+    kind: GgmlDType,
+    shape: Vec<usize>,
+    /// Its first byte in the file.
+    at: u64,
 }
 
 /// Reads config.json and the headers of the weight files.
@@ -37,8 +47,9 @@ pub(crate) fn header(folder: &Path) -> Result<Header, LoadError> {
         Wrong::Damaged(why) => LoadError::Damaged { path: path.clone(), why },
     })?;
     let shards = shards(folder)?;
-    let kind = check_shards(&dimensions, &shards, folder)?;
-    Ok(Header { config, dimensions, shards, kind })
+    let entries = entries(&dimensions, &shards, folder)?;
+    let kind = entries.get(SAFETENSORS.embedding).map_or(GgmlDType::F32, |entry| entry.kind);
+    Ok(Header { config, dimensions, shards, kind, entries })
 }
 
 /// The files that are digested.
@@ -47,23 +58,25 @@ pub(crate) fn digested(folder: &Path, shards: &[PathBuf]) -> Vec<PathBuf> {
     own.into_iter().chain(shards.iter().cloned()).collect()
 }
 
-/// Loads a folder. `context_max` bounds the tables that depend on the context.
-pub(crate) fn load(folder: &Path, context_max: usize) -> Result<Loaded, LoadError> {
-    let Header { config, mut dimensions, shards, .. } = header(folder)?;
-    dimensions.context = dimensions.context.min(context_max);
+/// Finds a model in a folder.
+pub(crate) fn find(folder: &Path) -> Result<Found, LoadError> {
+    let Header { config, dimensions, shards, entries, .. } = header(folder)?;
     let talk = talk(folder, &config)?;
-    let name = files::name(folder, &digested(folder, &shards))?;
-    let weights = weights(&dimensions, &shards).map_err(|error| LoadError::Weights {
-        path: folder.to_owned(),
-        source: said(&error).into(),
-    })?;
-    Ok(Loaded {
-        name,
-        vocabulary: dimensions.vocabulary,
-        context: dimensions.context,
-        weights,
-        talk,
-    })
+    let sources: Vec<Arc<Source>> =
+        shards.iter().map(|shard| Source::open(shard)).collect::<Result<_, _>>()?;
+    let tensor = |entry: Entry| {
+        let (rows, columns) = match entry.shape.as_slice() {
+            [rows, columns] => (*rows, *columns),
+            all => (1, all.iter().product()),
+        };
+        let source = Arc::clone(sources.get(entry.shard)?);
+        Some(Tensor { source, kind: entry.kind, at: entry.at, rows, columns })
+    };
+    let tensors =
+        entries.into_iter().filter_map(|(name, entry)| Some((name, tensor(entry)?))).collect();
+    let files = digested(folder, &shards);
+    let checkpoint = Checkpoint { dimensions, names: &SAFETENSORS, tensors };
+    Ok(Found { checkpoint, talk, files })
 }
 
 /// Tokenizer and chat template of a folder.
@@ -135,33 +148,33 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
 
 /// Checks every header against the length of its file, and all of them against
 /// what the model needs.
-fn check_shards(
+fn entries(
     dimensions: &Dimensions,
     shards: &[PathBuf],
     folder: &Path,
-) -> Result<&'static str, LoadError> {
-    let mut found = BTreeMap::new();
-    let mut kind = "F32";
-    for shard in shards {
-        kind = shard_header(shard, &mut found)?;
+) -> Result<HashMap<String, Entry>, LoadError> {
+    let mut found = HashMap::new();
+    for (number, shard) in shards.iter().enumerate() {
+        shard_header(shard, number, &mut found)?;
     }
     let damaged = |why: String| LoadError::Damaged { path: folder.to_owned(), why };
     for (name, shape) in dimensions.tensors(&SAFETENSORS) {
         let own =
             found.get(&name).ok_or_else(|| damaged(format!("the tensor {name} is missing")))?;
-        if *own != shape {
-            return Err(damaged(format!("the tensor {name} has the shape {own:?}, not {shape:?}")));
+        if own.shape != shape {
+            let found = &own.shape;
+            return Err(damaged(format!("the tensor {name} has the shape {found:?}, not {shape:?}")));
         }
     }
-    Ok(kind)
+    Ok(found)
 }
 
-/// Reads the header of one file; gives the type of its last tensor.
+/// Reads the header of one file.
 fn shard_header(
     path: &Path,
-    found: &mut BTreeMap<String, Vec<usize>>,
-) -> Result<&'static str, LoadError> {
-    let mut last = "F32";
+    shard: usize,
+    found: &mut HashMap<String, Entry>,
+) -> Result<(), LoadError> {
     let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
     let read = |source| LoadError::Read { path: path.to_owned(), source };
     let mut file = files::open(path)?;
@@ -184,9 +197,9 @@ fn shard_header(
         };
         let shape = numbers("shape").ok_or_else(|| damaged(format!("{name} has no shape")))?;
         let (kind, bytes) = match tensor.get("dtype").and_then(Value::as_str) {
-            Some("F32") => ("F32", 4),
-            Some("F16") => ("F16", 2),
-            Some("BF16") => ("BF16", 2),
+            Some("F32") => (GgmlDType::F32, 4),
+            Some("F16") => (GgmlDType::F16, 2),
+            Some("BF16") => (GgmlDType::BF16, 2),
             other => {
                 let kind = other.unwrap_or("unknown");
                 let why =
@@ -195,35 +208,20 @@ fn shard_header(
             }
         };
         let wanted = shape.iter().try_fold(bytes, |product: usize, n| product.checked_mul(*n));
-        match (numbers("data_offsets").as_deref(), wanted) {
+        let offsets = numbers("data_offsets");
+        let at = match (offsets.as_deref(), wanted) {
             (Some([from, to]), Some(wanted))
-                if from <= to && *to as u64 <= room && to - from == wanted => {}
+                if from <= to && *to as u64 <= room && to - from == wanted =>
+            {
+                8 + size + *from as u64
+            }
             (Some([_, to]), _) if *to as u64 > room => {
                 let why = format!("the tensor {name} ends at {to}, the data at {room}");
                 return Err(damaged(why));
             }
             _ => return Err(damaged(format!("the tensor {name} has wrong offsets"))),
-        }
-        last = kind;
-        found.insert(name, shape);
+        };
+        found.insert(name, Entry { shard, kind, shape, at });
     }
-    Ok(last)
-}
-
-fn weights(dimensions: &Dimensions, shards: &[PathBuf]) -> candle_core::Result<Weights> {
-    let device = Device::Cpu;
-    let mut tensors = HashMap::new();
-    for shard in shards {
-        tensors.extend(candle_core::safetensors::load(shard, &device)?);
-    }
-    // On a processor, products in BF16 are many times slower than in F32.
-    let builder = VarBuilder::from_tensors(tensors, DType::F32, &device);
-    Ok(match dimensions.family {
-        Family::Qwen2 => {
-            Weights::Qwen2(qwen2::ModelForCausalLM::new(&dimensions.qwen2(), builder)?)
-        }
-        Family::Qwen3 => {
-            Weights::Qwen3(qwen3::ModelForCausalLM::new(&dimensions.qwen3(), builder)?)
-        }
-    })
+    Ok(())
 }

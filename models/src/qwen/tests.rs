@@ -182,10 +182,10 @@ fn damaged_folders_are_refused_before_their_weights_are_read() {
     check(
         &|f| {
             let mut config = Tiny::new("qwen2").config();
-            config["intermediate_size"] = 100.into();
+            config["intermediate_size"] = 112.into();
             write(f, "config.json", config);
         },
-        "has the shape [96, 64], not [100, 64]",
+        "has the shape [96, 64], not [112, 64]",
     );
     check(
         &|f| {

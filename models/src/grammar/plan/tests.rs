@@ -206,7 +206,7 @@ fn no_plan_refers_to_what_is_not_there() {
     struct Fond(Random, u32);
     impl Network for Fond {
         fn reset(&mut self) {}
-        fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, candle_core::Error> {
+        fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, crate::engine::NetworkError> {
             let mut logits = self.0.read(tokens)?;
             for (logit, token) in logits.iter_mut().zip(0..) {
                 *logit += if [self.1, u32::from(b'$'), u32::from(b'"')].contains(&token) {
