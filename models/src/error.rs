@@ -71,3 +71,15 @@ pub enum LoadError {
 pub(crate) fn said(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().trim().to_owned()
 }
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

@@ -7,7 +7,10 @@
 //! | grammars: what may come out of a model | [`grammar`] |
 //! | conversations as the text a model was trained on | [`template`] |
 //! | text to tokens and back | [`tokens`] |
+//! | one model for all who ask | [`engine`] |
 //! | which token comes next | [`sampling`] |
+//! | computing on the processor | [`compute`] |
+//! | how fast a model is | [`measure`] |
 //! | texts as vectors | [`embed`] |
 //!
 //! Nothing here fetches anything: models are files that the user has.
@@ -18,6 +21,7 @@ pub mod embed;
 pub mod engine;
 pub mod error;
 pub mod grammar;
+pub mod measure;
 pub mod qwen;
 pub mod sampling;
 pub mod template;

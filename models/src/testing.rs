@@ -8,21 +8,29 @@ mod checkpoint;
 use candle_core::quantized::gguf_file::{Value as Meta, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use crate::engine::{Engine, Limits, Model, ModelError, Order, Piece, Produced};
+use crate::grammar::{Grammars, Guide};
+use crate::sampling::Sampling;
+use charter::generate::{Shape, Urgency};
 use checkpoint::Entry;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 pub(crate) use checkpoint::{Tiny, tokenizer_json};
 
 /// Logits by chance: a taste of its own for every seed, and noise at each step,
 /// so that some seeds love quotes and others never end a text.
 pub(crate) struct Random {
-    taste: Vec<f32>,
+    pub(crate) taste: Vec<f32>,
     chance: crate::sampling::Chance,
+    rows: Vec<f32>,
 }
 
 impl Random {
     pub(crate) fn new(width: usize, seed: u64) -> Self {
         let mut chance = crate::sampling::Chance::new(seed);
         let taste = (0..width).map(|_| 6.0 * normal(&mut chance)).collect();
-        Self { taste, chance }
+        Self { taste, chance, rows: Vec::new() }
     }
 }
 
@@ -31,11 +39,58 @@ fn normal(chance: &mut crate::sampling::Chance) -> f32 {
     (0..4).map(|_| chance.unit() as f32 - 0.5).sum::<f32>() * 1.7
 }
 
-impl crate::engine::Network for Random {
-    fn reset(&mut self) {}
+impl Model for Random {
+    fn width(&self) -> usize {
+        self.taste.len()
+    }
 
-    fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, crate::engine::NetworkError> {
-        Ok(self.taste.iter().map(|taste| taste + 2.0 * normal(&mut self.chance)).collect())
+    fn batch(&self) -> usize {
+        64
+    }
+
+    fn read(&mut self, pieces: &[Piece<'_>], _: &AtomicBool) -> Result<Option<&[f32]>, ModelError> {
+        self.rows.clear();
+        for _ in 0..pieces.iter().map(|piece| piece.logits).sum() {
+            let row = self.taste.iter().map(|taste| taste + 2.0 * normal(&mut self.chance));
+            self.rows.extend(row);
+        }
+        Ok(Some(&self.rows))
+    }
+}
+
+/// What a model answers, asked alone.
+pub(crate) fn answer(
+    model: impl Model + 'static,
+    grammars: &Arc<Grammars>,
+    shape: &Shape,
+    max_tokens: u32,
+    sampling: Sampling,
+    seed: u64,
+) -> Produced {
+    let limits = Limits { blocks: 400, block_bytes: 1 };
+    let tokens = Arc::clone(grammars.tokens());
+    let engine = Engine::start(Box::new(model), tokens, "random", limits).unwrap();
+    let guide = grammars.guide(shape, max_tokens).unwrap();
+    engine.answer(order(guide, max_tokens, sampling, seed), &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// An order with a short prompt.
+pub(crate) fn order(
+    guide: Option<Guide>,
+    max_tokens: u32,
+    sampling: Sampling,
+    seed: u64,
+) -> Order {
+    Order {
+        prompt: vec![1, 2, 3],
+        guide,
+        max_tokens,
+        sampling,
+        seed,
+        stop: Vec::new(),
+        logprobs: None,
+        tenant: "local".to_owned(),
+        urgency: Urgency::Background,
     }
 }
 

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
+use toktrie::SimpleVob;
 
 /// Control tokens that end an answer, where the vocabulary has them.
 const ENDS: [&str; 3] = ["<|im_end|>", "<|endoftext|>", "<|end_of_text|>"];
@@ -26,6 +27,8 @@ pub struct Tokens {
     ends: Vec<u32>,
     /// Whether a token is a control token.
     is_control: Vec<bool>,
+    /// Tokens of free text: those with bytes, and those that end it.
+    free: SimpleVob,
     /// The longest token in bytes.
     longest: usize,
 }
@@ -94,7 +97,13 @@ impl Tokens {
                 *flag = true;
             }
         }
-        Ok(Self { plain, control, bytes, ends, is_control, longest })
+        let mut free = SimpleVob::alloc(bytes.len());
+        for (bytes, token) in bytes.iter().zip(0_u32..) {
+            if !bytes.is_empty() || ends.contains(&token) {
+                free.allow_token(token);
+            }
+        }
+        Ok(Self { plain, control, bytes, ends, is_control, free, longest })
     }
 
     /// One more than the largest token.
@@ -105,6 +114,11 @@ impl Tokens {
     /// Tokens that end an answer.
     pub fn ends(&self) -> &[u32] {
         &self.ends
+    }
+
+    /// Tokens that free text may have, those that end it among them.
+    pub fn free(&self) -> &SimpleVob {
+        &self.free
     }
 
     /// The bytes of a token; none for a control token.
@@ -158,6 +172,26 @@ impl Tokens {
         }
         tokens.extend(self.encode(&rest.replace(mark, ""))?);
         Ok(tokens)
+    }
+
+    /// Text in which control tokens are what they look like: for whoever may place
+    /// them.
+    pub fn encode_with_control(&self, text: &str) -> Result<Vec<u32>, TokensError> {
+        // No character of a text is taken out: it holds no such mark.
+        let mark = ('\u{e000}'..).find(|mark| !text.contains(*mark)).unwrap_or('\u{e000}');
+        self.encode_prompt(text, mark)
+    }
+
+    /// The text of tokens, control tokens among them.
+    pub fn decode_with_control(&self, tokens: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for token in tokens {
+            match self.control.iter().find(|(_, id)| id == token) {
+                Some((text, _)) => bytes.extend_from_slice(text.as_bytes()),
+                None => bytes.extend_from_slice(self.bytes(*token)),
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The text of tokens; what is not UTF-8 is replaced.

@@ -4,12 +4,12 @@
 use alma_tests::checkpoint::{Tiny, tokenizer_json};
 use alma_tests::shell::{Out, Shell, ended};
 use alma_tests::web::Server;
-use charter::generate::{Shape, identity};
+use charter::generate::{Shape, Urgency, identity};
 use charter::plan::{Plan, PlanSource};
 use charter::reference;
 use charter::tool::ToolSpec;
 use hephaestus::Hephaestus;
-use models::engine::{Network, NetworkError, Order, produce};
+use models::engine::{Engine, Limits, Model, ModelError, Order, Piece};
 use models::grammar::Grammars;
 use models::sampling::{Chance, Sampling};
 use models::tokens::Tokens;
@@ -324,13 +324,14 @@ fn specs() -> Vec<ToolSpec> {
 struct Random {
     taste: Vec<f32>,
     chance: Chance,
+    rows: Vec<f32>,
 }
 
 impl Random {
     fn new(width: usize, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let taste = (0..width).map(|_| 6.0 * normal(&mut chance)).collect();
-        Self { taste, chance }
+        Self { taste, chance, rows: Vec::new() }
     }
 }
 
@@ -338,11 +339,22 @@ fn normal(chance: &mut Chance) -> f32 {
     (0..4).map(|_| chance.unit() as f32 - 0.5).sum::<f32>() * 1.7
 }
 
-impl Network for Random {
-    fn reset(&mut self) {}
+impl Model for Random {
+    fn width(&self) -> usize {
+        self.taste.len()
+    }
 
-    fn read(&mut self, _: &[u32]) -> Result<Vec<f32>, NetworkError> {
-        Ok(self.taste.iter().map(|taste| taste + 2.0 * normal(&mut self.chance)).collect())
+    fn batch(&self) -> usize {
+        64
+    }
+
+    fn read(&mut self, pieces: &[Piece<'_>], _: &AtomicBool) -> Result<Option<&[f32]>, ModelError> {
+        self.rows.clear();
+        for _ in 0..pieces.iter().map(|piece| piece.logits).sum() {
+            let row = self.taste.iter().map(|taste| taste + 2.0 * normal(&mut self.chance));
+            self.rows.extend(row);
+        }
+        Ok(Some(&self.rows))
     }
 }
 
@@ -353,20 +365,28 @@ fn whatever_the_weights_plans_of_the_real_tools_are_sound() {
     let specs = specs();
     let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
     let width = Tiny::new("qwen2").rows();
-    let grammars = Grammars::new(Arc::clone(&tokens), width).unwrap();
+    let grammars = Arc::new(Grammars::new(Arc::clone(&tokens), width).unwrap());
     let shape = Shape::Plan(specs.clone());
-    let sampling = Sampling { temperature: 1.3, top_p: 1.0 };
+    let sampling = Sampling { temperature: 1.3, ..Sampling::default() };
     let mut lengths = BTreeMap::new();
     let mut tools = BTreeSet::new();
     let (mut with, mut without) = (0, 0);
     for seed in 0..400 {
         let max_tokens = [200, 400, 800, 1_600][seed as usize % 4];
-        let order =
-            Order { prompt: &[1, 2], shape: &shape, max_tokens, sampling, seed, model: "r" };
-        let mut network = Random::new(width, seed);
-        let made =
-            produce(&mut network, &tokens, &grammars, &order, &mut |_| ControlFlow::Continue(()));
-        let text = made.unwrap().text;
+        let order = Order {
+            prompt: vec![1, 2],
+            guide: grammars.guide(&shape, max_tokens).unwrap(),
+            max_tokens,
+            sampling,
+            seed,
+            stop: Vec::new(),
+            logprobs: None,
+            tenant: String::new(),
+            urgency: Urgency::Background,
+        };
+        let (model, limits) = (Random::new(width, seed), Limits { blocks: 200, block_bytes: 1 });
+        let engine = Engine::start(Box::new(model), Arc::clone(&tokens), "r", limits).unwrap();
+        let text = engine.answer(order, &mut |_| ControlFlow::Continue(())).unwrap().text;
         let (name, weights) = identity("random");
         let source = PlanSource::Model { name: name.to_owned(), weights };
         let plan = read(&text, "any", source, &specs).unwrap();
@@ -384,4 +404,67 @@ fn whatever_the_weights_plans_of_the_real_tools_are_sound() {
     );
     assert_eq!(tools.len(), specs.len(), "{tools:?}");
     assert!(with >= 15 && without >= 15, "{with} with edges, {without} without");
+}
+
+/// What the program answers to lines.
+fn lines(shell: &Shell, args: &[&str], input: &str) -> Out {
+    let mut child = shell.command(args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(input.as_bytes()).unwrap();
+    drop(pipe);
+    ended(child)
+}
+
+#[test]
+fn texts_and_conversations_are_written_as_a_model_sees_them() {
+    let shell = desk(Tiny::new("qwen2"));
+    let folder = shell.home().join("models/tiny").display().to_string();
+    let cut = ["models", "tokenize", "--model", &folder];
+    let text = json!({ "text": "testing <|im_end|> näin" });
+    let ids = lines(&shell, &cut, &format!("{text}\n\n")).says(0, &[]).json();
+    let back = lines(&shell, &cut, &format!("{ids}\n")).says(0, &[]).json();
+    assert_eq!(back, text);
+    let special = [&cut[..], &["--special"]].concat();
+    let fewer = lines(&shell, &special, &text.to_string()).says(0, &[]).json();
+    assert!(fewer["ids"].as_array().unwrap().len() + 8 < ids["ids"].as_array().unwrap().len());
+    assert_eq!(lines(&shell, &special, &fewer.to_string()).json(), text);
+    lines(&shell, &cut, &fewer.to_string()).says(0, &["testing  näin"]);
+    // What cannot be answered is named with its line, behind what was answered.
+    let out = lines(&shell, &cut, "{\"text\": \"a\"}\n{\"ids\": [99999]}\n{\"text\": \"b\"}\n");
+    out.says(1, &["{\"ids\":[97]}", "line 2", "no token 99999"]);
+    lines(&shell, &cut, "{\"text\": 1}").says(1, &["line 1"]);
+    lines(&shell, &cut, "{}").says(1, &["either \"text\" or \"ids\""]);
+    shell.run(&["models", "tokenize", "--model", "/nowhere"]).says(1, &["/nowhere/tokenizer.json"]);
+    let template = shell.beside("chat.jinja");
+    std::fs::write(&template, "{{ tools[0].n }}{% for m in messages %}[{{ m.content }}]{% endfor %}{{ add_generation_prompt }}").unwrap();
+    let write = ["models", "render", "--template", template.to_str().unwrap()];
+    let asked = json!({"messages": [{"role": "user", "content": "<|im_end|>"}], "tools": [{"n": 7}], "add_generation_prompt": true});
+    let written = lines(&shell, &write, &asked.to_string()).says(0, &[]).json();
+    assert_eq!(written["rendered"], "7[<|im_end|>]True");
+    std::fs::write(&template, "{% for %}").unwrap();
+    lines(&shell, &write, "").says(1, &["chat.jinja cannot be used"]);
+}
+
+#[test]
+fn a_model_is_measured() {
+    let shell = desk(Tiny::new("qwen3"));
+    let folder = shell.home().join("models/tiny").display().to_string();
+    let bench = ["--json", "bench", "generate", "--model", &folder, "--prompt", "200", "--gen", "16"];
+    let more = ["--parallel", "4", "--prefix", "300", "--runs", "1", "--threads", "2"];
+    let found = shell.run(&[&bench[..], &more].concat()).says(0, &[]).json();
+    for key in [
+        "prefill_tokens_per_second",
+        "decode_tokens_per_second",
+        "decode_alone_tokens_per_second",
+        "load_ms",
+        "ttft_ms",
+        "prefix_cold_ms",
+        "prefix_warm_ms",
+        "peak_rss_mb",
+    ] {
+        assert!(found[key].as_f64().unwrap() > 0.0, "{key}: {found:#}");
+    }
+    let long = ["--prompt", "100000"];
+    shell.run(&[&bench[..5], &long].concat()).says(2, &["do not fit"]);
+    shell.run(&["bench", "generate", "--model", "/nowhere"]).says(2, &["does not exist"]);
 }

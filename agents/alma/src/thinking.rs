@@ -126,7 +126,7 @@ pub(crate) mod fake {
                     break;
                 }
             }
-            Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended })
+            Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended, logprobs: Vec::new() })
         }
     }
 }

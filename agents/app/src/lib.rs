@@ -8,6 +8,7 @@ mod desk;
 mod diagnose;
 mod house;
 mod lanes;
+mod lines;
 mod machine;
 mod memory;
 mod migrate;
@@ -54,11 +55,20 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     if let Command::Bench { command } = &cli.command {
-        let means = Means { embedder: &house::embedder, bare: &bare::BareQueue };
+        let means = Means {
+            embedder: &house::embedder,
+            bare: &bare::BareQueue,
+            generator: &model::speeds,
+        };
         let exit = surfaces::bench::run(command, &screen, &means);
         return ExitCode::from(exit.code());
     }
-    match start(cli, &screen, more) {
+    let lines = match &cli.command {
+        Command::Models { command } => lines::run(command),
+        _ => None,
+    };
+    let run = || lines.map_or_else(|| start(cli, &screen, more), |done| done.map(|()| Exit::Done));
+    match run() {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             let usage = error.downcast_ref::<config::ConfigError>().is_some();

@@ -363,6 +363,7 @@ impl Way {
                         prompt_tokens: 0,
                         tokens: 0,
                         ended,
+                        logprobs: Vec::new(),
                     }));
                 }
                 if let Some(end) = end {
@@ -450,10 +451,10 @@ mod tests {
                 text.push_str(word);
                 if token(word).is_break() {
                     let ended = Ended::Cancelled;
-                    return Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended });
+                    return Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended, logprobs: Vec::new() });
                 }
             }
-            Ok(Generated { text, prompt_tokens: 1, tokens: 4, ended: Ended::Whole })
+            Ok(Generated { text, prompt_tokens: 1, tokens: 4, ended: Ended::Whole, logprobs: Vec::new() })
         }
     }
 

@@ -106,6 +106,17 @@ pub struct Quotable {
     pub text: String,
 }
 
+/// Who waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    /// A person who looks at the screen.
+    Conversation,
+    /// A step of a mission, a summary, the night.
+    #[default]
+    Background,
+}
+
 /// A question to a language model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
@@ -125,7 +136,41 @@ pub struct Ask {
     pub top_p: f32,
     /// The same seed, model and ask give the same answer.
     pub seed: u64,
+    /// So many of the likeliest tokens are sampled from; 0: all.
+    #[serde(default)]
+    pub top_k: u32,
+    /// How likely a token must be, compared to the likeliest, from 0 to 1.
+    #[serde(default)]
+    pub min_p: f32,
+    /// What makes tokens less likely that occurred before: over 1; 1 does nothing.
+    #[serde(default = "one")]
+    pub repetition_penalty: f32,
+    /// What is taken from tokens that the answer has already; 0 does nothing.
+    #[serde(default)]
+    pub presence_penalty: f32,
+    /// Texts that end the answer and are no part of it; for [`Shape::Text`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// How many of the likeliest tokens are told with each token, up to
+    /// [`LOGPROBS_MAX`]; `None`: nothing is told of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<u32>,
+    /// Whose it is. What begins alike is shared within a tenant, never between two.
+    #[serde(default)]
+    pub tenant: String,
+    /// Who waits for it.
+    #[serde(default)]
+    pub urgency: Urgency,
 }
+
+fn one() -> f32 {
+    1.0
+}
+
+/// Most likely tokens that are told with each token.
+pub const LOGPROBS_MAX: u32 = 20;
+/// Most texts that end an answer.
+pub const STOPS_MAX: usize = 16;
 
 impl Ask {
     /// An ask for the likeliest answer of this shape.
@@ -138,6 +183,14 @@ impl Ask {
             temperature: 0.0,
             top_p: 1.0,
             seed: 0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            stop: Vec::new(),
+            logprobs: None,
+            tenant: String::new(),
+            urgency: Urgency::Background,
         }
     }
 }
@@ -154,8 +207,20 @@ pub enum Ended {
     Cancelled,
 }
 
+/// How likely a token was, as logarithms of probabilities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logprob {
+    /// Its text; what is part of a character is replaced.
+    pub token: String,
+    /// Its own.
+    pub logprob: f32,
+    /// Those of the likeliest tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<(String, f32)>,
+}
+
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// The text, without the delimiters of the chat.
     pub text: String,
@@ -165,6 +230,9 @@ pub struct Generated {
     pub tokens: u32,
     /// Why it ended.
     pub ended: Ended,
+    /// How likely each token was, where that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<Logprob>,
 }
 
 /// Why there is no answer.

@@ -8,7 +8,6 @@ use super::cache::{Cache, POSITIONS};
 use super::element::softmax;
 use super::isa::Isa;
 use super::matrix::floats;
-use super::tile::FloatKind;
 
 /// Queries of one head of keys and values that are computed together, and what they
 /// may see.
@@ -33,7 +32,7 @@ pub(crate) struct Scratch {
 /// Writes a result for each query into `out`, one after the other. There are as many
 /// queries as a tile has columns ([`super::activations::tiles`]).
 pub(crate) fn attend(isa: Isa, cache: &Cache, asked: &Queries<'_>, scratch: &mut Scratch, out: &mut [f32]) {
-    let (count, head) = (asked.visible.len(), cache.shape().head);
+    let (count, head, kind) = (asked.visible.len(), cache.shape().head, cache.shape().kind);
     let most = asked.visible.iter().copied().max().unwrap_or(0);
     let blocks = &asked.blocks[..most.div_ceil(POSITIONS)];
     let stride = blocks.len() * POSITIONS;
@@ -43,7 +42,7 @@ pub(crate) fn attend(isa: Isa, cache: &Cache, asked: &Queries<'_>, scratch: &mut
     for (at, block) in blocks.iter().enumerate() {
         let keys = (cache.keys(asked.layer, *block as usize, asked.head), 0);
         let to = (scores[at * POSITIONS..].as_mut_ptr(), stride);
-        floats(isa, count, 1, FloatKind::F16, keys, head, (asked.queries.as_ptr(), head), to);
+        floats(isa, count, 1, kind, keys, head, (asked.queries.as_ptr(), head), to);
     }
     out.fill(0.0);
     let mut sums = [1.0; super::tile::TOGETHER];
@@ -51,18 +50,17 @@ pub(crate) fn attend(isa: Isa, cache: &Cache, asked: &Queries<'_>, scratch: &mut
         *sum = softmax(isa, &mut scores[..*visible]);
         scores[*visible..].fill(0.0);
     }
-    let width = head.next_multiple_of(16);
     for (at, block) in blocks.iter().enumerate() {
         let (values, next) = cache.values(asked.layer, *block as usize, asked.head);
         let columns = POSITIONS.min(most - at * POSITIONS);
         let weights = (scores[at * POSITIONS..].as_ptr(), stride);
         let panels = isa.panels(count);
-        for panel in (0..width / 16).step_by(panels) {
-            let together = panels.min(width / 16 - panel);
+        for panel in (0..head / 16).step_by(panels) {
+            let together = panels.min(head / 16 - panel);
             // SAFETY: the block has this panel.
             let values = (unsafe { values.add(panel * next) }, next);
             let to = (out[panel * 16..].as_mut_ptr(), head);
-            floats(isa, count, together, FloatKind::F16, values, columns, weights, to);
+            floats(isa, count, together, kind, values, columns, weights, to);
         }
     }
     for (out, sum) in out.chunks_mut(head).zip(sums) {

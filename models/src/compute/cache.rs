@@ -1,5 +1,6 @@
-//! Keys and values of conversations, in half precision, in blocks of sixteen
-//! positions.
+//! Keys and values of conversations, in blocks of sixteen positions: in half precision,
+//! or in single precision where the weights are, so that such a model computes what the
+//! reference does.
 //!
 //! A block of a head has its keys as a panel (for each number of the head, that of
 //! each position), and its values as panels of sixteen numbers of the head (for each
@@ -8,6 +9,7 @@
 use super::lanes::f32_to_f16;
 use super::memory::Memory;
 use super::pool::Shared;
+use super::tile::FloatKind;
 
 /// Positions of a block.
 pub(crate) const POSITIONS: usize = 16;
@@ -18,20 +20,27 @@ pub(crate) struct Shape {
     pub(crate) layers: usize,
     /// Heads of keys and values.
     pub(crate) heads: usize,
-    /// Numbers of a head, a multiple of sixteen after [`Shape::new`].
+    /// Numbers of a head; a multiple of sixteen.
     pub(crate) head: usize,
     pub(crate) blocks: usize,
+    /// `F16` or `F32`.
+    pub(crate) kind: FloatKind,
 }
 
 impl Shape {
     /// Numbers of one kind, of one head in one block.
     fn part(self) -> usize {
-        POSITIONS * self.head.next_multiple_of(16)
+        POSITIONS * self.head
+    }
+
+    /// Bytes of a number.
+    fn size(self) -> usize {
+        if self.kind == FloatKind::F32 { 4 } else { 2 }
     }
 
     /// Bytes of a block in all layers.
     pub(crate) fn block_bytes(self) -> usize {
-        self.layers * self.heads * 2 * self.part() * 2
+        self.layers * self.heads * 2 * self.part() * self.size()
     }
 
     /// Where a part begins, in numbers; a layer's blocks lie together.
@@ -61,16 +70,13 @@ impl Cache {
 
     /// To be written by several threads.
     pub(crate) fn shared(&mut self) -> Writer<'_> {
-        let bytes = self.memory.bytes_mut();
-        let (from, length) = (bytes.as_mut_ptr().cast::<u16>(), bytes.len() / 2);
-        // SAFETY: aligned for much more than two bytes, and any bits are a number.
-        let halves = unsafe { std::slice::from_raw_parts_mut(from, length) };
-        Writer { shape: self.shape, numbers: Shared::new(halves) }
+        Writer { shape: self.shape, bytes: Shared::new(self.memory.bytes_mut()) }
     }
 
     fn part(&self, layer: usize, block: usize, head: usize, is_value: bool) -> *const u8 {
-        let at = 2 * self.shape.at(layer, block, head, is_value);
-        self.memory.bytes()[at..at + 2 * self.shape.part()].as_ptr()
+        let size = self.shape.size();
+        let at = size * self.shape.at(layer, block, head, is_value);
+        self.memory.bytes()[at..at + size * self.shape.part()].as_ptr()
     }
 
     /// The keys of a block.
@@ -80,7 +86,7 @@ impl Cache {
 
     /// The values of a block, and how many bytes after each other their panels lie.
     pub(crate) fn values(&self, layer: usize, block: usize, head: usize) -> (*const u8, usize) {
-        (self.part(layer, block, head, true), POSITIONS * 16 * 2)
+        (self.part(layer, block, head, true), POSITIONS * 16 * self.shape.size())
     }
 }
 
@@ -88,7 +94,7 @@ impl Cache {
 #[derive(Clone, Copy)]
 pub(crate) struct Writer<'a> {
     shape: Shape,
-    numbers: Shared<'a, u16>,
+    bytes: Shared<'a, u8>,
 }
 
 impl Writer<'_> {
@@ -96,19 +102,43 @@ impl Writer<'_> {
     ///
     /// # Safety
     /// No other thread has this position of this block.
-    pub(crate) unsafe fn write(self, layer: usize, block: usize, position: usize, keys: &[f32], values: &[f32]) {
+    pub(crate) unsafe fn write(
+        self,
+        layer: usize,
+        block: usize,
+        position: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) {
         let Shape { head: size, .. } = self.shape;
         for head in 0..self.shape.heads {
-            let key = self.numbers.from_at(self.shape.at(layer, block, head, false), self.shape.part());
-            let value = self.numbers.from_at(self.shape.at(layer, block, head, true), self.shape.part());
-            for at in 0..size {
-                // SAFETY: within the part of this head and block.
+            let own = head * size..(head + 1) * size;
+            let (key, value) = [false, true]
+                .map(|is_value| {
+                    let bytes = self.shape.size();
+                    let at = bytes * self.shape.at(layer, block, head, is_value);
+                    self.bytes.from_at(at, bytes * self.shape.part())
+                })
+                .into();
+            for (at, (k, v)) in keys[own.clone()].iter().zip(&values[own]).enumerate() {
+                let lane = (at / 16 * POSITIONS + position) * 16 + at % 16;
+                // SAFETY: within the part of this head and block, which is aligned.
                 unsafe {
-                    key.add(at * POSITIONS + position).write(f32_to_f16(keys[head * size + at]));
-                    let (panel, lane) = (at / 16, at % 16);
-                    let to = value.add((panel * POSITIONS + position) * 16 + lane);
-                    to.write(f32_to_f16(values[head * size + at]));
+                    self.put(key, at * POSITIONS + position, *k);
+                    self.put(value, lane, *v);
                 }
+            }
+        }
+    }
+
+    /// Writes the `at`th number of a part.
+    #[inline(always)]
+    unsafe fn put(self, part: *mut u8, at: usize, number: f32) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.shape.kind {
+                FloatKind::F32 => part.cast::<f32>().add(at).write(number),
+                _ => part.cast::<u16>().add(at).write(f32_to_f16(number)),
             }
         }
     }

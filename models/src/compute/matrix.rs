@@ -55,11 +55,6 @@ impl Matrix {
         self.rows.next_multiple_of(ROWS)
     }
 
-    /// Columns.
-    pub(crate) fn columns(&self) -> usize {
-        self.layout.columns
-    }
-
     /// Whether its products are computed in floats.
     pub(crate) fn is_float(&self) -> bool {
         self.layout.format.is_float()
@@ -129,8 +124,8 @@ impl Matrix {
         let (columns, format) = (self.layout.columns, self.layout.format);
         let (blocks, shift) = (columns / BLOCK, format.shift());
         let sixteenths = format.scaling == Scaling::Sixteenths;
-        // For a single tile, numbers are taken apart where they are used.
-        let is_wide = format.bits < 8 && tiles(isa, batch.columns).nth(1).is_some();
+        // For one or two tiles, numbers are taken apart where they are used.
+        let is_wide = format.bits < 8 && tiles(isa, batch.columns).nth(2).is_some();
         let scales = CHUNK * ROWS * if sixteenths { 2 } else { 1 };
         for from in (0..blocks).step_by(CHUNK) {
             let blocks = CHUNK.min(blocks - from);
@@ -296,7 +291,7 @@ mod tests {
 
     /// Columns `columns` of the batch, computed together.
     fn product(isa: Isa, case: &Case, columns: Range<usize>) -> Vec<f32> {
-        let (matrix, width) = (&case.matrix, case.matrix.columns());
+        let (matrix, width) = (&case.matrix, case.matrix.layout.columns);
         let floats = &case.input[columns.start * width..columns.end * width];
         let mut bytes = Columns::new(columns.len(), width);
         if !matrix.is_float() {

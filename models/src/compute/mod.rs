@@ -28,6 +28,6 @@ mod neon;
 pub(crate) mod panel;
 mod pool;
 pub(crate) mod processor;
-mod tile;
+pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -85,13 +85,18 @@ impl Grammars {
         Ok(Self { factory, tokens, single, end })
     }
 
+    /// The tokenizer.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
     /// A guide for an answer of this shape and at most this many tokens; `None`
     /// for free text.
     pub fn guide(
-        &self,
+        self: &Arc<Self>,
         shape: &Shape,
         max_tokens: u32,
-    ) -> Result<Option<Guide<'_>>, GenerateError> {
+    ) -> Result<Option<Guide>, GenerateError> {
         let refused = |why: String| GenerateError::Shape(why);
         let size = match shape {
             Shape::Text => return Ok(None),
@@ -125,7 +130,8 @@ impl Grammars {
         let closing = self
             .close(&mut matcher, place, max_tokens)?
             .ok_or(GenerateError::NoRoom { max_tokens })?;
-        Ok(Some(Guide { grammars: self, matcher, closing, left: max_tokens, place }))
+        let grammars = Arc::clone(self);
+        Ok(Some(Guide { grammars, matcher, closing, left: max_tokens, place }))
     }
 
     /// Tokens that make the answer whole, at most `most`; a short way, not
@@ -223,15 +229,15 @@ impl Place {
 }
 
 /// A grammar at a place in an answer.
-pub struct Guide<'g> {
-    grammars: &'g Grammars,
+pub struct Guide {
+    grammars: Arc<Grammars>,
     matcher: Matcher,
     closing: Vec<u32>,
     left: u32,
     place: Place,
 }
 
-impl Guide<'_> {
+impl Guide {
     /// Whether the answer is whole and nothing can follow.
     pub fn is_done(&self) -> bool {
         self.left == 0 || self.matcher.is_stopped()
@@ -313,18 +319,18 @@ impl Guide<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling::{Chance, Sampling, choose};
+    use crate::sampling::{Chance, Chooser, Sampling};
     use crate::testing::tokenizer_json;
     use serde_json::{Value, json};
 
-    fn grammars() -> Grammars {
+    fn grammars() -> Arc<Grammars> {
         let tokens = Tokens::new(tokenizer_json(), &[]).unwrap();
         let width = tokens.size() + 3;
-        Grammars::new(Arc::new(tokens), width).unwrap()
+        Arc::new(Grammars::new(Arc::new(tokens), width).unwrap())
     }
 
     /// An answer by pure chance.
-    fn wander(grammars: &Grammars, shape: &Shape, most: u32, seed: u64) -> (String, u32) {
+    fn wander(grammars: &Arc<Grammars>, shape: &Shape, most: u32, seed: u64) -> (String, u32) {
         let mut guide = grammars.guide(shape, most).unwrap().unwrap();
         let mut chance = Chance::new(seed);
         let width = grammars.tokens.size() + 3;
@@ -337,8 +343,9 @@ mod tests {
             }
             let mask = guide.allowed().unwrap();
             let logits: Vec<f32> = (0..width).map(|_| chance.unit() as f32).collect();
-            let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
-            let token = choose(&logits, |t| mask.is_allowed(t), sampling, &mut chance).unwrap();
+            let sampling = Sampling { temperature: 1.0, ..Sampling::default() };
+            let token =
+                Chooser::default().choose(&logits, &mask, sampling, &mut chance).unwrap();
             if grammars.tokens.ends().contains(&token) {
                 break;
             }

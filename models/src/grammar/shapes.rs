@@ -95,30 +95,23 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Order, produce};
     use crate::grammar::Grammars;
     use crate::sampling::Sampling;
-    use crate::testing::{Random, tokenizer_json};
+    use crate::testing::{Random, answer, tokenizer_json};
     use crate::tokens::Tokens;
     use std::collections::BTreeSet;
-    use std::ops::ControlFlow;
     use std::sync::Arc;
 
     /// What comes out by chance, parsed.
     fn values(shape: &Shape, seeds: u64) -> Vec<Value> {
         let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
         let width = tokens.size();
-        let grammars = Grammars::new(Arc::clone(&tokens), width).unwrap();
+        let grammars = Arc::new(Grammars::new(Arc::clone(&tokens), width).unwrap());
         (0..seeds)
             .map(|seed| {
-                let sampling = Sampling { temperature: 1.5, top_p: 1.0 };
-                let order =
-                    Order { prompt: &[1], shape, max_tokens: 500, sampling, seed, model: "random" };
-                let mut network = Random::new(width, seed);
-                let produced = produce(&mut network, &tokens, &grammars, &order, &mut |_| {
-                    ControlFlow::Continue(())
-                })
-                .unwrap();
+                let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+                let model = Random::new(width, seed);
+                let produced = answer(model, &grammars, shape, 500, sampling, seed);
                 serde_json::from_str(&produced.text)
                     .unwrap_or_else(|error| panic!("{error}: {}", produced.text))
             })

@@ -8,18 +8,13 @@ use charter::digest::Digest;
 use charter::generate::identity;
 use std::path::{Path, PathBuf};
 
-/// Share of the weights in slow types from which a file counts as slow.
-const SLOW_SHARE: f64 = 0.25;
-
-/// How well the weights of a file are computed here.
+/// How fast a model answers for its size: each token reads all weights once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speed {
-    /// By kernels made for its type.
+    /// Most weights have eight bits or fewer.
     Good,
-    /// Without such kernels, or at many times the size.
+    /// Most weights are floats: two to eight times as much to read.
     Slow,
-    /// Nobody has measured it.
-    Unknown,
 }
 
 /// A model, as its headers describe it.
@@ -73,7 +68,6 @@ pub fn describe(path: &Path) -> Result<Description, LoadError> {
         Files::Folder(folder) => {
             let header = safetensors::header(&folder)?;
             let format = format!("safetensors {}", type_name(header.kind));
-            // They are computed as F32, whatever they are on disk.
             (header.dimensions, format, size(&header.shards)?, Speed::Slow)
         }
     };
@@ -133,30 +127,16 @@ fn size(files: &[PathBuf]) -> Result<u64, LoadError> {
 
 /// By the types of its matrices.
 fn speed(types: &[(GgmlDType, u64)]) -> Speed {
-    let share = |of: fn(GgmlDType) -> bool| {
-        let all: u64 = types.iter().map(|(_, bytes)| bytes).sum();
-        let some: u64 = types.iter().filter(|(kind, _)| of(*kind)).map(|(_, bytes)| bytes).sum();
-        some as f64 / all.max(1) as f64
-    };
-    let slow = |kind| {
-        use GgmlDType as T;
-        matches!(kind, T::F32 | T::F16 | T::BF16 | T::Q4_0 | T::Q4_1 | T::Q5_0 | T::Q5_1)
-    };
-    let good = |kind| matches!(kind, GgmlDType::Q8_0 | GgmlDType::Q4K | GgmlDType::Q6K);
-    if share(slow) >= SLOW_SHARE {
-        Speed::Slow
-    } else if share(good) > 1.0 - SLOW_SHARE {
-        Speed::Good
-    } else {
-        Speed::Unknown
-    }
+    let is_float = |kind| matches!(kind, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16);
+    let all: u64 = types.iter().map(|(_, bytes)| bytes).sum();
+    let floats: u64 =
+        types.iter().filter(|(kind, _)| is_float(*kind)).map(|(_, bytes)| bytes).sum();
+    if 2 * floats > all { Speed::Slow } else { Speed::Good }
 }
 
 /// The name of a type as files carry it.
 fn type_name(kind: GgmlDType) -> String {
     match kind {
-        GgmlDType::Q2K => "Q2_K".to_owned(),
-        GgmlDType::Q3K => "Q3_K".to_owned(),
         GgmlDType::Q4K => "Q4_K".to_owned(),
         GgmlDType::Q5K => "Q5_K".to_owned(),
         GgmlDType::Q6K => "Q6_K".to_owned(),
@@ -203,9 +183,8 @@ mod tests {
         use GgmlDType as T;
         let check = |types: &[(T, u64)], expect| assert_eq!(speed(types), expect);
         check(&[(T::Q4K, 90), (T::Q6K, 10)], Speed::Good);
-        check(&[(T::Q5_0, 60), (T::Q4K, 40)], Speed::Slow);
-        check(&[(T::Q5K, 60), (T::Q6K, 40)], Speed::Unknown);
         check(&[(T::F16, 10), (T::Q8_0, 90)], Speed::Good);
-        check(&[], Speed::Unknown);
+        check(&[(T::BF16, 60), (T::Q5_0, 40)], Speed::Slow);
+        check(&[], Speed::Good);
     }
 }

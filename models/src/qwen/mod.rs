@@ -1,7 +1,7 @@
 //! Qwen2, Qwen2.5 and Qwen3 (dense) from local files.
 //!
 //! A model is a `.gguf` file or a folder with config.json, tokenizer.json and
-//! *.safetensors. It answers one request at a time; others wait in line.
+//! *.safetensors.
 //!
 //! | to know | look at |
 //! |---|---|
@@ -19,26 +19,32 @@ mod network;
 mod safetensors;
 pub mod weights;
 
-use crate::engine::{self, Network, Order};
+use crate::engine::{Engine, Figures, Limits, Order};
 use crate::error::LoadError;
 use crate::grammar::Grammars;
 use crate::sampling::Sampling;
 use crate::template::Template;
 use crate::tokens::Tokens;
-use charter::generate::{Ask, Generate, GenerateError, Generated, Message, identity};
+use charter::generate::{
+    Ask, Generate, GenerateError, Generated, LOGPROBS_MAX, Message, STOPS_MAX, Shape, identity,
+};
+use crate::compute::cache::POSITIONS;
+use crate::engine::Produced;
 use files::Files;
-use network::{Checkpoint, Reader};
+use network::{Checkpoint, Local, Network};
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Most tokens of context that are used unless told otherwise: memory grows
 /// with it.
 pub const CONTEXT_MAX: usize = 16_384;
-/// Most requests that wait in line.
-const WAITING_MAX: usize = 64;
+/// Bytes of keys and values beyond one whole context that conversations may leave
+/// behind for those that begin alike.
+const CACHE_MAX: usize = 1 << 30;
+/// Most threads that compute: more only wait for each other.
+const THREADS_MAX: usize = 64;
 /// Rows of the embedding that may stand for no token: checkpoints round up.
 const SPARE_ROWS: usize = 2_048;
 
@@ -48,9 +54,8 @@ pub struct Qwen {
     context: usize,
     tokens: Arc<Tokens>,
     template: Template,
-    grammars: Grammars,
-    network: Mutex<Reader>,
-    waiting: AtomicUsize,
+    grammars: Arc<Grammars>,
+    engine: Engine,
 }
 
 /// What the formats give.
@@ -95,21 +100,35 @@ impl Talk {
     }
 }
 
+/// How to load a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Most tokens of its context that are used.
+    pub context_max: usize,
+    /// Threads that compute; `None`: as many as there are processors.
+    pub threads: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { context_max: CONTEXT_MAX, threads: None }
+    }
+}
+
 impl Qwen {
     /// Loads the model at a path.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        Self::load_with(path, CONTEXT_MAX)
+        Self::load_with(path, Options::default())
     }
 
-    /// Loads the model at a path and uses at most `context_max` tokens of its
-    /// context.
-    pub fn load_with(path: &Path, context_max: usize) -> Result<Self, LoadError> {
+    /// Loads the model at a path.
+    pub fn load_with(path: &Path, options: Options) -> Result<Self, LoadError> {
         let Found { mut checkpoint, talk, files } = match Files::find(path)? {
             Files::Gguf(file) => gguf::find(&file)?,
             Files::Folder(folder) => safetensors::find(&folder)?,
         };
         let dimensions = &mut checkpoint.dimensions;
-        dimensions.context = dimensions.context.min(context_max);
+        dimensions.context = dimensions.context.min(options.context_max);
         let (vocabulary, context) = (dimensions.vocabulary, dimensions.context);
         let name = files::name(path, &files)?;
         let (tokens, template) = talk.checked(path, vocabulary)?;
@@ -119,10 +138,17 @@ impl Qwen {
             path: path.to_owned(),
             source: Box::new(error),
         };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let network = Mutex::new(Reader::new(checkpoint, threads).map_err(weights)?);
-        let waiting = AtomicUsize::new(0);
-        Ok(Self { name, context, tokens, template, grammars, network, waiting })
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = options.threads.unwrap_or_else(all).clamp(1, THREADS_MAX);
+        let network = Network::new(checkpoint, threads).map_err(weights)?;
+        let block_bytes = network.cache(1).block_bytes();
+        let whole = context.div_ceil(POSITIONS);
+        let blocks = whole.max((CACHE_MAX / block_bytes).min(4 * whole));
+        let local = Box::new(Local::new(network, blocks).map_err(weights)?);
+        let (stem, limits) = (identity(&name).0, Limits { blocks, block_bytes });
+        let engine = Engine::start(local, Arc::clone(&tokens), stem, limits)
+            .map_err(|source| weights(weights::WeightsError::Threads { source }))?;
+        Ok(Self { name, context, tokens, template, grammars: Arc::new(grammars), engine })
     }
 
     /// Its tokenizer.
@@ -135,6 +161,21 @@ impl Qwen {
         &self.template
     }
 
+    /// What answers.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What its engine has done.
+    pub fn figures(&self) -> Figures {
+        self.engine.figures()
+    }
+
+    /// Drops what a tenant's conversations left in memory.
+    pub fn forget(&self, tenant: &str) {
+        self.engine.forget(tenant);
+    }
+
     fn prompt(&self, ask: &Ask) -> Result<Vec<u32>, GenerateError> {
         let wrong = |why: &str| Err(GenerateError::Ask(why.to_owned()));
         if ask.messages.is_empty() {
@@ -143,11 +184,14 @@ impl Qwen {
         if ask.max_tokens == 0 {
             return wrong("the answer may have no tokens");
         }
-        if !ask.temperature.is_finite() || ask.temperature < 0.0 {
-            return wrong("the temperature is no number from 0 up");
+        if ask.stop.len() > STOPS_MAX || ask.stop.iter().any(String::is_empty) {
+            return wrong("a text that ends the answer is empty, or there are over 16 of them");
         }
-        if !(ask.top_p > 0.0 && ask.top_p <= 1.0) {
-            return wrong("top_p is not over 0 and up to 1");
+        if !ask.stop.is_empty() && ask.shape != Shape::Text {
+            return wrong("only free text can end at a stop");
+        }
+        if ask.logprobs.is_some_and(|count| count > LOGPROBS_MAX) {
+            return wrong("over 20 of the likeliest tokens are asked for");
         }
         let too_long = |prompt: usize| GenerateError::TooLong {
             prompt: prompt as u64,
@@ -175,23 +219,6 @@ impl Qwen {
     }
 }
 
-/// A place in the line of a model.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(line: &'a AtomicUsize) -> Result<Self, GenerateError> {
-        let waiting = line.fetch_add(1, Ordering::SeqCst);
-        let place = Self(line);
-        if waiting > WAITING_MAX { Err(GenerateError::Busy { waiting }) } else { Ok(place) }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Generate for Qwen {
     fn name(&self) -> &str {
         &self.name
@@ -206,28 +233,35 @@ impl Generate for Qwen {
         ask: &Ask,
         token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated, GenerateError> {
-        let prompt = self.prompt(ask)?;
-        let _place = Place::take(&self.waiting)?;
-        // What a request before left half read is forgotten at the start.
-        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        let network: &mut dyn Network = &mut *network;
-        let order = Order {
-            prompt: &prompt,
-            shape: &ask.shape,
-            max_tokens: ask.max_tokens,
-            sampling: Sampling { temperature: ask.temperature, top_p: ask.top_p },
-            seed: ask.seed,
-            model: identity(&self.name).0,
+        let sampling = Sampling {
+            temperature: ask.temperature,
+            top_k: ask.top_k,
+            top_p: ask.top_p,
+            min_p: ask.min_p,
+            repetition_penalty: ask.repetition_penalty,
+            presence_penalty: ask.presence_penalty,
         };
-        let produced = engine::produce(network, &self.tokens, &self.grammars, &order, token)?;
-        Ok(Generated {
-            text: produced.text,
-            prompt_tokens: u32::try_from(prompt.len()).unwrap_or(u32::MAX),
-            tokens: produced.tokens,
-            ended: produced.ended,
-        })
+        sampling.check().map_err(|why| GenerateError::Ask(why.to_owned()))?;
+        let prompt = self.prompt(ask)?;
+        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+        let order = Order {
+            prompt,
+            guide: self.grammars.guide(&ask.shape, ask.max_tokens)?,
+            max_tokens: ask.max_tokens,
+            sampling,
+            seed: ask.seed,
+            stop: ask.stop.clone(),
+            logprobs: ask.logprobs,
+            tenant: ask.tenant.clone(),
+            urgency: ask.urgency,
+        };
+        let made = self.engine.answer(order, token)?;
+        let Produced { text, tokens, ended, logprobs } = made;
+        Ok(Generated { text, prompt_tokens, tokens, ended, logprobs })
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

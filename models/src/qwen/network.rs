@@ -9,9 +9,13 @@ use crate::compute::cache::{Cache, POSITIONS, Shape};
 use crate::compute::isa::Isa;
 use crate::compute::matrix::Batch;
 use crate::compute::processor::{Place, Processor, Span};
+use crate::compute::tile::FloatKind;
+use candle_core::quantized::GgmlDType;
 use crate::qwen::config::{Dimensions, Family, Names};
 use crate::qwen::weights::{Tensor, Weight, WeightsError};
+use crate::engine::{Model, Piece};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most tokens that are computed at once.
 pub(crate) const BATCH: usize = 256;
@@ -21,19 +25,6 @@ pub(crate) struct Checkpoint {
     pub(crate) dimensions: Dimensions,
     pub(crate) names: &'static Names,
     pub(crate) tensors: HashMap<String, Tensor>,
-}
-
-/// A part of a conversation that is to be read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece<'a> {
-    /// Its tokens.
-    pub(crate) tokens: &'a [u32],
-    /// Position of the first of them.
-    pub(crate) position: usize,
-    /// Blocks of the cache, for all positions up to the last token.
-    pub(crate) blocks: &'a [u32],
-    /// For how many of its last tokens logits are wanted.
-    pub(crate) logits: usize,
 }
 
 struct Layer {
@@ -176,12 +167,19 @@ impl Network {
     /// What a cache of so many blocks looks like.
     pub(crate) fn cache(&self, blocks: usize) -> Shape {
         let d = &self.dimensions;
-        Shape { layers: d.layers, heads: d.kv_heads, head: d.head, blocks }
+        let kind = if self.embedding.kind == GgmlDType::F32 { FloatKind::F32 } else { FloatKind::F16 };
+        Shape { layers: d.layers, heads: d.kv_heads, head: d.head, blocks, kind }
     }
 
     /// Reads pieces of conversations, at most [`BATCH`] tokens altogether, and gives
     /// the logits that were asked for, in order, one row of the vocabulary each.
-    pub(crate) fn read(&mut self, cache: &mut Cache, pieces: &[Piece<'_>]) -> Result<&[f32], WeightsError> {
+    /// `None`: `stop` was set before the end.
+    pub(crate) fn read(
+        &mut self,
+        cache: &mut Cache,
+        pieces: &[Piece<'_>],
+        stop: &AtomicBool,
+    ) -> Result<Option<&[f32]>, WeightsError> {
         let Self { dimensions: d, processor: p, embedding, layers, angles, buffers, .. } = self;
         let tokens: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
         debug_assert!(tokens <= BATCH);
@@ -201,6 +199,9 @@ impl Network {
         }
         let batch = p.tiles(tokens);
         for (number, layer) in layers.iter_mut().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let Buffers { x, normed, wide: [q, k, v], attended, gate, up, bytes, .. } = buffers;
             // Attention.
             p.rms_norm(&batch, x, (&layer.attention_norm, epsilon), normed, bytes);
@@ -232,7 +233,7 @@ impl Network {
             let down = layer.down.matrix(p)?;
             p.multiply(Batch { columns: tokens, floats: gate, bytes }, &mut [(down, x)]);
         }
-        self.logits(pieces)
+        self.logits(pieces).map(Some)
     }
 
     /// The logits of the last tokens of each piece.
@@ -265,49 +266,39 @@ impl Network {
     }
 }
 
-/// A network with one conversation.
-pub(crate) struct Reader {
+/// A network with its cache.
+pub(crate) struct Local {
     network: Network,
     cache: Cache,
-    blocks: Vec<u32>,
-    position: usize,
 }
 
-impl Reader {
-    pub(crate) fn new(checkpoint: Checkpoint, threads: usize) -> Result<Self, WeightsError> {
-        let blocks = checkpoint.dimensions.context.div_ceil(POSITIONS);
-        let network = Network::new(checkpoint, threads)?;
+impl Local {
+    /// With so many blocks.
+    pub(crate) fn new(network: Network, blocks: usize) -> Result<Self, WeightsError> {
         let shape = network.cache(blocks);
-        let room = WeightsError::Room { bytes: shape.block_bytes() * blocks };
-        let cache = Cache::new(shape).ok_or(room)?;
-        Ok(Self { network, cache, blocks: (0..blocks as u32).collect(), position: 0 })
+        let room = WeightsError::Room { bytes: shape.block_bytes().saturating_mul(blocks) };
+        Ok(Self { cache: Cache::new(shape).ok_or(room)?, network })
     }
 }
 
-impl crate::engine::Network for Reader {
-    fn reset(&mut self) {
-        self.position = 0;
+impl Model for Local {
+    fn width(&self) -> usize {
+        self.network.dimensions.vocabulary
     }
 
-    fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, WeightsError> {
-        let mut logits = Vec::new();
-        let count = tokens.len().div_ceil(BATCH);
-        for (at, tokens) in tokens.chunks(BATCH).enumerate() {
-            let wanted = usize::from(at + 1 == count);
-            let (position, blocks) = (self.position, &self.blocks);
-            let piece = Piece { tokens, position, blocks, logits: wanted };
-            logits = self.network.read(&mut self.cache, &[piece])?.to_vec();
-            self.position += tokens.len();
-        }
-        Ok(logits)
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn read(&mut self, pieces: &[Piece<'_>], stop: &AtomicBool) -> Result<Option<&[f32]>, WeightsError> {
+        self.network.read(&mut self.cache, pieces, stop)
     }
 }
 
 #[cfg(test)]
 mod temporary {
     use super::*;
-    use crate::engine::Network as _;
-    use std::time::Instant;
+        use std::time::Instant;
     #[test]
     #[ignore]
     fn speed() {
@@ -315,20 +306,24 @@ mod temporary {
             let path = std::path::PathBuf::from(format!("/tmp/gguf/{name}.gguf"));
             let t = Instant::now();
             let found = crate::qwen::gguf::find(&path).unwrap();
-            let mut reader = Reader::new(found.checkpoint, 2).unwrap();
+            let mut local = Local::new(Network::new(found.checkpoint, 2).unwrap(), 64).unwrap();
+            let blocks: Vec<u32> = (0..64).collect();
+            let mut read = |tokens: &[u32], mut position: usize| for tokens in tokens.chunks(BATCH) {
+                local.read(&[Piece { tokens, position, blocks: &blocks, logits: 1 }], &AtomicBool::new(false)).unwrap();
+                position += tokens.len();
+            };
             let load = t.elapsed();
             let t = Instant::now();
-            reader.read(&[1]).unwrap();
+            read(&[1], 0);
             let first = t.elapsed();
             let prompt: Vec<u32> = (0..512).map(|i| (i * 7919) % 1000).collect();
             let (mut prefill, mut decode) = (f64::MAX, f64::MAX);
             for _ in 0..3 {
-                reader.reset();
                 let t = Instant::now();
-                reader.read(&prompt).unwrap();
+                read(&prompt, 0);
                 prefill = prefill.min(t.elapsed().as_secs_f64());
                 let t = Instant::now();
-                for i in 0..64 { reader.read(&[(i * 31) % 1000]).unwrap(); }
+                for i in 0..std::env::var("D").map_or(64, |d| d.parse().unwrap()) { read(&[(i * 31) % 1000], 512 + i as usize); }
                 decode = decode.min(t.elapsed().as_secs_f64());
             }
             println!("{name}: find {load:?} first {first:?} prefill {:.1} decode {:.1}", 512.0 / prefill, 64.0 / decode);

@@ -3,7 +3,7 @@
 
 use super::Progress;
 use super::child::BenchError;
-use super::measure::Figures;
+use super::measure::{Figures, peak_rss_mb};
 use alma::night::others::{self, Way};
 use alma::night::{Settings, cluster};
 use charter::embed::Embed;
@@ -246,12 +246,6 @@ fn agree(known: &[i64], found: &[i64]) -> f64 {
     let expected = if n > 1 { one * other / pairs(n) } else { 0.0 };
     let most = (one + other) / 2.0;
     if (most - expected).abs() < f64::EPSILON { 1.0 } else { (both - expected) / (most - expected) }
-}
-
-fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<f64>().ok().map(|kb| kb / 1_024.0)
 }
 
 #[cfg(test)]

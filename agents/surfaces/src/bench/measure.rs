@@ -213,6 +213,13 @@ pub fn sync_ms(folder: &Path) -> Result<Samples, BenchError> {
     Ok(samples)
 }
 
+/// The most memory that this process has had, in MiB.
+pub fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kb| kb / 1_024.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@
 //! | what is found in memory, and how fast | [`recall`] |
 //! | how soon an event reaches who follows | [`stream`] |
 //! | topics over points whose groups are known | [`cluster`] |
+//! | how fast a language model reads and answers | [`generate`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
@@ -21,6 +22,7 @@
 mod bare;
 pub mod child;
 mod cluster;
+mod generate;
 mod kill;
 pub mod killing;
 pub mod measure;
@@ -38,6 +40,7 @@ use crate::cli::exit::{Exit, chain};
 pub use bare::{Bare, Carried, Place};
 use child::{BenchError, Durability, Stage, pause};
 pub use cluster::Embedder;
+pub use generate::{Generator, Load, Speeds};
 use measure::Figures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -60,6 +63,8 @@ pub struct Means<'m> {
     pub embedder: Embedder<'m>,
     /// The queue by itself.
     pub bare: &'m dyn Bare,
+    /// The engine of language models.
+    pub generator: Generator<'m>,
 }
 
 /// Measures, and shows what was found. The folders in which it was measured are
@@ -147,6 +152,11 @@ fn measured(
         }
         BenchCommand::Mission { steps, runs, workers, servers: _ } => {
             ("mission", mission::run(&stage, (steps, runs, workers), &mut progress)?)
+        }
+        BenchCommand::Generate { ref model, prompt, answer, threads, parallel, prefix, runs } => {
+            let load = Load { prompt, answer, threads, parallel, prefix, runs };
+            let figures = generate::run(means.generator, model, &load, &mut progress)?;
+            ("generate", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Stream { steps, runs, servers: _ } => {
             ("stream", stream::run(&stage, (steps, runs), &mut progress)?)

@@ -790,6 +790,24 @@ pub enum ModelCommand {
         /// Its name; the configured one unless given.
         name: Option<String>,
     },
+    /// Cut texts into tokens and put tokens together: JSON Lines of {"text"} or {"ids"}
+    /// from standard input; each is answered with the other.
+    Tokenize {
+        /// A folder with the tokenizer.json.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Let texts hold control tokens, such as <|im_end|>, and show those of ids.
+        #[arg(long)]
+        special: bool,
+    },
+    /// Write conversations as a model's chat template does: JSON Lines of {"messages",
+    /// "tools", "add_generation_prompt"} from standard input; each is answered with
+    /// {"rendered"}.
+    Render {
+        /// The template.
+        #[arg(long, value_name = "FILE")]
+        template: PathBuf,
+    },
 }
 
 /// `alma audit …`
@@ -885,6 +903,30 @@ pub enum BenchCommand {
         /// Try k-means, a mixture, DBSCAN and OPTICS on the same points.
         #[arg(long)]
         compare: bool,
+    },
+    /// How fast a language model reads and answers, on tokens without meaning.
+    Generate {
+        /// The model: a .gguf file, or a folder with *.safetensors.
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+        /// Tokens of a prompt.
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        prompt: u32,
+        /// Tokens of an answer.
+        #[arg(long = "gen", value_name = "GEN", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+        answer: u32,
+        /// Threads that compute; as many as there are processors unless given.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+        threads: Option<u32>,
+        /// Answers at the same time, beside one alone.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+        parallel: u32,
+        /// Tokens that two prompts begin with alike.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        prefix: Option<u32>,
+        /// Times each thing is measured; the median counts.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
     },
     /// How soon an event reaches a client that follows a mission.
     Stream {

@@ -245,6 +245,8 @@ pub fn route(command: &Command, budget: &Budget) -> Result<Option<(&'static str,
         Command::Models { command } => match command {
             ModelCommand::List => ("models.list", json!({})),
             ModelCommand::Show { name } => ("models.show", json!({ "name": name })),
+            // The program answers these itself.
+            ModelCommand::Tokenize { .. } | ModelCommand::Render { .. } => return Ok(None),
         },
         Command::Audit { command: AuditCommand::Verify } => ("audit.verify", json!({})),
         Command::Status => ("work.status", json!({})),

@@ -1,10 +1,10 @@
 //! Plans by chance: whatever is written, they lint clean.
 
 use super::*;
-use crate::engine::{Network, Order, produce};
+use crate::engine::Model;
 use crate::grammar::Grammars;
 use crate::sampling::Sampling;
-use crate::testing::{Random, tokenizer_json};
+use crate::testing::{Random, answer, tokenizer_json};
 use crate::tokens::Tokens;
 use charter::effect::EffectClass;
 use charter::plan::{Plan, PlanSource};
@@ -111,7 +111,7 @@ fn specs() -> Vec<ToolSpec> {
 
 struct Writer {
     tokens: Arc<Tokens>,
-    grammars: Grammars,
+    grammars: Arc<Grammars>,
     width: usize,
     shape: Shape,
     specs: Vec<ToolSpec>,
@@ -121,7 +121,7 @@ impl Writer {
     fn new() -> Self {
         let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
         let width = 275 + 13;
-        let grammars = Grammars::new(Arc::clone(&tokens), width).unwrap();
+        let grammars = Arc::new(Grammars::new(Arc::clone(&tokens), width).unwrap());
         let specs = specs();
         let mut tools: Vec<PlanTool> = specs.iter().map(PlanTool::of).collect();
         // What is there can be listed, beside references to what is not yet.
@@ -131,13 +131,9 @@ impl Writer {
         Self { tokens, grammars, width, shape: shape(&tools).unwrap(), specs }
     }
 
-    fn text(&self, network: &mut dyn Network, max_tokens: u32, seed: u64) -> String {
-        let sampling = Sampling { temperature: 1.3, top_p: 1.0 };
-        let shape = &self.shape;
-        let order = Order { prompt: &[1, 2], shape, max_tokens, sampling, seed, model: "random" };
-        produce(network, &self.tokens, &self.grammars, &order, &mut |_| ControlFlow::Continue(()))
-            .unwrap()
-            .text
+    fn text(&self, model: impl Model + 'static, max_tokens: u32, seed: u64) -> String {
+        let sampling = Sampling { temperature: 1.3, ..Sampling::default() };
+        answer(model, &self.grammars, &self.shape, max_tokens, sampling, seed).text
     }
 
     fn plan(&self, text: &str) -> Plan {
@@ -154,7 +150,7 @@ fn plans_by_chance_lint_clean_and_use_everything() {
     let (mut with, mut without) = (0, 0);
     for seed in 0..300 {
         let most = [120, 300, 700, 1_600][seed as usize % 4];
-        let text = writer.text(&mut Random::new(writer.width, seed), most, seed);
+        let text = writer.text(Random::new(writer.width, seed), most, seed);
         let plan = writer.plan(&text);
         let found: Vec<String> =
             lint(&plan, &writer.specs).iter().map(ToString::to_string).collect();
@@ -202,28 +198,16 @@ fn whatever_the_weights() {
 
 #[test]
 fn no_plan_refers_to_what_is_not_there() {
-    // A model that loves references: every plan is full of them.
-    struct Fond(Random, u32);
-    impl Network for Fond {
-        fn reset(&mut self) {}
-        fn read(&mut self, tokens: &[u32]) -> Result<Vec<f32>, crate::engine::NetworkError> {
-            let mut logits = self.0.read(tokens)?;
-            for (logit, token) in logits.iter_mut().zip(0..) {
-                *logit += if [self.1, u32::from(b'$'), u32::from(b'"')].contains(&token) {
-                    12.0
-                } else {
-                    0.0
-                };
-            }
-            Ok(logits)
-        }
-    }
     let writer = Writer::new();
     let dollar = writer.tokens.encode("${").unwrap()[0];
     let mut references = 0;
     for seed in 0..40 {
-        let mut network = Fond(Random::new(writer.width, seed), dollar);
-        let text = writer.text(&mut network, 900, seed);
+        // A model that loves references: every plan is full of them.
+        let mut fond = Random::new(writer.width, seed);
+        for token in [dollar, u32::from(b'$'), u32::from(b'"')] {
+            fond.taste[token as usize] += 12.0;
+        }
+        let text = writer.text(fond, 900, seed);
         let plan = writer.plan(&text);
         assert_eq!(lint(&plan, &writer.specs), []);
         let mut texts = Vec::new();

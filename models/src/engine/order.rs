@@ -1,0 +1,49 @@
+//! What is asked of an engine, and what it says.
+
+use crate::grammar::Guide;
+use crate::sampling::Sampling;
+use charter::generate::{Ended, GenerateError, Logprob, Urgency};
+
+/// What to generate.
+pub struct Order {
+    /// The prompt; not empty.
+    pub prompt: Vec<u32>,
+    /// What the answer must look like; `None`: free text.
+    pub guide: Option<Guide>,
+    /// Most tokens of the answer.
+    pub max_tokens: u32,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Seed of the choice.
+    pub seed: u64,
+    /// Texts that end the answer, and are no part of it.
+    pub stop: Vec<String>,
+    /// How many of the likeliest tokens are told with each token; `None`: not even
+    /// the probability of the token itself.
+    pub logprobs: Option<u32>,
+    /// Whose it is: what begins alike is shared within a tenant.
+    pub tenant: String,
+    /// Who waits for it.
+    pub urgency: Urgency,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Produced {
+    /// The text.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: u32,
+    /// Why it ended.
+    pub ended: Ended,
+    /// How likely each token was, where that was asked.
+    pub logprobs: Vec<Logprob>,
+}
+
+/// What an engine says of an order.
+pub(crate) enum Said {
+    /// More text, whole characters.
+    Text(String),
+    /// The end.
+    Done(Result<Produced, GenerateError>),
+}
