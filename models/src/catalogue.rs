@@ -15,22 +15,20 @@ pub struct Recommended {
     pub why: &'static str,
 }
 
-/// What to get, smallest first. Q4_K and Q8_0 have kernels of their own here;
-/// Q4_0, Q5_0 and Q5_1 have none. K types need rows that 256 divides, which the
-/// smallest models do not have: theirs are Q5_0 inside.
+/// What to get, smallest first.
 pub const RECOMMENDED: &[Recommended] = &[
     Recommended {
         name: "Qwen2.5-0.5B-Instruct",
         format: "GGUF Q8_0",
         bytes: 529_000_000,
-        memory: "over 1.1 GB: the file, and 544 MB for its embedding",
-        why: "the fastest; its Q4_K_M is slower, because its rows do not fit that type",
+        memory: "0.7 GB, and 12 MB for each 1,000 tokens of conversation",
+        why: "the fastest",
     },
     Recommended {
         name: "Qwen2.5-1.5B-Instruct",
         format: "GGUF Q4_K_M",
         bytes: 984_000_000,
-        memory: "3.1 to 4.5 GB",
-        why: "understands more; as fast here as in llama.cpp",
+        memory: "1.2 GB, and 29 MB for each 1,000 tokens of conversation",
+        why: "understands more",
     },
 ];

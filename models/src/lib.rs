@@ -21,6 +21,7 @@ pub mod embed;
 pub mod engine;
 pub mod error;
 pub mod grammar;
+mod later;
 pub mod measure;
 pub mod qwen;
 pub mod sampling;

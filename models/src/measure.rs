@@ -86,7 +86,8 @@ pub fn measure(path: &Path, load: &Load) -> Result<Speeds, MeasureError> {
     speeds.first = began.elapsed();
     let (mut prefills, mut decodes) = (Vec::new(), Vec::new());
     for run in 0..load.runs.max(1) {
-        let one = answered(&model, prompt(run as u32 + 1, 0, load.prompt), load.answer, run as u64)?;
+        let one =
+            answered(&model, prompt(run as u32 + 1, 0, load.prompt), load.answer, run as u64)?;
         prefills.push(one.first);
         let rest = (one.end - one.first).as_secs_f64();
         decodes.push(f64::from(one.tokens.saturating_sub(1)) / rest);
@@ -141,7 +142,12 @@ fn order(prompt: Vec<u32>, max_tokens: u32, seed: u64) -> Order {
 }
 
 /// Asks until an answer has its full length: one in a thousand ends by chance.
-fn answered(model: &Qwen, prompt: Vec<u32>, tokens: u32, seed: u64) -> Result<Timed, GenerateError> {
+fn answered(
+    model: &Qwen,
+    prompt: Vec<u32>,
+    tokens: u32,
+    seed: u64,
+) -> Result<Timed, GenerateError> {
     const TRIES: u64 = 20;
     let mut last = None;
     for attempt in 0..TRIES {

@@ -252,9 +252,8 @@ fn rank(weights: &[f32], total: f64, sampling: Sampling, order: &mut Vec<u32>) {
     if order.len() < most && head < share {
         gather(order, 0.0);
     }
-    let by_weight = |a: &u32, b: &u32| {
-        weights[*b as usize].total_cmp(&weights[*a as usize]).then(a.cmp(b))
-    };
+    let by_weight =
+        |a: &u32, b: &u32| weights[*b as usize].total_cmp(&weights[*a as usize]).then(a.cmp(b));
     if order.len() > most {
         order.select_nth_unstable_by(most - 1, by_weight);
         order.truncate(most);

@@ -5,18 +5,18 @@
 #[expect(unreachable_pub, reason = "it is a module of the test harness too")]
 mod checkpoint;
 
-use candle_core::quantized::gguf_file::{Value as Meta, write};
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
 use crate::engine::{Engine, Limits, Model, ModelError, Order, Piece, Produced};
 use crate::grammar::{Grammars, Guide};
 use crate::sampling::Sampling;
+use candle_core::quantized::gguf_file::{Value as Meta, write};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use charter::generate::{Shape, Urgency};
 use checkpoint::Entry;
+pub(crate) use checkpoint::{Tiny, tokenizer_json};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-pub(crate) use checkpoint::{Tiny, tokenizer_json};
 
 /// Logits by chance: a taste of its own for every seed, and noise at each step,
 /// so that some seeds love quotes and others never end a text.
@@ -71,16 +71,13 @@ pub(crate) fn answer(
     let tokens = Arc::clone(grammars.tokens());
     let engine = Engine::start(Box::new(model), tokens, "random", limits).unwrap();
     let guide = grammars.guide(shape, max_tokens).unwrap();
-    engine.answer(order(guide, max_tokens, sampling, seed), &mut |_| ControlFlow::Continue(())).unwrap()
+    engine
+        .answer(order(guide, max_tokens, sampling, seed), &mut |_| ControlFlow::Continue(()))
+        .unwrap()
 }
 
 /// An order with a short prompt.
-pub(crate) fn order(
-    guide: Option<Guide>,
-    max_tokens: u32,
-    sampling: Sampling,
-    seed: u64,
-) -> Order {
+pub(crate) fn order(guide: Option<Guide>, max_tokens: u32, sampling: Sampling, seed: u64) -> Order {
     Order {
         prompt: vec![1, 2, 3],
         guide,
@@ -154,9 +151,15 @@ pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
 
 /// Numbers in this type, as candle quantises them, and the numbers that candle reads
 /// in them.
-pub(crate) fn quantised(kind: GgmlDType, values: &[f32], rows: usize, columns: usize) -> (Vec<u8>, Vec<f32>) {
+pub(crate) fn quantised(
+    kind: GgmlDType,
+    values: &[f32],
+    rows: usize,
+    columns: usize,
+) -> (Vec<u8>, Vec<f32>) {
     let tensor = Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap();
     let quantised = QTensor::quantize(&tensor, kind).unwrap();
-    let read = quantised.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let read =
+        quantised.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     (quantised.data().unwrap().into_owned(), read)
 }

@@ -5,8 +5,14 @@
 //! chat template may place. Text that looks like a chat delimiter is therefore
 //! only text.
 
-use serde_json::{Map, Value};
-use tokenizers::Tokenizer;
+use serde_json::Value;
+use std::collections::HashMap;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::unicode::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 use toktrie::SimpleVob;
 
 /// Control tokens that end an answer, where the vocabulary has them.
@@ -14,6 +20,21 @@ const ENDS: [&str; 3] = ["<|im_end|>", "<|endoftext|>", "<|end_of_text|>"];
 /// What every chat template of this family uses, whether or not the tokenizer
 /// lists it.
 const DELIMITERS: [&str; 3] = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"];
+
+/// How the Qwen family cuts a text before tokens are looked for.
+const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The vocabulary of a byte-level tokenizer of the Qwen family, as GGUF files hold it.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    /// The tokens in order: control tokens as they are, others with a character for each
+    /// byte.
+    pub words: Vec<String>,
+    /// Which of them are control tokens, and whether these have no text.
+    pub control: Vec<(u32, bool)>,
+    /// Which two become one, the first first: `left right`.
+    pub merges: Vec<String>,
+}
 
 /// A tokenizer and what its tokens are made of.
 pub struct Tokens {
@@ -64,7 +85,6 @@ impl Tokens {
                 silent.push(id);
             }
         }
-        control.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.0.cmp(&b.0)));
         json["added_tokens"] = Value::Array(Vec::new());
         let vocabulary = json["model"]["vocab"]
             .as_object_mut()
@@ -72,13 +92,78 @@ impl Tokens {
         for (text, _) in &control {
             vocabulary.shift_remove(text);
         }
-        let mut bytes = byte_table(vocabulary)?;
+        let numbered = vocabulary.iter().map(|(text, id)| {
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            let none = || wrong(format!("the token {text:?} has no usable number"));
+            Ok((text.as_str(), id.ok_or_else(none)?))
+        });
+        let bytes = byte_table(numbered)?;
+        let plain: Tokenizer =
+            serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
+        Self::with(plain, control, &silent, bytes, ends)
+    }
+
+    /// From the vocabulary of a GGUF file. `ends` are more tokens that end an answer.
+    pub fn from_vocabulary(from: Vocabulary, ends: &[u32]) -> Result<Self, TokensError> {
+        let Vocabulary { words, control, merges } = from;
+        let wrong = |what: &dyn std::fmt::Display| TokensError::Description(what.to_string());
+        let silent: Vec<u32> =
+            control.iter().filter(|(_, silent)| *silent).map(|(id, _)| *id).collect();
+        let mut named = Vec::new();
+        for (id, _) in &control {
+            let text = words.get(*id as usize).filter(|text| !text.is_empty());
+            let none = || wrong(&format_args!("the control token {id} has no text"));
+            named.push((text.ok_or_else(none)?.clone(), *id));
+        }
+        let is_control: std::collections::HashSet<u32> =
+            control.iter().map(|(id, _)| *id).collect();
+        let ordinary = || words.iter().zip(0_u32..).filter(|(_, id)| !is_control.contains(id));
+        // What fills a vocabulary up may be written in anything; it is never text.
+        let known = characters();
+        let written = |text: &str| text.chars().all(|c| known.contains_key(&c));
+        let numbered =
+            ordinary().filter(|(text, _)| written(text)).map(|(text, id)| Ok((text.as_str(), id)));
+        let mut bytes = byte_table(numbered)?;
+        bytes.resize(words.len().max(bytes.len()), Vec::new());
+        let mut pairs = Vec::with_capacity(merges.len());
+        for merge in merges {
+            let (left, right) = merge
+                .split_once(' ')
+                .ok_or_else(|| wrong(&format_args!("the merge {merge:?} has no two parts")))?;
+            pairs.push((left.to_owned(), right.to_owned()));
+        }
+        let vocabulary: Vocab = ordinary().map(|(text, id)| (text.clone(), id)).collect();
+        let model = BPE::builder()
+            .vocab_and_merges(vocabulary, pairs)
+            .build()
+            .map_err(|error| wrong(&error))?;
+        let mut plain = Tokenizer::new(model);
+        let pattern = SplitPattern::Regex(WORDS.to_owned());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+            .map_err(|error| wrong(&error))?;
+        let level = ByteLevel::new(false, false, false);
+        let cut = Sequence::new(vec![
+            PreTokenizerWrapper::Split(split),
+            PreTokenizerWrapper::ByteLevel(level),
+        ]);
+        plain.with_normalizer(Some(NFC)).map_err(|error| wrong(&error))?;
+        plain.with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(cut)));
+        Self::with(plain, named, &silent, bytes, ends)
+    }
+
+    fn with(
+        plain: Tokenizer,
+        mut control: Vec<(String, u32)>,
+        silent: &[u32],
+        mut bytes: Vec<Vec<u8>>,
+        ends: &[u32],
+    ) -> Result<Self, TokensError> {
+        let wrong = |what: String| TokensError::Description(what);
+        control.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.0.cmp(&b.0)));
         for (text, id) in &control {
             let slot = slot(&mut bytes, *id)?;
             *slot = if silent.contains(id) { Vec::new() } else { text.clone().into_bytes() };
         }
-        let plain: Tokenizer =
-            serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
         let mut ends: Vec<u32> = ends.to_vec();
         let named = |name: &&str| control.iter().find(|(text, _)| text == name).map(|(_, id)| *id);
         ends.extend(ENDS.iter().filter_map(named));
@@ -114,6 +199,17 @@ impl Tokens {
     /// Tokens that end an answer.
     pub fn ends(&self) -> &[u32] {
         &self.ends
+    }
+
+    /// A byte that is no token by itself, so that not every text can be written.
+    pub fn missing_byte(&self) -> Option<u8> {
+        let mut single = [false; 256];
+        for (bytes, is_control) in self.bytes.iter().zip(&self.is_control) {
+            if let ([byte], false) = (bytes.as_slice(), is_control) {
+                single[usize::from(*byte)] = true;
+            }
+        }
+        (0..=u8::MAX).find(|byte| !single[usize::from(*byte)])
     }
 
     /// Tokens that free text may have, those that end it among them.
@@ -228,14 +324,18 @@ fn byte_of(character: char) -> Option<u8> {
     }
 }
 
-fn byte_table(vocabulary: &Map<String, Value>) -> Result<Vec<Vec<u8>>, TokensError> {
-    let known: std::collections::HashMap<char, u8> =
-        (0..0x200).filter_map(char::from_u32).filter_map(|c| Some((c, byte_of(c)?))).collect();
+/// The characters of byte-level vocabularies.
+fn characters() -> HashMap<char, u8> {
+    (0..0x200).filter_map(char::from_u32).filter_map(|c| Some((c, byte_of(c)?))).collect()
+}
+
+fn byte_table<'v>(
+    vocabulary: impl Iterator<Item = Result<(&'v str, u32), TokensError>>,
+) -> Result<Vec<Vec<u8>>, TokensError> {
+    let known = characters();
     let mut bytes = Vec::new();
-    for (text, id) in vocabulary {
-        let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
-            TokensError::Description(format!("the token {text:?} has no usable number"))
-        })?;
+    for word in vocabulary {
+        let (text, id) = word?;
         let own: Option<Vec<u8>> = text.chars().map(|c| known.get(&c).copied()).collect();
         let own = own.ok_or_else(|| {
             TokensError::Description(format!(

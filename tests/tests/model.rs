@@ -22,6 +22,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const ALMA: &str = env!("CARGO_BIN_EXE_alma-counting");
 /// A wish that no playbook knows.
@@ -449,7 +450,8 @@ fn texts_and_conversations_are_written_as_a_model_sees_them() {
 fn a_model_is_measured() {
     let shell = desk(Tiny::new("qwen3"));
     let folder = shell.home().join("models/tiny").display().to_string();
-    let bench = ["--json", "bench", "generate", "--model", &folder, "--prompt", "200", "--gen", "16"];
+    let bench =
+        ["--json", "bench", "generate", "--model", &folder, "--prompt", "200", "--gen", "16"];
     let more = ["--parallel", "4", "--prefix", "300", "--runs", "1", "--threads", "2"];
     let found = shell.run(&[&bench[..], &more].concat()).says(0, &[]).json();
     for key in [

@@ -61,7 +61,9 @@ impl Generate for Waking {
             return Err(silent());
         }
         let (mut looked, mut stopped) = (Instant::now(), false);
-        let made = self.model.generate(ask, &mut |text| {
+        // What is shared between asks is shared within the tenant alone.
+        let ask = Ask { tenant: self.tenant.to_string(), ..ask.clone() };
+        let made = self.model.generate(&ask, &mut |text| {
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 stopped = self.stopped();
@@ -69,5 +71,8 @@ impl Generate for Waking {
             if stopped { ControlFlow::Break(()) } else { token(text) }
         })?;
         if stopped && made.ended == Ended::Cancelled { Err(silent()) } else { Ok(made) }
+    }
+    fn forget(&self, tenant: &str) {
+        self.model.forget(tenant);
     }
 }

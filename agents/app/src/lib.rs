@@ -55,11 +55,8 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     if let Command::Bench { command } = &cli.command {
-        let means = Means {
-            embedder: &house::embedder,
-            bare: &bare::BareQueue,
-            generator: &model::speeds,
-        };
+        let means =
+            Means { embedder: &house::embedder, bare: &bare::BareQueue, generator: &model::speeds };
         let exit = surfaces::bench::run(command, &screen, &means);
         return ExitCode::from(exit.code());
     }

@@ -88,7 +88,7 @@ impl LazyModel {
             let loaded = catch_unwind(AssertUnwindSafe(|| Qwen::load(&path)));
             shared.set(match loaded {
                 Ok(Ok(model)) => {
-                    tracing::info!(model = model.name(), "the language model is loaded");
+                    tracing::info!(model = model.stem(), "the language model is loaded");
                     State::Ready(Arc::new(model))
                 }
                 Ok(Err(error)) => State::Broken(chain(&error)),
@@ -111,7 +111,6 @@ impl LazyModel {
         loop {
             match &*state {
                 State::Ready(model) => {
-                    self.name.get_or_init(|| model.name().to_owned());
                     return Ok(Some(Arc::clone(model)));
                 }
                 State::Broken(why) => {
@@ -159,11 +158,22 @@ impl Generate for LazyModel {
     ) -> Result<Generated, GenerateError> {
         let found = self.loaded(&mut || token(""))?;
         match found {
-            Some(model) => model.generate(ask, token),
+            Some(model) => {
+                let made = model.generate(ask, token);
+                // Its digest takes a while, in which it answers.
+                self.name.get_or_init(|| model.name().to_owned());
+                made
+            }
             None => {
                 let (text, ended) = (String::new(), Ended::Cancelled);
                 Ok(Generated { text, prompt_tokens: 0, tokens: 0, ended, logprobs: Vec::new() })
             }
+        }
+    }
+
+    fn forget(&self, tenant: &str) {
+        if let State::Ready(model) = &*self.shared.state() {
+            model.forget(tenant);
         }
     }
 }

@@ -54,6 +54,11 @@ enum Request {
         /// The byte.
         from: usize,
     },
+    /// Drop what a tenant's conversations left in memory.
+    Forget {
+        /// The tenant.
+        tenant: String,
+    },
     /// Nobody wants it any more.
     Leave {
         /// Its name.
@@ -244,6 +249,10 @@ impl Desk {
                 }
                 Response::Said { text, end }
             }
+            Request::Forget { tenant } => {
+                self.model.forget(&tenant);
+                Response::Done
+            }
             Request::Leave { name } => {
                 if let Some(answer) = self.answers().remove(&name) {
                     let long_ago = Instant::now().checked_sub(2 * SILENCE);
@@ -412,6 +421,15 @@ impl Generate for Way {
         }
         self.own.generate(ask, token)
     }
+
+    fn forget(&self, tenant: &str) {
+        self.own.forget(tenant);
+        if self.household.role() != Role::Owner
+            && let Err(error) = self.ask(&Request::Forget { tenant: tenant.to_owned() })
+        {
+            tracing::warn!(%error, "what the language model has read stays in memory elsewhere");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -451,10 +469,22 @@ mod tests {
                 text.push_str(word);
                 if token(word).is_break() {
                     let ended = Ended::Cancelled;
-                    return Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended, logprobs: Vec::new() });
+                    return Ok(Generated {
+                        text,
+                        prompt_tokens: 1,
+                        tokens: 1,
+                        ended,
+                        logprobs: Vec::new(),
+                    });
                 }
             }
-            Ok(Generated { text, prompt_tokens: 1, tokens: 4, ended: Ended::Whole, logprobs: Vec::new() })
+            Ok(Generated {
+                text,
+                prompt_tokens: 1,
+                tokens: 4,
+                ended: Ended::Whole,
+                logprobs: Vec::new(),
+            })
         }
     }
 

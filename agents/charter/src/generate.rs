@@ -155,7 +155,8 @@ pub struct Ask {
     /// [`LOGPROBS_MAX`]; `None`: nothing is told of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<u32>,
-    /// Whose it is. What begins alike is shared within a tenant, never between two.
+    /// Whose it is. What begins alike is shared within a tenant, never between two; an
+    /// ask of nobody's shares nothing.
     #[serde(default)]
     pub tenant: String,
     /// Who waits for it.
@@ -318,6 +319,10 @@ pub trait Generate: Send + Sync {
         ask: &Ask,
         token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated, GenerateError>;
+
+    /// Drops what a tenant's conversations left in the model's memory, so that nothing
+    /// of what was forgotten stays there. One that keeps nothing does nothing.
+    fn forget(&self, _tenant: &str) {}
 }
 
 /// The name of a model and the digest of its weights, from what

@@ -18,7 +18,8 @@ fn width(isa: Isa, left: usize) -> usize {
 pub(crate) fn tiles(isa: Isa, columns: usize) -> impl Iterator<Item = Range<usize>> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let tile = from..from + if from < columns { width(isa, columns - from) } else { return None };
+        let tile =
+            from..from + if from < columns { width(isa, columns - from) } else { return None };
         from = tile.end;
         Some(tile)
     })
@@ -59,7 +60,13 @@ impl Bytes {
 
     /// A tile of columns with `rows` numbers, from block `from` on. `sixteenths`:
     /// the sums of each 16.
-    pub(crate) fn tile(&self, tile: &Range<usize>, rows: usize, from: usize, sixteenths: bool) -> Quads {
+    pub(crate) fn tile(
+        &self,
+        tile: &Range<usize>,
+        rows: usize,
+        from: usize,
+        sixteenths: bool,
+    ) -> Quads {
         let width = tile.len();
         let blocks = tile.start * (rows / BLOCK) + from * width;
         let sums = if sixteenths { &self.sums_16[2 * blocks..] } else { &self.sums_32[blocks..] };
@@ -185,7 +192,9 @@ mod tests {
             let fill = bytes.shared();
             for column in 0..7 {
                 // SAFETY: one thread.
-                unsafe { fill.quantise(isa, &(column..column + 1), rows, &values[column * rows..], rows) };
+                unsafe {
+                    fill.quantise(isa, &(column..column + 1), rows, &values[column * rows..], rows)
+                };
             }
             bytes
         };
@@ -193,7 +202,10 @@ mod tests {
         for isa in Isa::all() {
             let own = made(isa);
             assert_eq!(own.numbers[rows..], first.numbers[rows..], "{isa:?}");
-            assert_eq!((&own.sums_16[6..], &own.sums_32[3..]), (&first.sums_16[6..], &first.sums_32[3..]));
+            assert_eq!(
+                (&own.sums_16[6..], &own.sums_32[3..]),
+                (&first.sums_16[6..], &first.sums_32[3..])
+            );
             assert!(own.scales[0].is_nan() && !own.scales[3 + 1].is_finite(), "{isa:?}");
             for (at, scale) in own.scales.iter().enumerate().skip(6) {
                 let numbers = &own.numbers[at * 32..][..32];

@@ -31,7 +31,13 @@ pub(crate) struct Scratch {
 
 /// Writes a result for each query into `out`, one after the other. There are as many
 /// queries as a tile has columns ([`super::activations::tiles`]).
-pub(crate) fn attend(isa: Isa, cache: &Cache, asked: &Queries<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+pub(crate) fn attend(
+    isa: Isa,
+    cache: &Cache,
+    asked: &Queries<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
     let (count, head, kind) = (asked.visible.len(), cache.shape().head, cache.shape().kind);
     let most = asked.visible.iter().copied().max().unwrap_or(0);
     let blocks = &asked.blocks[..most.div_ceil(POSITIONS)];

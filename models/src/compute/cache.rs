@@ -45,7 +45,8 @@ impl Shape {
 
     /// Where a part begins, in numbers; a layer's blocks lie together.
     fn at(self, layer: usize, block: usize, head: usize, is_value: bool) -> usize {
-        (((layer * self.blocks + block) * self.heads + head) * 2 + usize::from(is_value)) * self.part()
+        (((layer * self.blocks + block) * self.heads + head) * 2 + usize::from(is_value))
+            * self.part()
     }
 }
 
@@ -117,7 +118,7 @@ impl Writer<'_> {
                 .map(|is_value| {
                     let bytes = self.shape.size();
                     let at = bytes * self.shape.at(layer, block, head, is_value);
-                    self.bytes.from_at(at, bytes * self.shape.part())
+                    self.bytes.pointer(at..at + bytes * self.shape.part())
                 })
                 .into();
             for (at, (k, v)) in keys[own.clone()].iter().zip(&values[own]).enumerate() {

@@ -157,7 +157,9 @@ mod tests {
 
     /// The largest of `|a - b| / max(|b|, 1)`.
     fn apart(own: &[f32], exact: impl Iterator<Item = f64>) -> f64 {
-        own.iter().zip(exact).fold(0.0, |most, (a, b)| f64::max(most, (f64::from(*a) - b).abs() / b.abs().max(1.0)))
+        own.iter()
+            .zip(exact)
+            .fold(0.0, |most, (a, b)| f64::max(most, (f64::from(*a) - b).abs() / b.abs().max(1.0)))
     }
 
     #[test]
@@ -178,7 +180,9 @@ mod tests {
                 let half = length / 2;
                 rotate(isa, &mut turned[..2 * half], &y[..half], &y[half..2 * half]);
                 let all = [normed, gated, weights, turned];
-                let bits = |all: &[Vec<f32>; 4]| all.clone().map(|one| one.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+                let bits = |all: &[Vec<f32>; 4]| {
+                    all.clone().map(|one| one.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
                 match &first {
                     Some(first) => assert_eq!(bits(&all), bits(first), "{isa:?} {length}"),
                     None => first = Some(all),
@@ -187,7 +191,10 @@ mod tests {
             let [normed, gated, weights, _] = first.unwrap();
             let wide = |x: &f32| f64::from(*x);
             let mean = x.iter().map(|x| wide(x).powi(2)).sum::<f64>() / length as f64 + 1e-6;
-            assert!(apart(&normed, x.iter().zip(&y).map(|(x, y)| wide(x) / mean.sqrt() * wide(y))) < 1e-6);
+            assert!(
+                apart(&normed, x.iter().zip(&y).map(|(x, y)| wide(x) / mean.sqrt() * wide(y)))
+                    < 1e-6
+            );
             let silu = |(x, y): (&f32, &f32)| wide(x) / (1.0 + (-wide(x)).exp()) * wide(y);
             assert!(apart(&gated, x.iter().zip(&y).map(silu)) < 1e-6);
             let top = x.iter().copied().fold(f32::MIN, f32::max);
@@ -204,7 +211,10 @@ mod tests {
             let (own, exact) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((own / exact - 1.0).abs() < 2e-7, "{x}: {own} {exact}");
         }
-        assert_eq!((exp(f32::NEG_INFINITY), exp(f32::INFINITY), exp(0.0)), (0.0, f32::INFINITY, 1.0));
+        assert_eq!(
+            (exp(f32::NEG_INFINITY), exp(f32::INFINITY), exp(0.0)),
+            (0.0, f32::INFINITY, 1.0)
+        );
         assert!(exp(f32::NAN).is_nan());
         let mut scores = [1.0, f32::NAN, 2.0];
         assert!(softmax(Isa::best(), &mut scores).is_nan());

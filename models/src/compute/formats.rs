@@ -270,7 +270,10 @@ mod tests {
             dequantise(format, &bytes, &mut found);
             for (own, other) in found.iter().zip(&expected) {
                 // The same sum in another order.
-                assert!((own - other).abs() <= 1e-6 * other.abs().max(1.0), "{kind:?}: {own} {other}");
+                assert!(
+                    (own - other).abs() <= 1e-6 * other.abs().max(1.0),
+                    "{kind:?}: {own} {other}"
+                );
             }
         }
     }

@@ -73,7 +73,13 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => 2,
-            _ => if columns == 1 { 2 } else { 1 },
+            _ => {
+                if columns == 1 {
+                    2
+                } else {
+                    1
+                }
+            }
         }
     }
 

@@ -69,7 +69,8 @@ pub(crate) fn f16_to_f32(half: u16) -> f32 {
     let magnitude = f32::from_bits((bits & 0x7FFF) << 13) * SCALE;
     // What has no finite value keeps its mantissa.
     let endless = (bits & 0x7FFF) >= 0x7C00;
-    let magnitude = if endless { ((bits & 0x7FFF) << 13) | 0x7F80_0000 } else { magnitude.to_bits() };
+    let magnitude =
+        if endless { ((bits & 0x7FFF) << 13) | 0x7F80_0000 } else { magnitude.to_bits() };
     f32::from_bits(magnitude | ((bits & 0x8000) << 16))
 }
 

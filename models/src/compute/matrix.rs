@@ -74,7 +74,13 @@ impl Matrix {
     ///
     /// # Safety
     /// No other thread has this panel.
-    pub(crate) unsafe fn pack(isa: Isa, layout: Layout, panels: Shared<'_, u8>, panel: usize, rows: &[u8]) {
+    pub(crate) unsafe fn pack(
+        isa: Isa,
+        layout: Layout,
+        panels: Shared<'_, u8>,
+        panel: usize,
+        rows: &[u8],
+    ) {
         let size = layout.bytes();
         // SAFETY: the caller has this panel for itself.
         let panel = unsafe { panels.part(panel * size..(panel + 1) * size) };
@@ -136,14 +142,17 @@ impl Matrix {
                     let out = &mut wide.numbers[n * CHUNK * WIDE..][..blocks * WIDE];
                     run(isa, Widen { layout: self.layout, blocks: &panel[own.clone()], out });
                 }
-                run(isa, Scales {
-                    layout: self.layout,
-                    panel,
-                    from,
-                    blocks,
-                    scales: &mut wide.scales[n * scales..],
-                    mins: &mut wide.mins[n * CHUNK * ROWS..],
-                });
+                run(
+                    isa,
+                    Scales {
+                        layout: self.layout,
+                        panel,
+                        from,
+                        blocks,
+                        scales: &mut wide.scales[n * scales..],
+                        mins: &mut wide.mins[n * CHUNK * ROWS..],
+                    },
+                );
             }
             let numbers = if is_wide {
                 (wide.numbers.as_ptr(), CHUNK * WIDE)
@@ -162,12 +171,21 @@ impl Matrix {
                 let last = (tile.end - 1) * stride + (panel + together) * ROWS;
                 // Of the panels between them, other threads' among them, nothing is
                 // touched.
-                let out = (out.from(first..last), stride);
+                let out = (out.pointer(first..last), stride);
                 macro_rules! tile {
                     ($m:literal, $n:literal) => {{
                         macro_rules! bytes {
                             ($bits:literal, $groups:literal, $mins:literal) => {
-                                run(isa, Bytes::<$m, $n, $bits, $groups, $mins> { weights, quads, blocks, shift, out })
+                                run(
+                                    isa,
+                                    Bytes::<$m, $n, $bits, $groups, $mins> {
+                                        weights,
+                                        quads,
+                                        blocks,
+                                        shift,
+                                        out,
+                                    },
+                                )
                             };
                         }
                         use Scaling::{Affine, Float, Plain, Sixteenths, Super};
@@ -214,7 +232,7 @@ impl Matrix {
             let first = tile.start * stride + panel * ROWS;
             let last = (tile.end - 1) * stride + (panel + together) * ROWS;
             let activations = (batch.floats[tile.start * columns..].as_ptr(), columns);
-            let out = (out.from(first..last), stride);
+            let out = (out.pointer(first..last), stride);
             floats(isa, tile.len(), together, kind, weights, columns, activations, out);
         }
     }
@@ -351,61 +369,6 @@ mod tests {
             let bound = if case.matrix.is_float() { 1e-6 } else { 1e-2 };
             let relative = (apart / size).sqrt();
             assert!(relative < bound, "{kind:?}: {relative}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod temporary {
-    use super::*;
-    use crate::compute::formats::Format;
-    use crate::compute::processor::Processor;
-    use crate::testing::{noise, quantised};
-    use std::time::Instant;
-
-    #[test]
-    #[ignore]
-    fn speed() {
-        let threads: usize = std::env::var("T").map_or(2, |t| t.parse().unwrap());
-        for isa in Isa::all().into_iter().rev() {
-            if std::env::var("ISA").is_ok_and(|only| only != isa.as_str()) { continue; }
-            for kind in [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q5_0, GgmlDType::Q4K, GgmlDType::Q6K, GgmlDType::F16, GgmlDType::F32] {
-                let (rows, columns) = (4864, 1024);
-                let format = Format::of(kind).unwrap();
-                let layout = Layout { format, columns };
-                let mut processor = Processor::new(isa, threads).unwrap();
-                let (bytes, _) = quantised(kind, &noise(11, rows * columns), rows, columns);
-                let t = Instant::now();
-                let count = 80;
-                let matrices: Vec<Matrix> = (0..count).map(|_| {
-                    processor.pack(layout, rows, |row, out| { let size = format.bytes(columns); out.copy_from_slice(&bytes[row * size..][..out.len()]); Ok::<(), ()>(()) }).unwrap().unwrap()
-                }).collect();
-                let pack = (count * rows * columns) as f64 / t.elapsed().as_secs_f64() / 1e9;
-                print!("{:18} {kind:?}: pack {pack:.2} G/s ", isa.as_str());
-                for batch in [1, 2, 4, 8, 64, 256, 512] {
-                    let floats = noise(12, batch * columns);
-                    let mut cols = Columns::new(batch, columns);
-                    let fill = cols.shared();
-                    for tile in tiles(isa, batch) {
-                        unsafe { fill.quantise(isa, &tile, columns, &floats[tile.start * columns..], columns) };
-                    }
-                    let mut out = vec![0.0; batch * rows];
-                    let used = if batch > 8 { count.min(4) } else { count };
-                    let mut best = f64::MAX;
-                    for _ in 0..5 {
-                        let t = Instant::now();
-                        for matrix in &matrices[..used] {
-                            let batch = Batch { columns: batch, floats: &floats, bytes: &cols };
-                            processor.multiply(batch, &mut [(matrix, &mut out)]);
-                        }
-                        best = best.min(t.elapsed().as_secs_f64());
-                    }
-                    let macs = (used * batch * rows * columns) as f64 / best / 1e9;
-                    let gb = (used * matrices[0].panels.bytes().len()) as f64 / best / 1e9;
-                    if batch <= 8 { print!(" m{batch} {gb:.1} GB/s {macs:.0}G;") } else { print!(" m{batch} {macs:.0}G;") }
-                }
-                println!();
-            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 
 /// Bytes of a large page, on which large memory begins.
 const LARGE: usize = 2 << 20;
+/// Bytes of a page.
+const PAGE: usize = 4 << 10;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -25,7 +27,9 @@ impl Memory {
     /// So many bytes; `None` if there is no room.
     pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
         let align = if bytes >= LARGE { LARGE } else { LINE };
-        let layout = Layout::from_size_align(bytes.max(1).next_multiple_of(align), align).ok()?;
+        // What is behind the last large page takes small ones.
+        let size = bytes.max(1).checked_next_multiple_of(PAGE)?;
+        let layout = Layout::from_size_align(size, align).ok()?;
         // SAFETY: the layout is not empty.
         let from = NonNull::new(unsafe { map(layout) })?;
         Some(Self { from, layout })
@@ -63,7 +67,8 @@ unsafe fn map(layout: Layout) -> *mut u8 {
     // given back.
     unsafe {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        let Ok(all) = mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::READ | ProtFlags::WRITE, flags)
+        let Ok(all) =
+            mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::READ | ProtFlags::WRITE, flags)
         else {
             return std::ptr::null_mut();
         };

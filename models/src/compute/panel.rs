@@ -98,7 +98,9 @@ impl Pack<'_> {
             for (row, bytes) in self.rows.chunks_exact(row_bytes).enumerate() {
                 unit.read(format, &bytes[at * unit_bytes..][..unit_bytes]);
                 put_scales(format, &unit, scales, at, row);
-                for (block, numbers) in unit.numbers.chunks_exact(BLOCK).take(unit_blocks).enumerate() {
+                for (block, numbers) in
+                    unit.numbers.chunks_exact(BLOCK).take(unit_blocks).enumerate()
+                {
                     for (group, four) in numbers.chunks_exact(4).enumerate() {
                         wide[block][group * 64 + row * 4..][..4].copy_from_slice(four);
                     }
@@ -281,9 +283,14 @@ impl Work for Scales<'_> {
                     for (block, small) in own[4 * ROWS..].chunks_exact(2 * ROWS).enumerate() {
                         // SAFETY: twice sixteen bytes.
                         unsafe {
-                            let (s, m) = (L::load_u8(small.as_ptr()), L::load_u8(small[ROWS..].as_ptr()));
+                            let (s, m) =
+                                (L::load_u8(small.as_ptr()), L::load_u8(small[ROWS..].as_ptr()));
                             store::<L>(scales, 8 * unit + block, L::mul(d, s));
-                            store::<L>(mins, 8 * unit + block, L::mul(e, L::mul(m, L::splat(-1.0))));
+                            store::<L>(
+                                mins,
+                                8 * unit + block,
+                                L::mul(e, L::mul(m, L::splat(-1.0))),
+                            );
                         }
                     }
                 }

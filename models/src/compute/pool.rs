@@ -51,16 +51,9 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.from.add(range.start), range.len()) }
     }
 
-    /// Where `length` numbers from `from` on begin; panics if they do not lie within
-    /// the memory.
-    #[inline(always)]
-    pub(crate) fn from_at(self, from: usize, length: usize) -> *mut T {
-        self.from(from..from + length)
-    }
-
     /// Where a range begins; panics if it does not lie within the memory.
     #[inline(always)]
-    pub(crate) fn from(self, range: Range<usize>) -> *mut T {
+    pub(crate) fn pointer(self, range: Range<usize>) -> *mut T {
         assert!(range.start <= range.end && range.end <= self.length, "a part lies outside");
         // SAFETY: within the memory.
         unsafe { self.from.add(range.start) }
@@ -114,7 +107,8 @@ impl Pool {
             panicked: AtomicBool::new(false),
             asleep: AtomicUsize::new(0),
         });
-        let mut pool = Self { state, threads: Vec::new(), handles: Vec::new(), turn: Mutex::new(()) };
+        let mut pool =
+            Self { state, threads: Vec::new(), handles: Vec::new(), turn: Mutex::new(()) };
         for number in 1..threads.max(1) {
             let state = Arc::clone(&pool.state);
             let builder = std::thread::Builder::new().name(format!("model {number}"));

@@ -6,6 +6,11 @@
 //! last, each rounded once. It does not matter how many columns are computed
 //! together, in how many pieces the weights come, or with which instructions.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "arrays of registers are gone through by number, all of them alike"
+)]
+
 use super::isa::Work;
 use super::lanes::Lanes;
 use super::panel::ROWS;
@@ -40,7 +45,13 @@ pub(crate) struct Weights {
 /// `out += weights * activations` for `N` panels and `M` columns. Numbers have `BITS`
 /// bits, as a panel keeps them. `G` groups of four share a scale; with `MINS`, the
 /// weights have minima instead of an offset.
-pub(crate) struct Bytes<const M: usize, const N: usize, const BITS: usize, const G: usize, const MINS: bool> {
+pub(crate) struct Bytes<
+    const M: usize,
+    const N: usize,
+    const BITS: usize,
+    const G: usize,
+    const MINS: bool,
+> {
     pub(crate) weights: Weights,
     pub(crate) quads: Quads,
     /// Blocks of 32.

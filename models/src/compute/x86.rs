@@ -148,7 +148,11 @@ macro_rules! halves {
                 unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
             }
             #[inline(always)]
-            unsafe fn dot(sum: Self::Int, weights: Self::Quads, activations: Self::Quad) -> Self::Int {
+            unsafe fn dot(
+                sum: Self::Int,
+                weights: Self::Quads,
+                activations: Self::Quad,
+            ) -> Self::Int {
                 // SAFETY: see above.
                 unsafe {
                     ($dot(sum.0, weights.0, activations), $dot(sum.1, weights.1, activations))

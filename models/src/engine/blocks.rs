@@ -126,11 +126,12 @@ impl Blocks {
             }
         };
         let hidden = below.is_some_and(|id| self.node(id).is_some_and(|node| node.forgotten));
-        if !hidden && let Some(id) = self.index.get(&(parent, tokens)).copied() {
-            if let Some(known) = self.retain(id) {
-                self.free.push(block);
-                return (id, known);
-            }
+        if !hidden
+            && let Some(id) = self.index.get(&(parent, tokens)).copied()
+            && let Some(known) = self.retain(id)
+        {
+            self.free.push(block);
+            return (id, known);
         }
         self.clock += 1;
         let node = Node {
@@ -202,7 +203,9 @@ impl Blocks {
             let gone: Vec<NodeId> = own
                 .iter()
                 .copied()
-                .filter(|id| self.node(*id).is_some_and(|node| node.users == 0 && node.children == 0))
+                .filter(|id| {
+                    self.node(*id).is_some_and(|node| node.users == 0 && node.children == 0)
+                })
                 .collect();
             if gone.is_empty() {
                 return;

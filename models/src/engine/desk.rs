@@ -70,7 +70,12 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(model: Box<dyn Model>, tokens: Arc<Tokens>, name: &str, limits: Limits) -> Self {
+    pub(crate) fn new(
+        model: Box<dyn Model>,
+        tokens: Arc<Tokens>,
+        name: &str,
+        limits: Limits,
+    ) -> Self {
         Self {
             model,
             tokens,
@@ -190,8 +195,14 @@ impl Desk {
                     *self.given.entry(task.tenant.clone()).or_default() += unread as u64;
                     self.figures.read += (unread + guessed) as u64;
                     let (tokens, name) = (&self.tokens, &self.name);
-                    let progress =
-                        task.sequence.advance(unread, guessed, own, tokens, &mut self.chooser, name);
+                    let progress = task.sequence.advance(
+                        unread,
+                        guessed,
+                        own,
+                        tokens,
+                        &mut self.chooser,
+                        name,
+                    );
                     match progress {
                         Ok(Progress::More(text)) => task.say(text),
                         Ok(Progress::Ended(text, how)) => {
@@ -283,7 +294,10 @@ impl Desk {
     fn begin(&mut self, task: &mut Task) -> bool {
         // The last token is always read: its logits are what comes next.
         let tokens = task.sequence.tokens();
-        let known = self.blocks.find(&task.tenant, &tokens[..tokens.len() - 1]);
+        let known = match task.tenant.as_str() {
+            "" => Vec::new(),
+            tenant => self.blocks.find(tenant, &tokens[..tokens.len() - 1]),
+        };
         let missing = task.needs().saturating_sub(known.len());
         let nodes: Vec<NodeId> = known.iter().map(|(node, _)| *node).collect();
         if missing > self.blocks.available() {
@@ -326,6 +340,9 @@ impl Task {
 
     /// Shares the blocks that are full now.
     fn share(&mut self, blocks: &mut Blocks) {
+        if self.tenant.is_empty() {
+            return;
+        }
         let tokens = &self.sequence.tokens()[..self.sequence.computed()];
         for own in tokens.as_chunks::<POSITIONS>().0.iter().skip(self.nodes.len()) {
             let at = self.nodes.len();

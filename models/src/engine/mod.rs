@@ -242,7 +242,11 @@ fn work(shared: &Shared, desk: &mut Desk) {
         {
             let mut inbox = shared.inbox();
             inbox.figures = desk.figures();
-            while desk.is_idle() && inbox.jobs.is_empty() && inbox.forgotten.is_empty() && !inbox.ends {
+            while desk.is_idle()
+                && inbox.jobs.is_empty()
+                && inbox.forgotten.is_empty()
+                && !inbox.ends
+            {
                 inbox = shared.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
             }
             if inbox.ends {

@@ -21,7 +21,7 @@ pub struct Order {
     /// How many of the likeliest tokens are told with each token; `None`: not even
     /// the probability of the token itself.
     pub logprobs: Option<u32>,
-    /// Whose it is: what begins alike is shared within a tenant.
+    /// Whose it is: what begins alike is shared within a tenant; nobody's, with nobody.
     pub tenant: String,
     /// Who waits for it.
     pub urgency: Urgency,

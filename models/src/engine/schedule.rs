@@ -78,7 +78,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn candidate(urgency: Urgency, given: u64, number: u64, unread: usize, answers: bool) -> Candidate {
+    fn candidate(
+        urgency: Urgency,
+        given: u64,
+        number: u64,
+        unread: usize,
+        answers: bool,
+    ) -> Candidate {
         Candidate { urgency, given, number, unread, guessed: 0, answers }
     }
 

@@ -34,7 +34,11 @@ impl Model for Honest {
         40
     }
 
-    fn read(&mut self, pieces: &[Piece<'_>], stop: &AtomicBool) -> Result<Option<&[f32]>, ModelError> {
+    fn read(
+        &mut self,
+        pieces: &[Piece<'_>],
+        stop: &AtomicBool,
+    ) -> Result<Option<&[f32]>, ModelError> {
         self.rows.clear();
         self.steps.fetch_add(1, Ordering::Relaxed);
         for piece in pieces {
@@ -48,7 +52,8 @@ impl Model for Honest {
                 }
                 self.read.fetch_add(1, Ordering::Relaxed);
                 if at + piece.logits >= piece.tokens.len() {
-                    let before = (0..=position).map(|at| self.cache[&(piece.blocks[at / 16], at % 16)]);
+                    let before =
+                        (0..=position).map(|at| self.cache[&(piece.blocks[at / 16], at % 16)]);
                     // A few tokens come often, so that guesses come true.
                     let seed = before.fold(7_u64, |sum, token| {
                         (sum ^ u64::from(token)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -99,8 +104,9 @@ fn hear(engine: &Engine, order: Order) -> Produced {
 
 #[test]
 fn an_answer_is_the_same_whatever_else_is_computed() {
-    let alone: Vec<Produced> =
-        (0..12).map(|seed| hear(&bench(100, Duration::ZERO).engine, asked(seed, 60 + 7 * seed, 40))).collect();
+    let alone: Vec<Produced> = (0..12)
+        .map(|seed| hear(&bench(100, Duration::ZERO).engine, asked(seed, 60 + 7 * seed, 40)))
+        .collect();
     // Together, with room for all; then with so little that they take turns and lose
     // their blocks to conversations.
     for blocks in [200, 20] {
@@ -111,7 +117,8 @@ fn an_answer_is_the_same_whatever_else_is_computed() {
                     let engine = &bench.engine;
                     scope.spawn(move || {
                         std::thread::sleep(Duration::from_millis(u64::from(seed) * 3));
-                        let urgency = if seed % 3 == 2 { Urgency::Conversation } else { Urgency::Background };
+                        let urgency =
+                            if seed % 3 == 2 { Urgency::Conversation } else { Urgency::Background };
                         let tenant = format!("tenant {}", seed % 2);
                         hear(engine, Order { urgency, tenant, ..asked(seed, 60 + 7 * seed, 40) })
                     })
@@ -141,6 +148,10 @@ fn what_begins_alike_is_computed_once_until_it_is_forgotten() {
     // Another ending, then another tenant.
     assert_eq!(first_time(asked(2, 200, 1)).0, 200 - 48);
     assert_eq!(first_time(Order { tenant: "other".to_owned(), ..asked(1, 200, 1) }).0, 200);
+    // Nobody's shares nothing.
+    for _ in 0..2 {
+        assert_eq!(first_time(Order { tenant: String::new(), ..asked(1, 200, 1) }).0, 200);
+    }
     bench.engine.forget("local");
     assert_eq!(first_time(asked(1, 200, 1)).0, 200);
     assert_eq!(first_time(Order { tenant: "other".to_owned(), ..asked(1, 200, 1) }).0, 8);
@@ -194,7 +205,8 @@ fn a_conversation_does_not_wait_for_background_work() {
         }
         let before = bench.read.load(Ordering::Relaxed);
         let mut first = None;
-        let order = Order { urgency: Urgency::Conversation, tenant: "new".to_owned(), ..asked(77, 100, 3) };
+        let order =
+            Order { urgency: Urgency::Conversation, tenant: "new".to_owned(), ..asked(77, 100, 3) };
         bench
             .engine
             .answer(order, &mut |text| {
@@ -325,8 +337,11 @@ fn what_is_no_number_is_an_error() {
     for value in [f32::NAN, f32::INFINITY] {
         let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
         let limits = Limits { blocks: 10, block_bytes: 1 };
-        let engine = Engine::start(Box::new(Broken(vec![value; 300])), tokens, "b", limits).unwrap();
-        let error = engine.answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let engine =
+            Engine::start(Box::new(Broken(vec![value; 300])), tokens, "b", limits).unwrap();
+        let error = engine
+            .answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(()))
+            .unwrap_err();
         assert!(error.to_string().contains("no number"), "{error}");
     }
 }
@@ -349,15 +364,23 @@ fn a_model_that_breaks_off_is_said_to_all_who_wait_and_come() {
     let limits = Limits { blocks: 10, block_bytes: 1 };
     let engine = Engine::start(Box::new(Fails), tokens, "b", limits).unwrap();
     for _ in 0..2 {
-        let error = engine.answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let error = engine
+            .answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(()))
+            .unwrap_err();
         assert!(crate::error::chain(&error).contains("load the model again"), "{error:?}");
     }
     // Too long for the cache: said, not tried.
     let bench = bench(10, Duration::ZERO);
-    let error = bench.engine.answer(asked(1, 100, 100), &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error =
+        bench.engine.answer(asked(1, 100, 100), &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, GenerateError::TooLong { context: 160, .. }), "{error}");
     let grammars = Arc::new(
-        crate::grammar::Grammars::new(Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap()), 280).unwrap(),
+        crate::grammar::Grammars::new(Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap()), 280)
+            .unwrap(),
     );
-    assert_eq!(answer(Random::new(280, 1), &grammars, &Shape::Choice(vec!["a".to_owned()]), 3, warm(), 1).text, "a");
+    assert_eq!(
+        answer(Random::new(280, 1), &grammars, &Shape::Choice(vec!["a".to_owned()]), 3, warm(), 1)
+            .text,
+        "a"
+    );
 }

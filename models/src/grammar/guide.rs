@@ -344,8 +344,7 @@ mod tests {
             let mask = guide.allowed().unwrap();
             let logits: Vec<f32> = (0..width).map(|_| chance.unit() as f32).collect();
             let sampling = Sampling { temperature: 1.0, ..Sampling::default() };
-            let token =
-                Chooser::default().choose(&logits, &mask, sampling, &mut chance).unwrap();
+            let token = Chooser::default().choose(&logits, &mask, sampling, &mut chance).unwrap();
             if grammars.tokens.ends().contains(&token) {
                 break;
             }

@@ -85,8 +85,7 @@ impl Dimensions {
         if !sane(self.theta) || !sane(self.epsilon) || self.epsilon > 1.0 {
             return Err(format!("rope_theta {} or rms_norm_eps {}", self.theta, self.epsilon));
         }
-        let sizes =
-            [("hidden", self.hidden), ("feed-forward", self.inner), ("head", self.head)];
+        let sizes = [("hidden", self.hidden), ("feed-forward", self.inner), ("head", self.head)];
         for (what, size) in sizes {
             if !size.is_multiple_of(16) {
                 return Err(format!("its {what} size {size} is no multiple of 16"));

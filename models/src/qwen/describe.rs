@@ -105,8 +105,8 @@ pub fn try_talk(path: &Path) -> Result<(), LoadError> {
 fn found(path: &Path) -> Result<(Talk, usize, Vec<PathBuf>), LoadError> {
     Ok(match Files::find(path)? {
         Files::Gguf(file) => {
-            let header = gguf::header(&file)?;
-            (gguf::talk(&header.content, &file)?, header.dimensions.vocabulary, vec![file])
+            let mut header = gguf::header(&file)?;
+            (gguf::talk(&mut header.content, &file)?, header.dimensions.vocabulary, vec![file])
         }
         Files::Folder(folder) => {
             let header = safetensors::header(&folder)?;

@@ -129,6 +129,10 @@ pub(crate) fn name(path: &Path, files: &[PathBuf]) -> Result<String, LoadError> 
         }
     }
     let digest = Digest(all.finalize().into());
-    let stem = path.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    Ok(format!("{stem} sha256:{digest}"))
+    Ok(format!("{} sha256:{digest}", stem(path)))
+}
+
+/// The name of a file or folder.
+pub(crate) fn stem(path: &Path) -> String {
+    path.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy()).into_owned()
 }

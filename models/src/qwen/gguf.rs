@@ -1,21 +1,19 @@
 //! Checkpoints as one GGUF file.
 
+use crate::compute::formats::Format;
 use crate::error::{LoadError, said};
 use crate::qwen::config::{Dimensions, Family, GGUF};
 use crate::qwen::files;
-use crate::compute::formats::Format;
 use crate::qwen::network::Checkpoint;
 use crate::qwen::weights::{Source, Tensor};
-use crate::qwen::{Found, Talk};
+use crate::qwen::{Described, Found, Talk};
+use crate::tokens::Vocabulary;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value as Meta};
-use candle_core::quantized::tokenizer::TokenizerFromGguf;
-use serde_json::Value;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use tokenizers::Tokenizer;
 
 /// What the header of a file says, checked.
 pub(crate) struct Header {
@@ -51,8 +49,8 @@ pub(crate) fn header(path: &Path) -> Result<Header, LoadError> {
 
 /// Finds a model in a file.
 pub(crate) fn find(path: &Path) -> Result<Found, LoadError> {
-    let Header { content, dimensions } = header(path)?;
-    let talk = talk(&content, path)?;
+    let Header { mut content, dimensions } = header(path)?;
+    let talk = talk(&mut content, path)?;
     let source = Source::open(path)?;
     let tensor = |info: &TensorInfo| {
         let dims = info.shape.dims();
@@ -172,31 +170,60 @@ pub(crate) fn types(content: &Content) -> Vec<(GgmlDType, u64)> {
     all
 }
 
-/// Tokenizer and chat template of a file.
-pub(crate) fn talk(content: &Content, path: &Path) -> Result<Talk, LoadError> {
+/// Tokenizer and chat template of a file; they are taken out of the header.
+pub(crate) fn talk(content: &mut Content, path: &Path) -> Result<Talk, LoadError> {
     let tokenizer_error = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
-    let word = |key: &str| match content.metadata.get(key) {
-        Some(Meta::String(text)) => Some(text.as_str()),
+    let word = |content: &Content, key: &str| match content.metadata.get(key) {
+        Some(Meta::String(text)) => Some(text.clone()),
         _ => None,
     };
-    let own =
-        word("tokenizer.ggml.model") == Some("gpt2") && word("tokenizer.ggml.pre") == Some("qwen2");
-    let tokenizer: Value = if own {
-        let built = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_gguf(content)));
-        let built = built
-            .map_err(|_| tokenizer_error("its description makes no sense".to_owned()))?
-            .map_err(|error| tokenizer_error(said(&error)))?;
-        serde_json::to_value(&built).map_err(|error| tokenizer_error(error.to_string()))?
+    let pre = word(content, "tokenizer.ggml.pre");
+    let own = word(content, "tokenizer.ggml.model").as_deref() == Some("gpt2");
+    let tokenizer = if own && pre.as_deref() == Some("qwen2") {
+        Described::Words(vocabulary(content).map_err(tokenizer_error)?)
     } else {
         let beside = path.with_file_name("tokenizer.json");
-        files::json(&beside)?.ok_or_else(|| {
-            let kind = word("tokenizer.ggml.pre").unwrap_or("unknown");
+        Described::Json(files::json(&beside)?.ok_or_else(|| {
+            let kind = pre.unwrap_or_else(|| "unknown".to_owned());
             tokenizer_error(format!(
                 "its own is of the kind {kind:?}, not qwen2, and there is no tokenizer.json beside it"
             ))
-        })?
+        })?)
     };
     let end = content.metadata.get("tokenizer.ggml.eos_token_id").and_then(|v| v.to_u32().ok());
-    let template = word("tokenizer.chat_template").map(str::to_owned);
+    let template = word(content, "tokenizer.chat_template");
     Ok(Talk { tokenizer, ends: end.into_iter().collect(), template })
+}
+
+/// The vocabulary in a header.
+fn vocabulary(content: &mut Content) -> Result<Vocabulary, String> {
+    /// A token that only a template places, and one that has text too.
+    const CONTROL: i32 = 3;
+    const USER: i32 = 4;
+    let mut list = |key: &str| match content.metadata.remove(key) {
+        Some(Meta::Array(values)) => Ok(values),
+        _ => Err(format!("it has no list {key}")),
+    };
+    let texts = |values: Vec<Meta>, key: &str| -> Result<Vec<String>, String> {
+        values
+            .into_iter()
+            .map(|value| match value {
+                Meta::String(text) => Ok(text),
+                _ => Err(format!("something in {key} is no text")),
+            })
+            .collect()
+    };
+    let words = texts(list("tokenizer.ggml.tokens")?, "tokenizer.ggml.tokens")?;
+    let merges = texts(list("tokenizer.ggml.merges")?, "tokenizer.ggml.merges")?;
+    let kinds = list("tokenizer.ggml.token_type")?;
+    let control = kinds
+        .iter()
+        .zip(0_u32..)
+        .filter_map(|(kind, id)| match kind.to_i32() {
+            Ok(CONTROL) => Some((id, true)),
+            Ok(USER) => Some((id, false)),
+            _ => None,
+        })
+        .collect();
+    Ok(Vocabulary { words, control, merges })
 }

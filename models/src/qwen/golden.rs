@@ -15,7 +15,8 @@ struct Golden {
 }
 
 fn golden(folder: &Path) -> Golden {
-    let all = candle_core::safetensors::load(folder.with_extension("safetensors"), &Device::Cpu).unwrap();
+    let all =
+        candle_core::safetensors::load(folder.with_extension("safetensors"), &Device::Cpu).unwrap();
     let tokens = |name: &str| all[name].to_dtype(DType::U32).unwrap().to_vec1().unwrap();
     let logits = all["logits"].to_vec2().unwrap();
     Golden { prompt: tokens("prompt"), logits, greedy: tokens("greedy") }

@@ -19,17 +19,18 @@ mod network;
 mod safetensors;
 pub mod weights;
 
-use crate::engine::{Engine, Figures, Limits, Order};
-use crate::error::LoadError;
-use crate::grammar::Grammars;
-use crate::sampling::Sampling;
-use crate::template::Template;
-use crate::tokens::Tokens;
-use charter::generate::{
-    Ask, Generate, GenerateError, Generated, LOGPROBS_MAX, Message, STOPS_MAX, Shape, identity,
-};
 use crate::compute::cache::POSITIONS;
 use crate::engine::Produced;
+use crate::engine::{Engine, Figures, Limits, Order};
+use crate::error::LoadError;
+use crate::grammar::{Grammars, Guide};
+use crate::later::Later;
+use crate::sampling::Sampling;
+use crate::template::Template;
+use crate::tokens::{Tokens, Vocabulary};
+use charter::generate::{
+    Ask, Generate, GenerateError, Generated, LOGPROBS_MAX, Message, STOPS_MAX, Shape,
+};
 use files::Files;
 use network::{Checkpoint, Local, Network};
 use serde_json::Value;
@@ -50,11 +51,14 @@ const SPARE_ROWS: usize = 2_048;
 
 /// A loaded model.
 pub struct Qwen {
-    name: String,
+    stem: String,
+    /// With the digest, which takes as long as reading all files.
+    name: Later<String>,
     context: usize,
     tokens: Arc<Tokens>,
     template: Template,
-    grammars: Arc<Grammars>,
+    /// Made while the first prompt is read.
+    grammars: Later<Result<Arc<Grammars>, String>>,
     engine: Engine,
 }
 
@@ -66,9 +70,17 @@ struct Found {
     files: Vec<PathBuf>,
 }
 
+/// A tokenizer as files describe it.
+enum Described {
+    /// A tokenizer.json.
+    Json(Value),
+    /// The lists of a GGUF file.
+    Words(Vocabulary),
+}
+
 /// How to talk to a model.
 struct Talk {
-    tokenizer: Value,
+    tokenizer: Described,
     ends: Vec<u32>,
     template: Option<String>,
 }
@@ -77,8 +89,14 @@ impl Talk {
     /// Tokenizer and template, made sure that they belong to the model and work.
     fn checked(self, path: &Path, vocabulary: usize) -> Result<(Arc<Tokens>, Template), LoadError> {
         let tokenizer = |why: String| LoadError::Tokenizer { path: path.to_owned(), why };
-        let tokens = Tokens::new(self.tokenizer, &self.ends)
-            .map_err(|error| tokenizer(error.to_string()))?;
+        let tokens = match self.tokenizer {
+            Described::Json(json) => Tokens::new(json, &self.ends),
+            Described::Words(words) => Tokens::from_vocabulary(words, &self.ends),
+        };
+        let tokens = tokens.map_err(|error| tokenizer(error.to_string()))?;
+        if let Some(byte) = tokens.missing_byte() {
+            return Err(tokenizer(format!("no token is the byte {byte:#x} alone")));
+        }
         let size = tokens.size();
         if size > vocabulary || vocabulary - size > SPARE_ROWS {
             return Err(tokenizer(format!("it has {size} tokens, the model {vocabulary}")));
@@ -130,10 +148,14 @@ impl Qwen {
         let dimensions = &mut checkpoint.dimensions;
         dimensions.context = dimensions.context.min(options.context_max);
         let (vocabulary, context) = (dimensions.vocabulary, dimensions.context);
-        let name = files::name(path, &files)?;
+        let stem = files::stem(path);
+        let (own, plain) = (path.to_owned(), stem.clone());
+        // A file that cannot be read through has no digest; its weights say why.
+        let name = Later::new(move || files::name(&own, &files).unwrap_or_else(|_| plain.clone()));
         let (tokens, template) = talk.checked(path, vocabulary)?;
-        let grammars = Grammars::new(Arc::clone(&tokens), vocabulary)
-            .map_err(|why| LoadError::Tokenizer { path: path.to_owned(), why })?;
+        let own = Arc::clone(&tokens);
+        let grammars =
+            Later::new(move || Grammars::new(Arc::clone(&own), vocabulary).map(Arc::new));
         let weights = |error: weights::WeightsError| LoadError::Weights {
             path: path.to_owned(),
             source: Box::new(error),
@@ -145,10 +167,10 @@ impl Qwen {
         let whole = context.div_ceil(POSITIONS);
         let blocks = whole.max((CACHE_MAX / block_bytes).min(4 * whole));
         let local = Box::new(Local::new(network, blocks).map_err(weights)?);
-        let (stem, limits) = (identity(&name).0, Limits { blocks, block_bytes });
-        let engine = Engine::start(local, Arc::clone(&tokens), stem, limits)
+        let limits = Limits { blocks, block_bytes };
+        let engine = Engine::start(local, Arc::clone(&tokens), &stem, limits)
             .map_err(|source| weights(weights::WeightsError::Threads { source }))?;
-        Ok(Self { name, context, tokens, template, grammars: Arc::new(grammars), engine })
+        Ok(Self { stem, name, context, tokens, template, grammars, engine })
     }
 
     /// Its tokenizer.
@@ -174,6 +196,22 @@ impl Qwen {
     /// Drops what a tenant's conversations left in memory.
     pub fn forget(&self, tenant: &str) {
         self.engine.forget(tenant);
+    }
+
+    /// Its name without the digest.
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    fn guide(&self, shape: &Shape, max_tokens: u32) -> Result<Option<Guide>, GenerateError> {
+        if *shape == Shape::Text {
+            return Ok(None);
+        }
+        let grammars = self.grammars.get().as_ref().map_err(|why| GenerateError::Engine {
+            operation: "prepare grammars for its tokens",
+            source: why.clone().into(),
+        })?;
+        grammars.guide(shape, max_tokens)
     }
 
     fn prompt(&self, ask: &Ask) -> Result<Vec<u32>, GenerateError> {
@@ -221,7 +259,7 @@ impl Qwen {
 
 impl Generate for Qwen {
     fn name(&self) -> &str {
-        &self.name
+        self.name.get()
     }
 
     fn context(&self) -> u32 {
@@ -246,7 +284,7 @@ impl Generate for Qwen {
         let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
         let order = Order {
             prompt,
-            guide: self.grammars.guide(&ask.shape, ask.max_tokens)?,
+            guide: self.guide(&ask.shape, ask.max_tokens)?,
             max_tokens: ask.max_tokens,
             sampling,
             seed: ask.seed,

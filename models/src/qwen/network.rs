@@ -10,10 +10,10 @@ use crate::compute::isa::Isa;
 use crate::compute::matrix::Batch;
 use crate::compute::processor::{Place, Processor, Span};
 use crate::compute::tile::FloatKind;
-use candle_core::quantized::GgmlDType;
+use crate::engine::{Model, Piece};
 use crate::qwen::config::{Dimensions, Family, Names};
 use crate::qwen::weights::{Tensor, Weight, WeightsError};
-use crate::engine::{Model, Piece};
+use candle_core::quantized::GgmlDType;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -114,7 +114,8 @@ impl Network {
             let [attention, feed, wq, wk, wv, wo, gate, up, down] = names.parts;
             let mut weight = |name: &str| part(&format!("{name}.weight"));
             let (attention, feed) = (weight(attention)?.vector()?, weight(feed)?.vector()?);
-            let wide = [Weight::new(weight(wq)?), Weight::new(weight(wk)?), Weight::new(weight(wv)?)];
+            let wide =
+                [Weight::new(weight(wq)?), Weight::new(weight(wk)?), Weight::new(weight(wv)?)];
             let (wo, gate) = (Weight::new(weight(wo)?), Weight::new(weight(gate)?));
             let (up, down) = (Weight::new(weight(up)?), Weight::new(weight(down)?));
             let head_norms = match d.family {
@@ -167,7 +168,8 @@ impl Network {
     /// What a cache of so many blocks looks like.
     pub(crate) fn cache(&self, blocks: usize) -> Shape {
         let d = &self.dimensions;
-        let kind = if self.embedding.kind == GgmlDType::F32 { FloatKind::F32 } else { FloatKind::F16 };
+        let kind =
+            if self.embedding.kind == GgmlDType::F32 { FloatKind::F32 } else { FloatKind::F16 };
         Shape { layers: d.layers, heads: d.kv_heads, head: d.head, blocks, kind }
     }
 
@@ -186,7 +188,8 @@ impl Network {
         let (heads, epsilon) = (d.all_heads(), d.epsilon as f32);
         let ends = pieces.iter().map(|piece| piece.position + piece.tokens.len());
         angles.reach(ends.max().unwrap_or(0));
-        let (mut places, mut spans) = (Vec::with_capacity(tokens), Vec::with_capacity(pieces.len()));
+        let (mut places, mut spans) =
+            (Vec::with_capacity(tokens), Vec::with_capacity(pieces.len()));
         for piece in pieces {
             let Piece { position, blocks, .. } = *piece;
             spans.push(Span { tokens: piece.tokens.len(), position, blocks });
@@ -194,7 +197,12 @@ impl Network {
                 let own = &mut buffers.x[places.len() * d.hidden..][..d.hidden];
                 embedding.row(*token as usize, &mut buffers.row, own)?;
                 let (cos, sin) = angles.at(position);
-                places.push(Place { position, block: blocks[position / POSITIONS] as usize, cos, sin });
+                places.push(Place {
+                    position,
+                    block: blocks[position / POSITIONS] as usize,
+                    cos,
+                    sin,
+                });
             }
         }
         let batch = p.tiles(tokens);
@@ -207,15 +215,22 @@ impl Network {
             p.rms_norm(&batch, x, (&layer.attention_norm, epsilon), normed, bytes);
             let [wq, wk, wv] = &mut layer.wide;
             let (wq, wk, wv) = (wq.matrix(p)?, wk.matrix(p)?, wv.matrix(p)?);
-            for (at, (out, matrix)) in [(&mut *q, wq), (&mut *k, wk), (&mut *v, wv)].into_iter().enumerate() {
+            for (at, (out, matrix)) in
+                [(&mut *q, wq), (&mut *k, wk), (&mut *v, wv)].into_iter().enumerate()
+            {
                 let rows = matrix.padded();
                 let out = &mut out[..tokens * rows];
                 match &layer.biases {
-                    Some(biases) => out.chunks_exact_mut(rows).for_each(|column| column.copy_from_slice(&biases[at])),
+                    Some(biases) => out
+                        .chunks_exact_mut(rows)
+                        .for_each(|column| column.copy_from_slice(&biases[at])),
                     None => out.fill(0.0),
                 }
             }
-            p.multiply(Batch { columns: tokens, floats: normed, bytes }, &mut [(wq, q), (wk, k), (wv, v)]);
+            p.multiply(
+                Batch { columns: tokens, floats: normed, bytes },
+                &mut [(wq, q), (wk, k), (wv, v)],
+            );
             let norms = layer.head_norms.as_ref().map(|norms| (norms, epsilon));
             p.place(heads, number, &places, norms, q, k, v, cache);
             p.attend(heads, number, &spans, q, cache, attended);
@@ -228,7 +243,10 @@ impl Network {
             let (w_gate, w_up) = (layer.gate.matrix(p)?, layer.up.matrix(p)?);
             gate[..tokens * d.inner].fill(0.0);
             up[..tokens * d.inner].fill(0.0);
-            p.multiply(Batch { columns: tokens, floats: normed, bytes }, &mut [(w_gate, gate), (w_up, up)]);
+            p.multiply(
+                Batch { columns: tokens, floats: normed, bytes },
+                &mut [(w_gate, gate), (w_up, up)],
+            );
             p.silu_mul(&batch, d.inner, gate, up, bytes);
             let down = layer.down.matrix(p)?;
             p.multiply(Batch { columns: tokens, floats: gate, bytes }, &mut [(down, x)]);
@@ -290,43 +308,11 @@ impl Model for Local {
         BATCH
     }
 
-    fn read(&mut self, pieces: &[Piece<'_>], stop: &AtomicBool) -> Result<Option<&[f32]>, WeightsError> {
+    fn read(
+        &mut self,
+        pieces: &[Piece<'_>],
+        stop: &AtomicBool,
+    ) -> Result<Option<&[f32]>, WeightsError> {
         self.network.read(&mut self.cache, pieces, stop)
-    }
-}
-
-#[cfg(test)]
-mod temporary {
-    use super::*;
-        use std::time::Instant;
-    #[test]
-    #[ignore]
-    fn speed() {
-        for name in std::env::var("M").unwrap().split(',') {
-            let path = std::path::PathBuf::from(format!("/tmp/gguf/{name}.gguf"));
-            let t = Instant::now();
-            let found = crate::qwen::gguf::find(&path).unwrap();
-            let mut local = Local::new(Network::new(found.checkpoint, 2).unwrap(), 64).unwrap();
-            let blocks: Vec<u32> = (0..64).collect();
-            let mut read = |tokens: &[u32], mut position: usize| for tokens in tokens.chunks(BATCH) {
-                local.read(&[Piece { tokens, position, blocks: &blocks, logits: 1 }], &AtomicBool::new(false)).unwrap();
-                position += tokens.len();
-            };
-            let load = t.elapsed();
-            let t = Instant::now();
-            read(&[1], 0);
-            let first = t.elapsed();
-            let prompt: Vec<u32> = (0..512).map(|i| (i * 7919) % 1000).collect();
-            let (mut prefill, mut decode) = (f64::MAX, f64::MAX);
-            for _ in 0..3 {
-                let t = Instant::now();
-                read(&prompt, 0);
-                prefill = prefill.min(t.elapsed().as_secs_f64());
-                let t = Instant::now();
-                for i in 0..std::env::var("D").map_or(64, |d| d.parse().unwrap()) { read(&[(i * 31) % 1000], 512 + i as usize); }
-                decode = decode.min(t.elapsed().as_secs_f64());
-            }
-            println!("{name}: find {load:?} first {first:?} prefill {:.1} decode {:.1}", 512.0 / prefill, 64.0 / decode);
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::qwen::config::{self, Dimensions, SAFETENSORS, Wrong};
 use crate::qwen::files;
 use crate::qwen::network::Checkpoint;
 use crate::qwen::weights::{Source, Tensor};
-use crate::qwen::{Found, Talk};
+use crate::qwen::{Described, Found, Talk};
 use candle_core::quantized::GgmlDType;
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
@@ -101,7 +101,7 @@ pub(crate) fn talk(folder: &Path, config: &Value) -> Result<Talk, LoadError> {
         None => own.as_ref().and_then(|own| own.get("chat_template")).and_then(template_of),
     };
     let ends = ends.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
-    Ok(Talk { tokenizer, ends, template })
+    Ok(Talk { tokenizer: Described::Json(tokenizer), ends, template })
 }
 
 /// A template, or the default one of several named ones.
@@ -163,7 +163,9 @@ fn entries(
             found.get(&name).ok_or_else(|| damaged(format!("the tensor {name} is missing")))?;
         if own.shape != shape {
             let found = &own.shape;
-            return Err(damaged(format!("the tensor {name} has the shape {found:?}, not {shape:?}")));
+            return Err(damaged(format!(
+                "the tensor {name} has the shape {found:?}, not {shape:?}"
+            )));
         }
     }
     Ok(found)

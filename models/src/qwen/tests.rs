@@ -1,12 +1,12 @@
 //! Checkpoints with weights by chance, from the file to the answer.
 
 use super::*;
+use crate::engine::{Model as _, Piece};
 use crate::testing::{Tiny, tokenizer_json};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Meta;
 use charter::generate::{Ended, Role, Shape};
 use serde_json::json;
-use crate::engine::{Model as _, Piece};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;

@@ -114,7 +114,12 @@ impl Tensor {
     }
 
     /// A row as numbers.
-    pub(crate) fn row(&self, row: usize, bytes: &mut Vec<u8>, out: &mut [f32]) -> Result<(), WeightsError> {
+    pub(crate) fn row(
+        &self,
+        row: usize,
+        bytes: &mut Vec<u8>,
+        out: &mut [f32],
+    ) -> Result<(), WeightsError> {
         let format = self.format();
         bytes.resize(format.bytes(self.columns), 0);
         self.source.read(self.at + (row * bytes.len()) as u64, bytes)?;
@@ -135,7 +140,8 @@ impl Tensor {
         let format = self.format();
         let layout = Layout { format, columns: self.columns };
         let size = format.bytes(self.columns);
-        let read = |row: usize, bytes: &mut [u8]| self.source.read(self.at + (row * size) as u64, bytes);
+        let read =
+            |row: usize, bytes: &mut [u8]| self.source.read(self.at + (row * size) as u64, bytes);
         let room = || WeightsError::Room { bytes: self.rows * size };
         let matrix = processor.pack(layout, self.rows, read).ok_or_else(room)??;
         self.source.check()?;

@@ -5,7 +5,7 @@ use super::turn::Turn;
 use crate::memory::Recalled;
 use crate::talk::route::clip;
 use crate::thinking::{passes, reason, think};
-use charter::generate::{Ask, Generate, GenerateError, Message, Quotable, Shape};
+use charter::generate::{Ask, Generate, GenerateError, Message, Quotable, Shape, Urgency};
 use charter::label::Trust;
 use serde_json::Value;
 use std::ops::ControlFlow;
@@ -61,7 +61,9 @@ impl Turn<'_> {
         let ask = move |shorter: usize, context: u32| {
             let messages = conversation(&past, &recalled, &words, shorter)?;
             // A quarter of what the model holds is for the answer at most.
-            Some(Ask::new(messages, Shape::Text, ANSWER_TOKENS.min(context / 4).max(1)))
+            let tokens = ANSWER_TOKENS.min(context / 4).max(1);
+            let urgency = Urgency::Conversation;
+            Some(Ask { urgency, ..Ask::new(messages, Shape::Text, tokens) })
         };
         let watcher = self.watcher.clone();
         let made = think(model, ask, move |token| {
@@ -91,7 +93,9 @@ impl Turn<'_> {
                 sources: sources.iter().enumerate().map(quotable).collect(),
                 answer_max: COMPOSED_CHARACTERS,
             };
-            Some(Ask::new(messages, shape, COMPOSED_TOKENS.min(context / 2).max(1)))
+            let tokens = COMPOSED_TOKENS.min(context / 2).max(1);
+            let urgency = Urgency::Conversation;
+            Some(Ask { urgency, ..Ask::new(messages, shape, tokens) })
         };
         let watcher = self.watcher.clone();
         let made = think(model, ask, move |_| {

@@ -1,7 +1,7 @@
 //! What a language model is told before it writes a plan: the tools in one line
 //! each, what lies in the folder, the words. Values in, text out.
 
-use charter::generate::{Ask, Message, PLAN_STEPS_MAX, Shape};
+use charter::generate::{Ask, Message, PLAN_STEPS_MAX, Shape, Urgency};
 use charter::survey::{Entry, Survey};
 use charter::tool::ToolSpec;
 use moroni::lint::Finding;
@@ -62,7 +62,9 @@ pub(super) fn ask(wish: &Wish<'_>, failed: &[Failed], level: usize, context: u32
     let seed = failed.len() as u64;
     let temperature = if failed.is_empty() { 0.0 } else { 0.7 };
     let shape = Shape::Plan(offered(wish.specs, wish.survey));
-    Some(Ask { seed, temperature, top_p: 0.9, ..Ask::new(messages, shape, tokens) })
+    // Somebody waits for the plan.
+    let urgency = Urgency::Conversation;
+    Some(Ask { seed, temperature, top_p: 0.9, urgency, ..Ask::new(messages, shape, tokens) })
 }
 
 fn system(wish: &Wish<'_>, level: &Level) -> String {

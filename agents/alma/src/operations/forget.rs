@@ -49,6 +49,17 @@ pub async fn run(alma: &Alma, principal: &Principal, request: Request) -> Result
     match alma.librarian(ask).await? {
         Told::Forgotten { receipt, files } => {
             let found = receipt.contents > 0 || !receipt.memories.is_empty();
+            if found
+                && !dry_run
+                && let Some(model) = alma.model(principal)
+            {
+                let tenant = principal.tenant.to_string();
+                // It may be asked in another process, and that takes a thread.
+                let dropped = tokio::task::spawn_blocking(move || model.forget(&tenant)).await;
+                if let Err(error) = dropped {
+                    tracing::warn!(%error, "what the language model has read stays in memory");
+                }
+            }
             Ok(Response { found, dry_run, receipt, files })
         }
         _ => Err(unexpected("forget")),

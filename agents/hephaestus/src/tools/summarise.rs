@@ -345,7 +345,13 @@ mod tests {
             let model = "saying.gguf".to_owned();
             let text = says.ok_or(GenerateError::NotANumber { model })?;
             let text = json!({ "summary": text }).to_string();
-            Ok(Generated { text, prompt_tokens: 1, tokens: 1, ended: Ended::Whole, logprobs: Vec::new() })
+            Ok(Generated {
+                text,
+                prompt_tokens: 1,
+                tokens: 1,
+                ended: Ended::Whole,
+                logprobs: Vec::new(),
+            })
         }
     }
 
