@@ -194,6 +194,9 @@ impl Network {
             let Piece { position, blocks, .. } = *piece;
             spans.push(Span { tokens: piece.tokens.len(), position, blocks });
             for (token, position) in piece.tokens.iter().zip(position..) {
+                if *token as usize >= d.vocabulary {
+                    return Err(WeightsError::Token { token: *token, tokens: d.vocabulary });
+                }
                 let own = &mut buffers.x[places.len() * d.hidden..][..d.hidden];
                 embedding.row(*token as usize, &mut buffers.row, own)?;
                 let (cos, sin) = angles.at(position);
@@ -205,6 +208,7 @@ impl Network {
                 });
             }
         }
+        embedding.check()?;
         let batch = p.tiles(tokens);
         for (number, layer) in layers.iter_mut().enumerate() {
             if stop.load(Ordering::Relaxed) {

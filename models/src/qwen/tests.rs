@@ -315,6 +315,77 @@ fn asks_that_make_no_sense_are_refused() {
     check(|a| a.shape = Shape::Lark("?".into()), "shape");
 }
 
+/// Cut short, written to, or replaced by another: before anything was read of it, and
+/// after all of it was.
+#[test]
+fn a_file_that_changes_while_it_is_used_is_an_error() {
+    type Change = fn(&Path);
+    let changes: [Change; 2] = [
+        |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9_000).unwrap(),
+        |path| {
+            let bytes = std::fs::read(path).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::fs::write(path, bytes).unwrap();
+        },
+    ];
+    for change in changes {
+        for is_read in [false, true] {
+            let model = gguf(Tiny::new("qwen2"), GgmlDType::Q8_0);
+            let qwen = Qwen::load(&model.path).unwrap();
+            qwen.name();
+            let ask = ask(Shape::Text, 8, 0.0, 1);
+            if is_read {
+                say(&qwen, &ask);
+            }
+            change(&model.path);
+            let error = qwen.generate(&ask, &mut |_| ControlFlow::Continue(())).unwrap_err();
+            let said = crate::error::chain(&error);
+            assert!(said.contains("tiny.gguf has changed"), "{said}");
+        }
+    }
+    // Replaced by a file of the same name, the one that was opened stays what it was.
+    let model = gguf(Tiny::new("qwen2"), GgmlDType::Q8_0);
+    let qwen = Qwen::load(&model.path).unwrap();
+    let other = gguf(Tiny { seed: 9, ..Tiny::new("qwen2") }, GgmlDType::Q8_0);
+    std::fs::rename(&other.path, &model.path).unwrap();
+    say(&qwen, &ask(Shape::Text, 8, 0.0, 1));
+}
+
+#[test]
+fn a_token_that_is_not_there_is_refused() {
+    let model = Qwen::load(&folder(Tiny::new("qwen2")).path).unwrap();
+    let order = Order {
+        prompt: vec![1, 70_000],
+        ..crate::testing::order(None, 4, Sampling::default(), 1)
+    };
+    let error = model.engine().answer(order, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(crate::error::chain(&error).contains("no token 70000"), "{error:?}");
+}
+
+/// Every type that runs, from the file to the logits, beside the same weights in F32.
+#[test]
+fn every_type_of_weights_computes_nearly_the_same() {
+    let prompt: Vec<u32> = (0..90).map(|i| (i * 7) % 270).collect();
+    let tiny = Tiny::new("qwen3");
+    let exact = logits(&gguf(tiny, GgmlDType::F32).path, &[&prompt]);
+    let most = exact.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    // Types of 256 numbers do not fit rows of 64.
+    let bounds = [
+        (GgmlDType::F16, 0.01),
+        (GgmlDType::BF16, 0.05),
+        (GgmlDType::Q8_0, 0.05),
+        (GgmlDType::Q5_0, 0.4),
+        (GgmlDType::Q5_1, 0.4),
+        (GgmlDType::Q4_0, 0.8),
+        (GgmlDType::Q4_1, 0.8),
+    ];
+    for (kind, bound) in bounds {
+        let found = logits(&gguf(tiny, kind).path, &[&prompt]);
+        let apart = found.iter().zip(&exact).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(apart <= bound * most, "{kind:?}: {apart} of {most}");
+    }
+}
+
 #[test]
 fn delimiters_in_messages_are_text() {
     let model = Qwen::load(&folder(Tiny::new("qwen3")).path).unwrap();

@@ -76,6 +76,14 @@ pub enum WeightsError {
         /// Which.
         path: PathBuf,
     },
+    /// A token that the model does not have.
+    #[error("there is no token {token}: the model has {tokens}")]
+    Token {
+        /// Which.
+        token: u32,
+        /// How many there are.
+        tokens: usize,
+    },
     /// The threads that compute could not be started.
     #[error("could not start the threads that compute")]
     Threads {
@@ -125,6 +133,11 @@ impl Tensor {
         self.source.read(self.at + (row * bytes.len()) as u64, bytes)?;
         dequantise(format, bytes, out);
         Ok(())
+    }
+
+    /// Makes sure that its file is the one that was opened.
+    pub(crate) fn check(&self) -> Result<(), WeightsError> {
+        self.source.check()
     }
 
     /// A vector as numbers.
