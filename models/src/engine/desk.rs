@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// Answers in the making at the same time; conversations may be twice as many.
+/// Background answers in the making at the same time; with conversations, twice as
+/// many.
 const TOGETHER: usize = 16;
 
 /// An order with the way back to whoever asked.
@@ -144,6 +145,8 @@ impl Desk {
         self.sweep();
         self.admit();
         if self.active.is_empty() {
+            // With nobody there, nobody was given more than others.
+            self.given.clear();
             return;
         }
         self.steps += 1;
@@ -258,8 +261,8 @@ impl Desk {
             });
             let Some(at) = next else { return };
             let is_talk = self.waiting[at].is_talk();
-            let places = if is_talk { TOGETHER + talks } else { TOGETHER };
-            if self.active.len() >= places.min(2 * TOGETHER) {
+            let others = self.active.len() - talks;
+            if self.active.len() >= 2 * TOGETHER || (!is_talk && others >= TOGETHER) {
                 return;
             }
             let mut task = self.waiting.remove(at);
@@ -333,7 +336,7 @@ struct Turn {
 impl Task {
     /// Says something, and notices if nobody listens.
     fn say(&self, text: String) {
-        if !text.is_empty() && self.to.send(Said::Text(text)).is_err() {
+        if !text.is_empty() && self.to.send(Said::Text(text, self.sequence.count())).is_err() {
             self.cancelled.store(true, Ordering::Relaxed);
         }
     }

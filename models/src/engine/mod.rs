@@ -170,6 +170,9 @@ impl Engine {
         order: Order,
         receive: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Produced, GenerateError> {
+        if order.prompt.is_empty() {
+            return Err(GenerateError::Ask("the prompt has no tokens".to_owned()));
+        }
         let (to, from) = channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let is_talk = order.urgency == Urgency::Conversation;
@@ -187,11 +190,12 @@ impl Engine {
             self.shared.hurry.fetch_or(is_talk, Ordering::Relaxed);
         }
         self.shared.changed.notify_one();
-        let mut heard = String::new();
+        let (mut heard, mut count) = (String::new(), 0);
         loop {
             let go_on = match from.recv_timeout(LOOK) {
                 Ok(Said::Done(done)) => return done,
-                Ok(Said::Text(text)) => {
+                Ok(Said::Text(text, tokens)) => {
+                    count = tokens;
                     heard.push_str(&text);
                     receive(&text)
                 }
@@ -204,7 +208,7 @@ impl Engine {
             if go_on.is_break() {
                 cancelled.store(true, Ordering::Relaxed);
                 let (ended, logprobs) = (Ended::Cancelled, Vec::new());
-                return Ok(Produced { text: heard, tokens: 0, ended, logprobs });
+                return Ok(Produced { text: heard, tokens: count, ended, logprobs });
             }
         }
     }

@@ -42,8 +42,8 @@ pub struct Produced {
 
 /// What an engine says of an order.
 pub(crate) enum Said {
-    /// More text, whole characters.
-    Text(String),
+    /// More text, whole characters, and the tokens of the answer so far.
+    Text(String, u32),
     /// The end.
     Done(Result<Produced, GenerateError>),
 }

@@ -159,7 +159,8 @@ impl Sequence {
         self.computed >= self.prompt
     }
 
-    fn count(&self) -> u32 {
+    /// Tokens of the answer so far.
+    pub(crate) fn count(&self) -> u32 {
         (self.tokens.len() - self.prompt) as u32
     }
 

@@ -354,10 +354,8 @@ fn a_file_that_changes_while_it_is_used_is_an_error() {
 #[test]
 fn a_token_that_is_not_there_is_refused() {
     let model = Qwen::load(&folder(Tiny::new("qwen2")).path).unwrap();
-    let order = Order {
-        prompt: vec![1, 70_000],
-        ..crate::testing::order(None, 4, Sampling::default(), 1)
-    };
+    let order =
+        Order { prompt: vec![1, 70_000], ..crate::testing::order(None, 4, Sampling::default(), 1) };
     let error = model.engine().answer(order, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(crate::error::chain(&error).contains("no token 70000"), "{error:?}");
 }
