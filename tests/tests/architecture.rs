@@ -90,7 +90,6 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("linfa-clustering", &["topics"]),
     ("ndarray", &["topics"]),
     ("candle-core", &["models"]),
-    ("candle-nn", &["models"]),
     ("candle-transformers", &["models"]),
     ("tokenizers", &["models"]),
     ("llguidance", &["models"]),

@@ -89,6 +89,44 @@ fn both_formats_of_a_model_compute_the_same() {
     }
 }
 
+/// A second reference, for quantised weights too: candle's own models read the file.
+/// Beside quantised weights both round activations, each in its own way, and keys and
+/// values are kept in half precision here.
+#[test]
+fn candle_computes_the_same_from_a_file() {
+    use candle_core::{Device, Tensor, quantized::gguf_file::Content};
+    use candle_transformers::models::{quantized_qwen2, quantized_qwen3};
+    let prompt: Vec<u32> = (0..40).map(|i| (i * 7) % 270).collect();
+    for arch in ["qwen2", "qwen3"] {
+        for (kind, bound) in
+            [(GgmlDType::F32, 1e-3), (GgmlDType::Q8_0, 0.05), (GgmlDType::Q4_0, 0.05)]
+        {
+            let model = gguf(Tiny::new(arch), kind);
+            let mut file = std::fs::File::open(&model.path).unwrap();
+            let mut content = Content::read(&mut file).unwrap();
+            // Else it computes in half precision.
+            content.metadata.insert("general.dtype".to_owned(), Meta::U32(0));
+            let input = Tensor::new(prompt.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let expected = if arch == "qwen2" {
+                let model =
+                    quantized_qwen2::ModelWeights::from_gguf(content, &mut file, &Device::Cpu);
+                model.unwrap().forward(&input, 0).unwrap()
+            } else {
+                let model =
+                    quantized_qwen3::ModelWeights::from_gguf(content, &mut file, &Device::Cpu);
+                model.unwrap().forward(&input, 0).unwrap()
+            };
+            let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
+            let found = logits(&model.path, &[&prompt]);
+            let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            let apart =
+                found.iter().zip(&expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            assert_eq!(found.len(), expected.len());
+            assert!(apart <= bound * most, "{arch} {kind:?}: {apart} of {most}");
+        }
+    }
+}
+
 #[test]
 fn answers_are_the_same_for_the_same_seed_and_whole_for_every_shape() {
     for model in each() {
