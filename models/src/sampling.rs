@@ -1,7 +1,7 @@
 //! Which token comes next: the likeliest, or one drawn by chance from a seed.
 
+use crate::compute::element::softmax;
 use crate::compute::isa::Isa;
-use crate::compute::processor::softmax;
 use toktrie::SimpleVob;
 
 /// Numbers by chance that are the same for the same seed (SplitMix64).

@@ -63,7 +63,7 @@ impl Isa {
     pub(crate) fn together(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => 6,
+            Kind::Avx512 => super::tile::TOGETHER,
             _ => 3,
         }
     }

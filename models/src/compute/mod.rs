@@ -17,7 +17,7 @@
 pub(crate) mod activations;
 mod attention;
 pub(crate) mod cache;
-mod element;
+pub(crate) mod element;
 pub(crate) mod formats;
 pub mod isa;
 mod lanes;

@@ -302,9 +302,3 @@ impl Processor {
         });
     }
 }
-
-/// Weights of scores, the largest being 1, in place; they are not divided by their
-/// sum.
-pub(crate) fn softmax(isa: Isa, scores: &mut [f32]) {
-    super::element::softmax(isa, scores);
-}

@@ -208,12 +208,11 @@ impl Sequence {
         let base = self.tokens.len();
         let width = rows.len() / (guessed + 1);
         let mut row = 0;
+        // What the grammar demanded at the very beginning is text too.
+        let mut is_cut = self.show(tokens);
         let ended = loop {
-            if self.guide.as_ref().is_some_and(Guide::is_done) {
-                break Some(Ended::Whole);
-            }
-            if self.guide.is_none() && self.count() >= self.max_tokens {
-                break Some(Ended::Length);
+            if let Some(ended) = self.over() {
+                break Some(ended);
             }
             let logits = &rows[row * width..(row + 1) * width];
             let Some(token) = self.next(logits, tokens, chooser, model)? else {
@@ -221,14 +220,15 @@ impl Sequence {
             };
             self.tokens.push(token);
             self.force()?;
-            if self.show(tokens) {
+            is_cut = self.show(tokens);
+            if is_cut {
                 break Some(Ended::Whole);
             }
             // A row holds as long as what was read is what has come.
             let came = &self.tokens[base..];
             let guess = &self.speculation.guessed()[..guessed];
             if came.len() > guess.len() || !guess.starts_with(came) {
-                break None;
+                break self.over();
             }
             row = came.len();
         };
@@ -238,16 +238,17 @@ impl Sequence {
         // The last token is read with the next step, guessed or not: its logits are gone.
         self.computed += right.min(came.len().saturating_sub(1));
         self.speculation.learn(guessed, right);
-        let is_cut = self.show(tokens);
-        match ended {
-            Some(ended) => Ok(Progress::Ended(self.text.finish(is_cut), ended)),
-            None if self.guide.as_ref().is_some_and(Guide::is_done) => {
-                Ok(Progress::Ended(self.text.finish(is_cut), Ended::Whole))
-            }
-            None if self.guide.is_none() && self.count() >= self.max_tokens => {
-                Ok(Progress::Ended(self.text.finish(is_cut), Ended::Length))
-            }
-            None => Ok(Progress::More(self.text.say())),
+        Ok(match ended {
+            Some(ended) => Progress::Ended(self.text.finish(is_cut), ended),
+            None => Progress::More(self.text.say()),
+        })
+    }
+
+    /// How it has ended, if no token can follow.
+    fn over(&self) -> Option<Ended> {
+        match &self.guide {
+            Some(guide) => guide.is_done().then_some(Ended::Whole),
+            None => (self.count() >= self.max_tokens).then_some(Ended::Length),
         }
     }
 
@@ -316,5 +317,24 @@ impl Sequence {
     /// What it has come to.
     pub(crate) fn produced(self, ended: Ended) -> Produced {
         Produced { tokens: self.count(), text: self.text.whole, ended, logprobs: self.told }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_stop_nothing_follows_not_even_half_a_character() {
+        let stop = vec!["END".to_owned(), "näh".to_owned()];
+        let (characters, whole) = (Characters::default(), String::new());
+        let mut text = Text { characters, whole, said: 0, stop };
+        assert!(!text.push("so n\u{e4}".as_bytes()));
+        // What may become a stop is held back, and let go when it does not.
+        assert_eq!(text.say(), "so ");
+        assert!(!text.push(b"chste E"));
+        assert_eq!(text.say(), "n\u{e4}chste ");
+        assert!(text.push(b"ND\xe2\x82"));
+        assert_eq!((text.finish(true), text.whole), (String::new(), "so n\u{e4}chste ".to_owned()));
     }
 }

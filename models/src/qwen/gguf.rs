@@ -53,16 +53,17 @@ pub(crate) fn find(path: &Path) -> Result<Found, LoadError> {
     let talk = talk(&mut content, path)?;
     let source = Source::open(path)?;
     let tensor = |info: &TensorInfo| {
+        let format = Format::of(info.ggml_dtype)?;
         let dims = info.shape.dims();
         let (rows, columns) = match dims {
             [rows, columns] => (*rows, *columns),
             _ => (1, info.shape.elem_count()),
         };
         let at = content.tensor_data_offset + info.offset;
-        Tensor { source: Arc::clone(&source), kind: info.ggml_dtype, at, rows, columns }
+        Some(Tensor { source: Arc::clone(&source), format, at, rows, columns })
     };
-    let tensors =
-        content.tensor_infos.iter().map(|(name, info)| (name.clone(), tensor(info))).collect();
+    let infos = content.tensor_infos.iter();
+    let tensors = infos.filter_map(|(name, info)| Some((name.clone(), tensor(info)?))).collect();
     let checkpoint = Checkpoint { dimensions, names: &GGUF, tensors };
     Ok(Found { checkpoint, talk, files: vec![path.to_owned()] })
 }

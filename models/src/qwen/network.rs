@@ -103,10 +103,8 @@ impl Network {
     /// A network whose matrices stay on disk until they are used.
     pub(crate) fn new(mut from: Checkpoint, threads: usize) -> Result<Self, WeightsError> {
         let d = from.dimensions.clone();
-        let mut take = |name: String| {
-            // The loaders made sure that all are there.
-            from.tensors.remove(&name).ok_or(WeightsError::Room { bytes: 0 })
-        };
+        let mut take =
+            |name: String| from.tensors.remove(&name).ok_or(WeightsError::Missing { name });
         let names = from.names;
         let mut layers = Vec::new();
         for layer in 0..d.layers {
@@ -168,8 +166,11 @@ impl Network {
     /// What a cache of so many blocks looks like.
     pub(crate) fn cache(&self, blocks: usize) -> Shape {
         let d = &self.dimensions;
-        let kind =
-            if self.embedding.kind == GgmlDType::F32 { FloatKind::F32 } else { FloatKind::F16 };
+        let kind = if self.embedding.format.kind == GgmlDType::F32 {
+            FloatKind::F32
+        } else {
+            FloatKind::F16
+        };
         Shape { layers: d.layers, heads: d.kv_heads, head: d.head, blocks, kind }
     }
 
@@ -184,7 +185,6 @@ impl Network {
     ) -> Result<Option<&[f32]>, WeightsError> {
         let Self { dimensions: d, processor: p, embedding, layers, angles, buffers, .. } = self;
         let tokens: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
-        debug_assert!(tokens <= BATCH);
         let (heads, epsilon) = (d.all_heads(), d.epsilon as f32);
         let ends = pieces.iter().map(|piece| piece.position + piece.tokens.len());
         angles.reach(ends.max().unwrap_or(0));

@@ -1,5 +1,6 @@
 //! Checkpoints as folders: config.json, tokenizer.json, *.safetensors.
 
+use crate::compute::formats::Format;
 use crate::error::LoadError;
 use crate::qwen::config::{self, Dimensions, SAFETENSORS, Wrong};
 use crate::qwen::files;
@@ -70,7 +71,7 @@ pub(crate) fn find(folder: &Path) -> Result<Found, LoadError> {
             all => (1, all.iter().product()),
         };
         let source = Arc::clone(sources.get(entry.shard)?);
-        Some(Tensor { source, kind: entry.kind, at: entry.at, rows, columns })
+        Some(Tensor { source, format: Format::of(entry.kind)?, at: entry.at, rows, columns })
     };
     let tensors =
         entries.into_iter().filter_map(|(name, entry)| Some((name, tensor(entry)?))).collect();

@@ -8,7 +8,6 @@ use crate::compute::matrix::Matrix;
 use crate::compute::panel::Layout;
 use crate::compute::processor::Processor;
 use crate::error::LoadError;
-use candle_core::quantized::GgmlDType;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -76,6 +75,12 @@ pub enum WeightsError {
         /// Which.
         path: PathBuf,
     },
+    /// A tensor that the model needs is not in its files.
+    #[error("the tensor {name} is missing")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
     /// A token that the model does not have.
     #[error("there is no token {token}: the model has {tokens}")]
     Token {
@@ -103,7 +108,7 @@ pub enum WeightsError {
 #[derive(Debug, Clone)]
 pub(crate) struct Tensor {
     pub(crate) source: Arc<Source>,
-    pub(crate) kind: GgmlDType,
+    pub(crate) format: Format,
     /// Its first byte in the file.
     pub(crate) at: u64,
     /// Rows first; a vector is one row.
@@ -112,15 +117,6 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
-    /// Its format; the loaders let no other types through.
-    fn format(&self) -> Format {
-        Format::of(self.kind).unwrap_or(Format {
-            kind: GgmlDType::F32,
-            bits: 32,
-            scaling: crate::compute::formats::Scaling::Float,
-        })
-    }
-
     /// A row as numbers.
     pub(crate) fn row(
         &self,
@@ -128,10 +124,9 @@ impl Tensor {
         bytes: &mut Vec<u8>,
         out: &mut [f32],
     ) -> Result<(), WeightsError> {
-        let format = self.format();
-        bytes.resize(format.bytes(self.columns), 0);
+        bytes.resize(self.format.bytes(self.columns), 0);
         self.source.read(self.at + (row * bytes.len()) as u64, bytes)?;
-        dequantise(format, bytes, out);
+        dequantise(self.format, bytes, out);
         Ok(())
     }
 
@@ -150,9 +145,8 @@ impl Tensor {
 
     /// The matrix, packed by all threads.
     fn pack(&self, processor: &Processor) -> Result<Matrix, WeightsError> {
-        let format = self.format();
-        let layout = Layout { format, columns: self.columns };
-        let size = format.bytes(self.columns);
+        let layout = Layout { format: self.format, columns: self.columns };
+        let size = self.format.bytes(self.columns);
         let read =
             |row: usize, bytes: &mut [u8]| self.source.read(self.at + (row * size) as u64, bytes);
         let room = || WeightsError::Room { bytes: self.rows * size };
@@ -176,10 +170,10 @@ impl Weight {
 
     /// The matrix.
     pub(crate) fn matrix(&mut self, processor: &Processor) -> Result<&Matrix, WeightsError> {
-        if self.packed.is_none() {
-            self.packed = Some(self.tensor.pack(processor)?);
-        }
-        // It was put there above.
-        self.packed.as_ref().ok_or(WeightsError::Room { bytes: 0 })
+        let packed = match self.packed.take() {
+            Some(packed) => packed,
+            None => self.tensor.pack(processor)?,
+        };
+        Ok(self.packed.insert(packed))
     }
 }
