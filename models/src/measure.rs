@@ -1,15 +1,17 @@
 //! How fast a model reads and answers: what `alma bench generate` asks of it.
 //!
-//! Prompts are tokens without meaning, answers are drawn by chance and asked like any
-//! other, so everything that a user waits for is in the figures: the queue, the
-//! choice of each token, the text.
+//! Prompts are tokens without meaning, answers are drawn by chance, do not end before
+//! their length and are asked for like any other, so everything that a user waits for is
+//! in the figures: the queue, the choice of each token, the text.
 
-use crate::engine::{Order, Produced};
+use crate::engine::Order;
 use crate::qwen::{Options, Qwen};
 use crate::sampling::Sampling;
 use charter::generate::{Generate, GenerateError, Urgency};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What to measure.
@@ -44,6 +46,9 @@ pub struct Speeds {
     pub decode: f64,
     /// Answering, all together, while none has ended.
     pub decode_together: Option<f64>,
+    /// Until the first token of a conversation's answer, while as many background answers
+    /// are made.
+    pub first_token_loaded: Option<Duration>,
     /// Until the first token, where nobody began like this before, and where somebody
     /// did.
     pub prefix: Option<(Duration, Duration)>,
@@ -81,16 +86,15 @@ pub fn measure(path: &Path, load: &Load) -> Result<Speeds, MeasureError> {
             "{longest} tokens of prompt and answer do not fit into {context} of context"
         )));
     }
-    let began = Instant::now();
-    answered(&model, prompt(0, 0, 1), 1, 0)?;
-    speeds.first = began.elapsed();
+    let one = |prompt, tokens| answered(&model, order(prompt, tokens, Urgency::Background));
+    speeds.first = one(prompt(0, 0, 1), 1)?.end;
     let (mut prefills, mut decodes) = (Vec::new(), Vec::new());
-    for run in 0..load.runs.max(1) {
-        let one =
-            answered(&model, prompt(run as u32 + 1, 0, load.prompt), load.answer, run as u64)?;
+    let runs = 0..load.runs.max(1) as u32;
+    for run in runs.clone() {
+        let one = one(prompt(run + 1, 0, load.prompt), load.answer)?;
         prefills.push(one.first);
         let rest = (one.end - one.first).as_secs_f64();
-        decodes.push(f64::from(one.tokens.saturating_sub(1)) / rest);
+        decodes.push(f64::from(load.answer.saturating_sub(1)) / rest);
     }
     prefills.sort_unstable();
     speeds.first_token = prefills[prefills.len() / 2];
@@ -99,14 +103,15 @@ pub fn measure(path: &Path, load: &Load) -> Result<Speeds, MeasureError> {
     speeds.decode = decodes[decodes.len() / 2];
     if load.parallel > 1 {
         speeds.decode_together = Some(together(&model, load)?);
+        speeds.first_token_loaded = Some(loaded(&model, load)?);
     }
     if let Some(prefix) = load.prefix {
         let (mut cold, mut warm) = (Vec::new(), Vec::new());
-        for run in 0..load.runs.max(1) as u32 {
-            cold.push(answered(&model, prompt(1_000 + run, 1, prefix + 16), 1, 1)?.first);
+        for run in runs {
+            cold.push(one(prompt(1_000 + run, 1, prefix + 16), 1)?.first);
             let mut again = prompt(1_000 + run, 1, prefix);
             again.extend(prompt(2_000 + run, 2, 16));
-            warm.push(answered(&model, again, 1, 2)?.first);
+            warm.push(one(again, 1)?.first);
         }
         cold.sort_unstable();
         warm.sort_unstable();
@@ -120,99 +125,127 @@ fn prompt(seed: u32, way: u32, length: usize) -> Vec<u32> {
     (0..length as u32).map(|at| (at * 7_919 + seed * 101 + way * 13) % 256).collect()
 }
 
-/// An answer, and when it came.
+/// An answer of full length: when its first token came, and when it ended.
 struct Timed {
     first: Duration,
     end: Duration,
-    tokens: u32,
 }
 
-fn order(prompt: Vec<u32>, max_tokens: u32, seed: u64) -> Order {
+/// An order for an answer of so many tokens, no fewer.
+fn order(prompt: Vec<u32>, tokens: u32, urgency: Urgency) -> Order {
     Order {
         prompt,
         guide: None,
-        max_tokens,
+        max_tokens: tokens,
+        min_tokens: tokens,
         sampling: Sampling { temperature: 1.0, ..Sampling::default() },
-        seed,
+        seed: 1,
         stop: Vec::new(),
         logprobs: None,
         tenant: "bench".to_owned(),
-        urgency: Urgency::Background,
+        urgency,
     }
 }
 
-/// Asks until an answer has its full length: one in a thousand ends by chance.
-fn answered(
-    model: &Qwen,
-    prompt: Vec<u32>,
-    tokens: u32,
-    seed: u64,
-) -> Result<Timed, GenerateError> {
-    const TRIES: u64 = 20;
-    let mut last = None;
-    for attempt in 0..TRIES {
-        let mut first = None;
-        let began = Instant::now();
-        let mut hear = |text: &str| {
-            if !text.is_empty() {
-                first.get_or_insert(began.elapsed());
-            }
-            ControlFlow::Continue(())
-        };
-        let order = order(prompt.clone(), tokens, seed + attempt * 1_000);
-        let Produced { tokens: made, .. } = model.engine().answer(order, &mut hear)?;
-        let end = began.elapsed();
-        let timed = Timed { first: first.unwrap_or(end), end, tokens: made };
-        if made == tokens {
-            return Ok(timed);
+fn answered(model: &Qwen, order: Order) -> Result<Timed, GenerateError> {
+    let mut first = None;
+    let began = Instant::now();
+    let mut hear = |text: &str| {
+        if !text.is_empty() {
+            first.get_or_insert(began.elapsed());
         }
-        // What was read is known now: the next prompt has to be another.
-        model.forget("bench");
-        last = Some(timed);
-    }
-    last.ok_or(GenerateError::Busy { waiting: 0 })
+        ControlFlow::Continue(())
+    };
+    model.engine().answer(order, &mut hear)?;
+    let end = began.elapsed();
+    Ok(Timed { first: first.unwrap_or(end), end })
 }
 
 /// Tokens per second of several answers, from where all have begun to where the first
 /// ends.
 fn together(model: &Qwen, load: &Load) -> Result<f64, GenerateError> {
-    let (begun, ended) = (std::sync::Barrier::new(load.parallel), std::sync::OnceLock::new());
-    let start = std::sync::OnceLock::new();
-    let answers: Vec<Result<(), GenerateError>> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..load.parallel as u32)
-            .map(|number| {
-                let (begun, ended, start) = (&begun, &ended, &start);
-                scope.spawn(move || {
-                    let mut first = true;
-                    let mut hear = |text: &str| {
-                        if first && !text.is_empty() {
-                            first = false;
-                            begun.wait();
-                            start.get_or_init(|| (Instant::now(), model.figures().read));
-                        }
-                        ControlFlow::Continue(())
-                    };
-                    // Short prompts, so that all answer at the same time for long.
-                    let prompt = prompt(5_000 + number, 3, 16);
-                    let order = order(prompt, load.answer, u64::from(number));
-                    let made = model.engine().answer(order, &mut hear);
-                    if first {
-                        begun.wait();
-                    }
-                    ended.get_or_init(|| (Instant::now(), model.figures().read));
-                    made.map(|_| ())
-                })
-            })
-            .collect();
-        all.into_iter()
-            .map(|one| one.join().unwrap_or(Err(GenerateError::Busy { waiting: 0 })))
-            .collect()
-    });
-    answers.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let begun = Barrier::new(load.parallel);
+    let (start, ended) = (OnceLock::new(), OnceLock::new());
+    let answer = &|number: u32| {
+        let mut first = true;
+        let mut hear = |text: &str| {
+            if first && !text.is_empty() {
+                first = false;
+                begun.wait();
+                start.get_or_init(|| (Instant::now(), model.figures().read));
+            }
+            ControlFlow::Continue(())
+        };
+        // Short prompts, so that all answer at the same time for long.
+        let order = order(prompt(5_000 + number, 3, 16), load.answer, Urgency::Background);
+        let made = model.engine().answer(order, &mut hear);
+        if first {
+            begun.wait();
+        }
+        ended.get_or_init(|| (Instant::now(), model.figures().read));
+        made.map(drop)
+    };
+    std::thread::scope(|scope| {
+        let answers: Vec<_> =
+            (0..load.parallel as u32).map(|number| scope.spawn(move || answer(number))).collect();
+        answers.into_iter().try_for_each(|one| joined(one.join()))
+    })?;
     match (start.get(), ended.get()) {
         (Some((from, before)), Some((to, after))) => {
             Ok((after - before) as f64 / (*to - *from).as_secs_f64())
         }
-        _ => Ok(0.0),
+        _ => Err(GenerateError::Ask("no answer had a text".to_owned())),
     }
+}
+
+fn joined(ended: std::thread::Result<Result<(), GenerateError>>) -> Result<(), GenerateError> {
+    ended.unwrap_or_else(|_| Err(GenerateError::Ask("a thread of the bench broke off".to_owned())))
+}
+
+/// Until the first token of a conversation's answer, while `parallel` others ask in the
+/// background for one answer after the other.
+fn loaded(model: &Qwen, load: &Load) -> Result<Duration, GenerateError> {
+    let ends = AtomicBool::new(false);
+    let begun = Barrier::new(load.parallel + 1);
+    let background = &|number: u32| {
+        let mut first = true;
+        for turn in 0.. {
+            let mut hear = |text: &str| {
+                if first && !text.is_empty() {
+                    first = false;
+                    begun.wait();
+                }
+                if ends.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            let prompt = prompt(10_000 + 1_000 * number + turn, 4, load.prompt);
+            let made =
+                model.engine().answer(order(prompt, load.answer, Urgency::Background), &mut hear);
+            if ends.load(Ordering::Relaxed) || made.is_err() {
+                if first {
+                    begun.wait();
+                }
+                return made.map(drop);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..load.parallel as u32)
+            .map(|number| scope.spawn(move || background(number)))
+            .collect();
+        begun.wait();
+        let asked = (0..load.runs.max(1) as u32).map(|run| {
+            answered(model, order(prompt(7_000 + run, 5, load.prompt), 2, Urgency::Conversation))
+        });
+        let firsts: Result<Vec<Duration>, _> = asked.map(|one| one.map(|one| one.first)).collect();
+        ends.store(true, Ordering::Relaxed);
+        all.into_iter().try_for_each(|one| joined(one.join()))?;
+        let mut firsts = firsts?;
+        firsts.sort_unstable();
+        Ok(firsts[firsts.len() / 2])
+    })
 }

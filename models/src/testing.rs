@@ -82,6 +82,7 @@ pub(crate) fn order(guide: Option<Guide>, max_tokens: u32, sampling: Sampling, s
         prompt: vec![1, 2, 3],
         guide,
         max_tokens,
+        min_tokens: 0,
         sampling,
         seed,
         stop: Vec::new(),

@@ -48,7 +48,9 @@ pub struct Tokens {
     ends: Vec<u32>,
     /// Whether a token is a control token.
     is_control: Vec<bool>,
-    /// Tokens of free text: those with bytes, and those that end it.
+    /// Tokens of free text.
+    text: SimpleVob,
+    /// These, and those that end it.
     free: SimpleVob,
     /// The longest token in bytes.
     longest: usize,
@@ -182,13 +184,15 @@ impl Tokens {
                 *flag = true;
             }
         }
-        let mut free = SimpleVob::alloc(bytes.len());
+        let mut text = SimpleVob::alloc(bytes.len());
         for (bytes, token) in bytes.iter().zip(0_u32..) {
-            if !bytes.is_empty() || ends.contains(&token) {
-                free.allow_token(token);
+            if !bytes.is_empty() && !ends.contains(&token) {
+                text.allow_token(token);
             }
         }
-        Ok(Self { plain, control, bytes, ends, is_control, free, longest })
+        let mut free = text.clone();
+        ends.iter().for_each(|end| free.allow_token(*end));
+        Ok(Self { plain, control, bytes, ends, is_control, text, free, longest })
     }
 
     /// One more than the largest token.
@@ -212,9 +216,9 @@ impl Tokens {
         (0..=u8::MAX).find(|byte| !single[usize::from(*byte)])
     }
 
-    /// Tokens that free text may have, those that end it among them.
-    pub fn free(&self) -> &SimpleVob {
-        &self.free
+    /// Tokens that free text may have, those that end it among them where it may end.
+    pub fn free(&self, may_end: bool) -> &SimpleVob {
+        if may_end { &self.free } else { &self.text }
     }
 
     /// The bytes of a token; none for a control token.

@@ -20,6 +20,7 @@ mod schedules;
 mod shelf;
 mod system;
 mod thinker;
+mod trials;
 
 pub use house::excerpts;
 
@@ -56,7 +57,7 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
     };
     if let Command::Bench { command } = &cli.command {
         let means =
-            Means { embedder: &house::embedder, bare: &bare::BareQueue, generator: &model::speeds };
+            Means { embedder: &house::embedder, bare: &bare::BareQueue, models: &trials::Trials };
         let exit = surfaces::bench::run(command, &screen, &means);
         return ExitCode::from(exit.code());
     }

@@ -8,7 +8,6 @@ use alma::operations::models_list::{self, Line, Recommended};
 use alma::operations::models_show;
 use charter::generate::{Ask, Ended, Generate, GenerateError, Generated};
 use models::catalogue::RECOMMENDED;
-use models::measure;
 use models::qwen::describe::{Speed, describe, details};
 use models::{LoadError, Qwen};
 use std::ops::ControlFlow;
@@ -17,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use surfaces::bench;
 use surfaces::cli::exit::chain;
 
 /// Asks that may wait while the model is being loaded.
@@ -176,29 +174,6 @@ impl Generate for LazyModel {
             model.forget(tenant);
         }
     }
-}
-
-/// How fast a model is, for `alma bench generate`.
-pub(crate) fn speeds(path: &Path, load: &bench::Load) -> Result<bench::Speeds, String> {
-    let asked = measure::Load {
-        prompt: load.prompt as usize,
-        answer: load.answer,
-        threads: load.threads.map(|threads| threads as usize),
-        parallel: load.parallel as usize,
-        prefix: load.prefix.map(|prefix| prefix as usize),
-        runs: load.runs as usize,
-    };
-    let found = measure::measure(path, &asked).map_err(|error| chain(&error))?;
-    Ok(bench::Speeds {
-        load: found.load,
-        first: found.first,
-        prefill: found.prefill,
-        first_token: found.first_token,
-        decode: found.decode,
-        decode_together: found.decode_together,
-        prefix: found.prefix,
-        instructions: found.instructions,
-    })
 }
 
 /// Models that lie in the data folder, and the configured one.

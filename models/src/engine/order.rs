@@ -12,6 +12,8 @@ pub struct Order {
     pub guide: Option<Guide>,
     /// Most tokens of the answer.
     pub max_tokens: u32,
+    /// Fewest tokens of free text: it does not end before.
+    pub min_tokens: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Seed of the choice.

@@ -17,6 +17,7 @@ pub(crate) struct Sequence {
     computed: usize,
     guide: Option<Guide>,
     max_tokens: u32,
+    min_tokens: u32,
     sampling: Sampling,
     chance: Chance,
     logprobs: Option<u32>,
@@ -116,6 +117,7 @@ impl Sequence {
             computed: 0,
             guide: order.guide,
             max_tokens: order.max_tokens,
+            min_tokens: order.min_tokens,
             sampling: order.sampling,
             chance: Chance::new(order.seed),
             logprobs: order.logprobs,
@@ -274,6 +276,7 @@ impl Sequence {
         if !logits.iter().all(|logit| logit.is_finite() || *logit == f32::NEG_INFINITY) {
             return Err(GenerateError::NotANumber { model: model.to_owned() });
         }
+        let may_end = self.count() >= self.min_tokens;
         let mask: SimpleVob;
         let mask = match &mut self.guide {
             Some(guide) => {
@@ -281,7 +284,7 @@ impl Sequence {
                 &mask
             }
             // Free text may end, but holds no other control token.
-            None => tokens.free(),
+            None => tokens.free(may_end),
         };
         let considered = if self.sampling.penalises() {
             self.penalised.clear();

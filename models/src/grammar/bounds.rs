@@ -2,7 +2,9 @@
 //! lost its way stops soon. A value that fits the bounded schema fits the
 //! original.
 
-use serde_json::{Map, Value, json};
+use super::schema::with_children;
+use serde_json::{Value, json};
+use std::convert::Infallible;
 
 /// Characters of a text without a bound of its own.
 const TEXT_MAX: u64 = 600;
@@ -32,31 +34,11 @@ fn visit(schema: &Value, depth: usize) -> Value {
     if depth > DEPTH_MAX {
         return schema.clone();
     }
-    let mut own = Map::new();
-    for (key, value) in fields {
-        let value = match (key.as_str(), value) {
-            (
-                "items"
-                | "additionalProperties"
-                | "contains"
-                | "not"
-                | "if"
-                | "then"
-                | "else"
-                | "unevaluatedProperties"
-                | "propertyNames",
-                value,
-            ) => visit(value, depth + 1),
-            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(all)) => {
-                all.iter().map(|value| visit(value, depth + 1)).collect()
-            }
-            ("properties" | "$defs" | "definitions" | "patternProperties", Value::Object(all)) => {
-                all.iter().map(|(name, value)| (name.clone(), visit(value, depth + 1))).collect()
-            }
-            (_, value) => value.clone(),
-        };
-        own.insert(key.clone(), value);
-    }
+    let mut deeper = |schema: &Value| Ok::<_, Infallible>(visit(schema, depth + 1));
+    let mut own = match with_children(fields, &mut deeper) {
+        Ok(own) => own,
+        Err(never) => match never {},
+    };
     let is = |kind: &str| match fields.get("type") {
         Some(Value::String(one)) => one == kind,
         Some(Value::Array(many)) => many.iter().any(|one| one == kind),

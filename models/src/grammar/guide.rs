@@ -8,7 +8,7 @@
 //! token of the known closing is taken in its place, whose closing is the rest.
 
 use crate::grammar::plan::{self, PlanTool};
-use crate::grammar::{bounds, shapes};
+use crate::grammar::{bounds, rewrite, shapes, witness};
 use crate::tokens::Tokens;
 use charter::generate::{GenerateError, Shape};
 use llguidance::api::TopLevelGrammar;
@@ -20,12 +20,16 @@ use toktrie::SimpleVob;
 
 /// Largest grammar, in bytes.
 const GRAMMAR_MAX: usize = 4 << 20;
+/// Most tokens of a way to make an answer whole.
+const CLOSING_MAX: u32 = 8_192;
+/// Most ends of texts that are tried.
+const ENDINGS_MAX: usize = 512;
 /// Most choices of a [`Shape::Choice`].
 const CHOICES_MAX: usize = 10_000;
 
 /// What grammars need to know of a tokenizer. Made once per model and shared.
 pub struct Grammars {
-    factory: ParserFactory,
+    pub(super) factory: ParserFactory,
     tokens: Arc<Tokens>,
     /// The token that is exactly this byte.
     single: Vec<Option<u32>>,
@@ -108,9 +112,14 @@ impl Grammars {
         if size > GRAMMAR_MAX {
             return Err(refused(format!("it has {size} bytes, more than {GRAMMAR_MAX}")));
         }
+        let mut endings = Vec::new();
         let grammar = match shape {
             Shape::Text => return Ok(None),
-            Shape::Json(schema) => TopLevelGrammar::from_json_schema(bounds::bounded(schema)),
+            Shape::Json(schema) => {
+                let schema = rewrite::rewritten(schema).map_err(|why| refused(why.to_string()))?;
+                endings = witness::witnesses(&schema);
+                TopLevelGrammar::from_json_schema(bounds::bounded(&schema))
+            }
             Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
             Shape::Choice(choices) => TopLevelGrammar::from_lark(choice_grammar(choices)?),
             Shape::Plan(specs) => {
@@ -124,18 +133,41 @@ impl Grammars {
         };
         let mut matcher = Matcher::new(self.factory.create_parser(grammar));
         if let Some(why) = matcher.get_error() {
-            return Err(refused(first_line(&why)));
+            return Err(refused(rewrite::named(&why)));
         }
+        let closer = Closer { grammars: Arc::clone(self), endings: self.spelled(&endings) };
         let place = Place::default();
-        let closing = self
+        let closing = closer
             .close(&mut matcher, place, max_tokens)?
             .ok_or(GenerateError::NoRoom { max_tokens })?;
-        let grammars = Arc::clone(self);
-        Ok(Some(Guide { grammars, matcher, closing, left: max_tokens, place }))
+        Ok(Some(Guide { closer, matcher, closing, left: max_tokens, place }))
     }
 
-    /// Tokens that make the answer whole, at most `most`; a short way, not
-    /// always the shortest.
+    /// What stands in a JSON document for the end of a text, for every end of these
+    /// texts, shortest first: tokens of a byte each, the quote behind them.
+    fn spelled(&self, texts: &[String]) -> Vec<Vec<u32>> {
+        let ends = texts.iter().flat_map(|text| text.char_indices().map(|(at, _)| &text[at..]));
+        let mut ends: Vec<&str> = ends.collect();
+        ends.sort_by_key(|end| (end.len(), *end));
+        ends.dedup();
+        let spell = |end: &str| {
+            let quoted = literal(end);
+            quoted.bytes().skip(1).filter_map(|byte| self.single[usize::from(byte)]).collect()
+        };
+        ends.into_iter().take(ENDINGS_MAX).map(spell).collect()
+    }
+}
+
+/// Finds ways to make an answer whole.
+struct Closer {
+    grammars: Arc<Grammars>,
+    /// Ends of texts that patterns of the schema ask for.
+    endings: Vec<Vec<u32>>,
+}
+
+impl Closer {
+    /// Tokens that make the answer whole, at most `most`; a short way, not always the
+    /// shortest.
     fn close(
         &self,
         matcher: &mut Matcher,
@@ -144,50 +176,62 @@ impl Grammars {
     ) -> Result<Option<Vec<u32>>, GenerateError> {
         let mut trial = matcher.clone();
         let mut closing: Vec<u32> = Vec::new();
+        let most = most.min(CLOSING_MAX) as usize;
         loop {
             if trial.is_stopped() || trial.is_accepting().map_err(engine)? {
-                return Ok((closing.len() <= most as usize).then_some(closing));
+                return Ok((closing.len() <= most).then_some(closing));
             }
-            if closing.len() >= most as usize {
+            if closing.len() >= most {
                 return Ok(None);
             }
             let mut next = trial.compute_ff_tokens();
             if next.is_empty() {
-                let mask = trial.compute_mask().map_err(engine)?;
-                let Some(token) = self.nearest_end(&mask, place) else { return Ok(None) };
-                next.push(token);
+                next = match self.next(&mut trial, place)? {
+                    Some(next) => next,
+                    None => return Ok(None),
+                };
             }
             trial.consume_tokens(&next).map_err(engine)?;
             for token in &next {
-                place.pass(self.tokens.bytes(*token));
+                place.pass(self.grammars.tokens.bytes(*token));
             }
             closing.extend(next);
         }
     }
 
-    /// Of the allowed tokens the one that looks most like an end.
-    fn nearest_end(&self, mask: &SimpleVob, place: Place) -> Option<u32> {
-        let closers: &[u8] = if place.in_text { b"\"" } else { b"}]\",0" };
-        let allowed = |byte: u8| {
-            let token = (*self.single.get(usize::from(byte))?)?;
-            mask.is_allowed(token).then_some(token)
+    /// Of the tokens that may come next those that look most like an end.
+    fn next(&self, trial: &mut Matcher, place: Place) -> Result<Option<Vec<u32>>, GenerateError> {
+        let single = |byte: u8| self.grammars.single[usize::from(byte)];
+        let mut fits = |tokens: &[u32]| {
+            trial.validate_tokens(tokens).map(|fitting| fitting == tokens.len()).map_err(engine)
         };
-        closers
-            .iter()
-            .copied()
-            .find_map(allowed)
-            .or_else(|| (b' '..=b'~').filter(|b| *b != b'\\').find_map(allowed))
-            .or_else(|| (0..=u8::MAX).find_map(allowed))
-            .or_else(|| mask.first_bit_set().and_then(|bit| u32::try_from(bit).ok()))
+        let closers: &[u8] = if place.in_text { b"\"" } else { b"}]\",10" };
+        for token in closers.iter().filter_map(|byte| single(*byte)) {
+            if fits(&[token])? {
+                return Ok(Some(vec![token]));
+            }
+        }
+        if place.in_text && !place.escaped {
+            for ending in &self.endings {
+                if fits(ending)? {
+                    return Ok(Some(ending.clone()));
+                }
+            }
+        }
+        let plain = (b' '..=b'~').filter(|byte| *byte != b'\\');
+        for token in plain.chain(0..=u8::MAX).filter_map(single) {
+            if fits(&[token])? {
+                return Ok(Some(vec![token]));
+            }
+        }
+        let mask = trial.compute_mask().map_err(engine)?;
+        let first = mask.first_bit_set().and_then(|bit| u32::try_from(bit).ok());
+        Ok(first.map(|token| vec![token]))
     }
 }
 
 fn engine(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> GenerateError {
     GenerateError::Engine { operation: "follow the grammar of the answer", source: error.into() }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(400).collect()
 }
 
 fn choice_grammar(choices: &[String]) -> Result<String, GenerateError> {
@@ -230,7 +274,7 @@ impl Place {
 
 /// A grammar at a place in an answer.
 pub struct Guide {
-    grammars: Arc<Grammars>,
+    closer: Closer,
     matcher: Matcher,
     closing: Vec<u32>,
     left: u32,
@@ -271,7 +315,7 @@ impl Guide {
             self.matcher.consume_tokens(tokens).map_err(engine)?;
             let mut place = self.place;
             for token in tokens {
-                place.pass(self.grammars.tokens.bytes(*token));
+                place.pass(self.closer.grammars.tokens.bytes(*token));
             }
             if let Some(closing) = self.closing_behind(tokens, place, self.left - count)? {
                 (self.closing, self.place, self.left) = (closing, place, self.left - count);
@@ -286,7 +330,7 @@ impl Guide {
         }
         let first = self.closing.remove(0);
         self.matcher.consume_token(first).map_err(engine)?;
-        self.place.pass(self.grammars.tokens.bytes(first));
+        self.place.pass(self.closer.grammars.tokens.bytes(first));
         self.left -= 1;
         Ok(vec![first])
     }
@@ -304,15 +348,20 @@ impl Guide {
         if let Some(rest) = self.closing.strip_prefix(taken) {
             return Ok(Some(rest.to_vec()));
         }
-        // Within a text the closing of before mostly still holds.
-        if self.closing.len() <= left as usize {
-            let mut whole = self.closing.clone();
-            whole.push(self.grammars.end);
+        // Within a text the closing of before mostly still holds, all of it or what is
+        // left of it behind as many bytes as were taken.
+        let grammars = &self.closer.grammars;
+        let bytes: usize = taken.iter().map(|token| grammars.tokens.bytes(*token).len()).sum();
+        let candidates = [Some(&self.closing[..]), self.closing.get(bytes..)];
+        for rest in candidates.into_iter().flatten().filter(|rest| rest.len() <= left as usize) {
+            let mut whole = rest.to_vec();
+            whole.push(grammars.end);
             if self.matcher.validate_tokens(&whole).map_err(engine)? == whole.len() {
-                return Ok(Some(self.closing.clone()));
+                whole.pop();
+                return Ok(Some(whole));
             }
         }
-        self.grammars.close(&mut self.matcher, place, left)
+        self.closer.close(&mut self.matcher, place, left)
     }
 }
 

@@ -4,12 +4,20 @@
 //! |---|---|
 //! | how a grammar steers, token by token | [`guide`] |
 //! | how texts and lists get upper bounds | [`bounds`] |
+//! | which JSON Schemas can be said, and how | `rewrite`, `formats` |
+//! | how an answer can end soon | `witness` |
+//! | what is accepted, over schemas of others | [`maskbench`] |
 //! | shapes that are asked for often | [`shapes`] |
 //! | the grammar of plans | [`plan`] |
 
 pub mod bounds;
+mod formats;
 pub mod guide;
+pub mod maskbench;
 pub mod plan;
+mod rewrite;
+mod schema;
 pub mod shapes;
+mod witness;
 
 pub use guide::{Grammars, Guide};

@@ -13,7 +13,7 @@
 
 mod config;
 pub mod describe;
-mod files;
+pub(crate) mod files;
 mod gguf;
 mod network;
 mod safetensors;
@@ -286,6 +286,7 @@ impl Generate for Qwen {
             prompt,
             guide: self.guide(&ask.shape, ask.max_tokens)?,
             max_tokens: ask.max_tokens,
+            min_tokens: 0,
             sampling,
             seed: ask.seed,
             stop: ask.stop.clone(),

@@ -1,12 +1,11 @@
-//! How fast a language model reads and answers.
+//! How fast a language model reads and answers, and what its grammars accept.
 
 use super::Progress;
 use super::child::BenchError;
 use super::measure::Figures;
 use std::path::Path;
-use std::time::Duration;
 
-/// What to measure.
+/// What to measure of a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     /// Tokens of a prompt.
@@ -23,63 +22,41 @@ pub struct Load {
     pub runs: u32,
 }
 
-/// What was found; speeds are in tokens per second.
-#[derive(Debug, Clone, Default)]
-pub struct Speeds {
-    /// Until the model can be asked.
-    pub load: Duration,
-    /// The first answer after that.
-    pub first: Duration,
-    /// Reading a prompt.
-    pub prefill: f64,
-    /// Until the first token of an answer.
-    pub first_token: Duration,
-    /// Answering.
-    pub decode: f64,
-    /// Answering together.
-    pub decode_together: Option<f64>,
-    /// Until the first token behind a beginning that is new, and one that is known.
-    pub prefix: Option<(Duration, Duration)>,
-    /// Instructions that were used.
-    pub instructions: &'static str,
+/// What measures language models, as the wiring has it.
+pub trait Models {
+    /// How fast a model reads and answers.
+    fn speeds(&self, model: &Path, load: &Load) -> Result<Figures, String>;
+
+    /// What grammars accept of the schemas in a folder, with the `tokenizer.json` of
+    /// another; `tell` hears how many schemas are done.
+    fn grammars(
+        &self,
+        schemas: &Path,
+        tokenizer: &Path,
+        tell: &mut dyn FnMut(u32),
+    ) -> Result<Figures, String>;
 }
 
-/// What measures a model.
-pub type Generator<'g> = &'g dyn Fn(&Path, &Load) -> Result<Speeds, String>;
-
-/// Measures a model. `decode_tokens_per_second` is that of all answers together.
+/// Measures a model.
 pub(super) fn run(
-    generator: Generator<'_>,
+    models: &dyn Models,
     model: &Path,
     load: &Load,
     progress: &mut Progress<'_>,
 ) -> Result<Figures, BenchError> {
-    progress.tell(|| format!("{} reads and answers", model.display()));
-    let speeds = generator(model, load).map_err(BenchError::Usage)?;
-    let ms = |took: Duration| Some(took.as_secs_f64() * 1_000.0);
-    let mut figures = Figures::default();
-    figures.set("model", model.display().to_string());
-    figures.set("runs", load.runs);
-    figures.set("n", load.prompt);
-    figures.set("instructions", speeds.instructions);
-    if let Some(threads) = load.threads {
-        figures.set("model_threads", threads);
-    }
-    figures.number("prefill_tokens_per_second", Some(speeds.prefill));
-    let together = speeds.decode_together.unwrap_or(speeds.decode);
-    figures.number("decode_tokens_per_second", Some(together));
-    if speeds.decode_together.is_some() {
-        figures.set("parallel", load.parallel);
-        figures.number("decode_alone_tokens_per_second", Some(speeds.decode));
-    }
-    figures.number("load_ms", ms(speeds.load));
-    figures.number("first_answer_ms", ms(speeds.first));
-    figures.number("ttft_ms", ms(speeds.first_token));
-    if let Some((cold, warm)) = speeds.prefix {
-        figures.number("prefix_cold_ms", ms(cold));
-        figures.number("prefix_warm_ms", ms(warm));
-    }
+    progress.say(&format!("{} reads and answers", model.display()));
+    let mut figures = models.speeds(model, load).map_err(BenchError::Usage)?;
     figures.number("peak_rss_mb", super::measure::peak_rss_mb());
-    figures.note("answers are drawn by chance, so guesses at what comes next do not help");
     Ok(figures)
+}
+
+/// Tries grammars.
+pub(super) fn grammars(
+    models: &dyn Models,
+    schemas: &Path,
+    tokenizer: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Figures, BenchError> {
+    let mut tell = |done| progress.tell(|| format!("{done} schemas"));
+    models.grammars(schemas, tokenizer, &mut tell).map_err(BenchError::Usage)
 }

@@ -14,7 +14,7 @@
 //! | what is found in memory, and how fast | [`recall`] |
 //! | how soon an event reaches who follows | [`stream`] |
 //! | topics over points whose groups are known | [`cluster`] |
-//! | how fast a language model reads and answers | [`generate`] |
+//! | language models: how fast they are, what their grammars accept | [`generate`] |
 //!
 //! [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
@@ -40,8 +40,8 @@ use crate::cli::exit::{Exit, chain};
 pub use bare::{Bare, Carried, Place};
 use child::{BenchError, Durability, Stage, pause};
 pub use cluster::Embedder;
-pub use generate::{Generator, Load, Speeds};
-use measure::Figures;
+pub use generate::{Load, Models};
+pub use measure::Figures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -63,8 +63,8 @@ pub struct Means<'m> {
     pub embedder: Embedder<'m>,
     /// The queue by itself.
     pub bare: &'m dyn Bare,
-    /// The engine of language models.
-    pub generator: Generator<'m>,
+    /// Language models.
+    pub models: &'m dyn Models,
 }
 
 /// Measures, and shows what was found. The folders in which it was measured are
@@ -155,8 +155,12 @@ fn measured(
         }
         BenchCommand::Generate { ref model, prompt, answer, threads, parallel, prefix, runs } => {
             let load = Load { prompt, answer, threads, parallel, prefix, runs };
-            let figures = generate::run(means.generator, model, &load, &mut progress)?;
+            let figures = generate::run(means.models, model, &load, &mut progress)?;
             ("generate", (figures, stage.worker(None)?.durability()?))
+        }
+        BenchCommand::Grammar { ref maskbench, ref tokenizer } => {
+            let figures = generate::grammars(means.models, maskbench, tokenizer, &mut progress)?;
+            ("grammar", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Stream { steps, runs, servers: _ } => {
             ("stream", stream::run(&stage, (steps, runs), &mut progress)?)

@@ -928,6 +928,15 @@ pub enum BenchCommand {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
         runs: u32,
     },
+    /// What grammars accept over other people's JSON Schemas, and how long a mask takes.
+    Grammar {
+        /// Folder of *.jsonl with schemas and their instances (MaskBench).
+        #[arg(long, value_name = "DIR")]
+        maskbench: PathBuf,
+        /// Folder with a tokenizer.json.
+        #[arg(long, value_name = "DIR")]
+        tokenizer: PathBuf,
+    },
     /// How soon an event reaches a client that follows a mission.
     Stream {
         /// Steps of a mission, one after the other.
