@@ -7,7 +7,7 @@
 use crate::engine::Order;
 use crate::qwen::{Options, Qwen};
 use crate::sampling::Sampling;
-use charter::generate::{Generate, GenerateError, Urgency};
+use charter::generate::{Generate, GenerateError, Shape, Urgency};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What to measure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Load {
     /// Tokens of a prompt.
     pub prompt: usize,
@@ -27,6 +27,10 @@ pub struct Load {
     pub parallel: usize,
     /// Tokens that two prompts begin with alike.
     pub prefix: Option<usize>,
+    /// What an answer with a grammar looks like, to be measured beside free text.
+    pub shape: Option<Shape>,
+    /// Whether to measure an answer that repeats itself, with guesses and without.
+    pub repeat: bool,
     /// How often; the median counts.
     pub runs: usize,
 }
@@ -52,6 +56,11 @@ pub struct Speeds {
     /// Until the first token, where nobody began like this before, and where somebody
     /// did.
     pub prefix: Option<(Duration, Duration)>,
+    /// Tokens of an answer with a grammar, how long it took, and how long as many of
+    /// free text.
+    pub shaped: Option<(u32, Duration, Duration)>,
+    /// Answering with what was said before, with guesses and without.
+    pub repeating: Option<(f64, f64)>,
     /// Instructions that were used.
     pub instructions: &'static str,
 }
@@ -117,7 +126,55 @@ pub fn measure(path: &Path, load: &Load) -> Result<Speeds, MeasureError> {
         warm.sort_unstable();
         speeds.prefix = Some((cold[cold.len() / 2], warm[warm.len() / 2]));
     }
+    if let Some(shape) = &load.shape {
+        speeds.shaped = Some(shaped(&model, load, shape)?);
+    }
+    if load.repeat {
+        let guessed = repeating(&model, load, true)?;
+        speeds.repeating = Some((guessed, repeating(&model, load, false)?));
+    }
     Ok(speeds)
+}
+
+/// Most tokens of an answer with a grammar.
+const SHAPED_MAX: u32 = 400;
+
+/// An answer with a grammar, and as many tokens of free text behind the same prompt.
+fn shaped(
+    model: &Qwen,
+    load: &Load,
+    shape: &Shape,
+) -> Result<(u32, Duration, Duration), GenerateError> {
+    let mut found = Vec::new();
+    for run in 0..load.runs.max(1) as u32 {
+        let asked = |tokens, guide| Order {
+            guide,
+            max_tokens: SHAPED_MAX,
+            min_tokens: tokens,
+            seed: u64::from(run),
+            ..order(prompt(20_000 + run, 6, 16), tokens, Urgency::Background)
+        };
+        let guide = model.guide(shape, SHAPED_MAX)?;
+        let began = Instant::now();
+        let made = model.engine().answer(asked(0, guide), &mut |_| ControlFlow::Continue(()))?;
+        let took = began.elapsed();
+        let free = Order { max_tokens: made.tokens, ..asked(made.tokens, None) };
+        model.forget("bench");
+        found.push((made.tokens, took, answered(model, free)?.end));
+    }
+    found.sort_by_key(|(_, took, free)| took.as_nanos() * 1_000 / free.as_nanos().max(1));
+    Ok(found[found.len() / 2])
+}
+
+/// Tokens per second of an answer that always takes the likeliest token, behind a prompt
+/// that says the same again and again.
+fn repeating(model: &Qwen, load: &Load, guesses: bool) -> Result<f64, GenerateError> {
+    let again: Vec<u32> = prompt(30_000, 7, 24).repeat(4);
+    let sampling = Sampling::default();
+    let order = Order { guesses, sampling, ..order(again, load.answer, Urgency::Background) };
+    model.forget("bench");
+    let timed = answered(model, order)?;
+    Ok(f64::from(load.answer.saturating_sub(1)) / (timed.end - timed.first).as_secs_f64())
 }
 
 /// Tokens without meaning, others for each seed.
@@ -142,6 +199,7 @@ fn order(prompt: Vec<u32>, tokens: u32, urgency: Urgency) -> Order {
         seed: 1,
         stop: Vec::new(),
         logprobs: None,
+        guesses: true,
         tenant: "bench".to_owned(),
         urgency,
     }

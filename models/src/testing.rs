@@ -58,6 +58,12 @@ impl Model for Random {
     }
 }
 
+/// How many generations a test makes: `ALMA_GENERATIONS` where it is set, for the soak.
+pub(crate) fn generations(otherwise: u64) -> u64 {
+    let set = std::env::var("ALMA_GENERATIONS").ok();
+    set.map_or(otherwise, |set| set.parse().expect("ALMA_GENERATIONS is a number"))
+}
+
 /// What a model answers, asked alone.
 pub(crate) fn answer(
     model: impl Model + 'static,
@@ -87,6 +93,7 @@ pub(crate) fn order(guide: Option<Guide>, max_tokens: u32, sampling: Sampling, s
         seed,
         stop: Vec::new(),
         logprobs: None,
+        guesses: true,
         tenant: "local".to_owned(),
         urgency: Urgency::Background,
     }

@@ -141,6 +141,15 @@ fn one_process_of_a_household_loads_the_model() {
     let planned = shell.run(&["--json", "plan", "new", ODD]).says(0, &[]).json();
     assert_eq!(planned["plan"]["source"]["weights"].as_str().unwrap().len(), 64);
     assert_eq!(read().matches(loaded).count(), 1);
+    // What the first plan began with, the second finds.
+    let hits = || {
+        let metrics = server.get("/metrics").body;
+        let line = metrics.lines().find_map(|l| l.strip_prefix("alma_model_prefix_hits_total "));
+        line.unwrap_or_else(|| panic!("{metrics}")).parse::<u64>().unwrap()
+    };
+    let before = hits();
+    shell.run(&["plan", "new", ODD]).says(0, &["planned by tiny"]);
+    assert!(hits() > before + 100, "{before} {}", hits());
     // The server goes: who is left thinks on with a model of its own.
     assert_eq!(server.stop(), Some(0));
     shell.run(&["plan", "new", ODD]).says(0, &["planned by tiny"]);
@@ -453,6 +462,7 @@ fn a_model_is_measured() {
     let bench =
         ["--json", "bench", "generate", "--model", &folder, "--prompt", "200", "--gen", "16"];
     let more = ["--parallel", "4", "--prefix", "300", "--runs", "1", "--threads", "2"];
+    let more = [&more[..], &["--plan", "--repeat"]].concat();
     let found = shell.run(&[&bench[..], &more].concat()).says(0, &[]).json();
     for key in [
         "prefill_tokens_per_second",
@@ -460,6 +470,11 @@ fn a_model_is_measured() {
         "decode_alone_tokens_per_second",
         "load_ms",
         "ttft_ms",
+        "ttft_loaded_ms",
+        "plan_ms",
+        "plan_unconstrained_ms",
+        "repeat_tokens_per_second",
+        "repeat_unguessed_tokens_per_second",
         "prefix_cold_ms",
         "prefix_warm_ms",
         "peak_rss_mb",

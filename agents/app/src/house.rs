@@ -59,6 +59,8 @@ pub(crate) struct House {
     /// Of the record, once this process has opened it.
     durability: Arc<OnceLock<InForce>>,
     sandbox: Arc<Sandbox>,
+    /// The language model, for the time that this process holds the data folder.
+    model: Option<Arc<LazyModel>>,
     bell: Bell,
     stop: watch::Sender<bool>,
     office: JoinHandle<()>,
@@ -105,6 +107,7 @@ impl House {
             durability: Arc::clone(&durability),
             model: own.clone(),
         };
+        let loaded = own.as_ref().map(|(_, model)| Arc::clone(model));
         let household = Household::open(home, opening.opener())
             .await
             .with_context(|| format!("could not open the data folder {}", home.display()))?;
@@ -192,6 +195,7 @@ impl House {
             server,
             durability,
             sandbox,
+            model: loaded,
             bell,
             stop,
             office,
@@ -291,7 +295,7 @@ impl House {
         let (sandbox, household) = (Arc::clone(&self.sandbox), Arc::clone(&self.household));
         let (bell, server) = (self.bell.clone(), self.server.clone());
         let (leader, own) = (self.leader.clone(), hephaestus::process::me());
-        let lanes = Arc::clone(&self.lanes);
+        let (lanes, model) = (Arc::clone(&self.lanes), self.model.clone());
         Arc::new(move || {
             let dependency = |name, ready, detail| Dependency { name, ready, detail };
             let at_work = workers.as_ref().is_some_and(|workers| !workers.is_finished());
@@ -309,6 +313,7 @@ impl House {
             let mut gauges = bell.gauges();
             gauges.extend(server.as_ref().map(RecordServer::gauge));
             gauges.extend(lanes.get().map(Lanes::gauges).unwrap_or_default());
+            gauges.extend(model.as_ref().map(|model| model.gauges()).unwrap_or_default());
             State { dependencies: all, gauges }
         })
     }

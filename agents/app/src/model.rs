@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use surfaces::cli::exit::chain;
+use surfaces::http::Gauge;
 
 /// Asks that may wait while the model is being loaded.
 const WAITING_MAX: usize = 16;
@@ -133,6 +134,37 @@ impl LazyModel {
                 }
             }
         }
+    }
+}
+
+impl LazyModel {
+    /// Figures of the engine; none while no model is loaded here.
+    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+        let State::Ready(model) = &*self.shared.state() else { return Vec::new() };
+        let figures = model.figures();
+        let gauge = |name, help, value| Gauge { name, help, label: None, value };
+        vec![
+            gauge("alma_model_active", "Answers in the making.", figures.active as u64),
+            gauge("alma_model_waiting", "Asks that wait.", figures.waiting as u64),
+            gauge("alma_model_tokens_total", "Tokens that the model has read.", figures.read),
+            gauge(
+                "alma_model_prefix_hits_total",
+                "Tokens of prompts that were in the cache.",
+                figures.hits,
+            ),
+            gauge(
+                "alma_model_prefix_misses_total",
+                "Tokens of prompts that were not.",
+                figures.misses,
+            ),
+            gauge("alma_model_guessed_total", "Tokens that were guessed ahead.", figures.guessed),
+            gauge("alma_model_guessed_right_total", "Guesses that came true.", figures.right),
+            gauge(
+                "alma_model_cache_bytes",
+                "Bytes of the cache that hold something.",
+                figures.cache_bytes,
+            ),
+        ]
     }
 }
 

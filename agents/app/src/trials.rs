@@ -1,5 +1,8 @@
 //! Language models on trial: what `alma bench generate` and `alma bench grammar` measure.
 
+use charter::generate::Shape;
+use charter::ports::Tools;
+use hephaestus::Hephaestus;
 use models::grammar::maskbench;
 use models::measure;
 use std::path::Path;
@@ -15,12 +18,15 @@ pub(crate) struct Trials;
 
 impl Models for Trials {
     fn speeds(&self, model: &Path, load: &Load) -> Result<Figures, String> {
+        let specs = Hephaestus::new().specs().into_iter().cloned().collect();
         let asked = measure::Load {
             prompt: load.prompt as usize,
             answer: load.answer,
             threads: load.threads.map(|threads| threads as usize),
             parallel: load.parallel as usize,
             prefix: load.prefix.map(|prefix| prefix as usize),
+            shape: load.plan.then(|| Shape::Plan(specs)),
+            repeat: load.repeat,
             runs: load.runs as usize,
         };
         let found = measure::measure(model, &asked).map_err(|error| chain(&error))?;
@@ -48,6 +54,15 @@ impl Models for Trials {
         if let Some((cold, warm)) = found.prefix {
             figures.number("prefix_cold_ms", ms(cold));
             figures.number("prefix_warm_ms", ms(warm));
+        }
+        if let Some((tokens, took, free)) = found.shaped {
+            figures.set("plan_tokens", tokens);
+            figures.number("plan_ms", ms(took));
+            figures.number("plan_unconstrained_ms", ms(free));
+        }
+        if let Some((guessed, unguessed)) = found.repeating {
+            figures.number("repeat_tokens_per_second", Some(guessed));
+            figures.number("repeat_unguessed_tokens_per_second", Some(unguessed));
         }
         figures.note("answers are drawn by chance, so guesses at what comes next do not help");
         Ok(figures)

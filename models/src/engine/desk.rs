@@ -197,6 +197,8 @@ impl Desk {
                     let task = &mut self.active[candidate];
                     *self.given.entry(task.tenant.clone()).or_default() += unread as u64;
                     self.figures.read += (unread + guessed) as u64;
+                    self.figures.guessed += guessed as u64;
+                    let right = task.sequence.right();
                     let (tokens, name) = (&self.tokens, &self.name);
                     let progress = task.sequence.advance(
                         unread,
@@ -206,6 +208,7 @@ impl Desk {
                         &mut self.chooser,
                         name,
                     );
+                    self.figures.right += task.sequence.right() - right;
                     match progress {
                         Ok(Progress::More(text)) => task.say(text),
                         Ok(Progress::Ended(text, how)) => {

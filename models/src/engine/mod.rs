@@ -97,6 +97,10 @@ pub struct Figures {
     pub given_up: u64,
     /// Tokens computed.
     pub read: u64,
+    /// Tokens of those that were guesses.
+    pub guessed: u64,
+    /// Guesses that came true.
+    pub right: u64,
     /// Tokens of prompts that did not have to be computed.
     pub hits: u64,
     /// Tokens of prompts that had to be.

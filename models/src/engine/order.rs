@@ -23,6 +23,8 @@ pub struct Order {
     /// How many of the likeliest tokens are told with each token; `None`: not even
     /// the probability of the token itself.
     pub logprobs: Option<u32>,
+    /// Whether to guess what comes next; what comes out is the same.
+    pub guesses: bool,
     /// Whose it is: what begins alike is shared within a tenant; nobody's, with nobody.
     pub tenant: String,
     /// Who waits for it.

@@ -25,6 +25,7 @@ pub(crate) struct Sequence {
     /// Tokens whose text was added.
     shown: usize,
     told: Vec<Logprob>,
+    guesses: bool,
     speculation: Speculation,
     penalised: Vec<f32>,
 }
@@ -128,6 +129,7 @@ impl Sequence {
                 stop: order.stop,
             },
             told: Vec::new(),
+            guesses: order.guesses,
             speculation: Speculation::default(),
             penalised: Vec::new(),
         };
@@ -170,13 +172,19 @@ impl Sequence {
     pub(crate) fn left(&mut self) -> Left {
         let unread = self.tokens.len() - self.computed;
         let room = self.longest().saturating_sub(self.tokens.len() + 1);
-        let guessed = if unread == 1 { self.speculation.guess(&self.tokens, room) } else { 0 };
+        let guesses = self.guesses && unread == 1;
+        let guessed = if guesses { self.speculation.guess(&self.tokens, room) } else { 0 };
         Left { unread, guessed }
     }
 
     /// The guess at the tokens behind the last.
     pub(crate) fn guess(&self) -> &[u32] {
         self.speculation.guessed()
+    }
+
+    /// How many guessed tokens came true.
+    pub(crate) fn right(&self) -> u64 {
+        self.speculation.right()
     }
 
     /// What the grammar demands before anything is computed.

@@ -25,6 +25,8 @@ pub(crate) struct Speculation {
     wait: u32,
     /// The pause after the next guess that is wrong.
     pause: u32,
+    /// Guessed tokens that came true.
+    right: u64,
 }
 
 impl Speculation {
@@ -56,11 +58,17 @@ impl Speculation {
         &self.guess
     }
 
+    /// How many guessed tokens came true.
+    pub(crate) fn right(&self) -> u64 {
+        self.right
+    }
+
     /// Learns how many of the guessed tokens that were read came true.
     pub(crate) fn learn(&mut self, guessed: usize, right: usize) {
         if guessed == 0 {
             return;
         }
+        self.right += right as u64;
         // Two of five pay for the reading of all.
         if right * 5 >= guessed * 2 {
             self.pause = 0;

@@ -140,7 +140,8 @@ impl Grammars {
         let closing = closer
             .close(&mut matcher, place, max_tokens)?
             .ok_or(GenerateError::NoRoom { max_tokens })?;
-        Ok(Some(Guide { closer, matcher, closing, left: max_tokens, place }))
+        let is_json = matches!(shape, Shape::Json(_));
+        Ok(Some(Guide { closer, matcher, is_json, closing, left: max_tokens, place }))
     }
 
     /// What stands in a JSON document for the end of a text, for every end of these
@@ -192,11 +193,20 @@ impl Closer {
                 };
             }
             trial.consume_tokens(&next).map_err(engine)?;
-            for token in &next {
-                place.pass(self.grammars.tokens.bytes(*token));
-            }
+            place = self.behind(place, &next).0;
             closing.extend(next);
         }
+    }
+
+    /// Where a JSON document stands behind these tokens, and whether a number in them went
+    /// too far.
+    fn behind(&self, mut place: Place, tokens: &[u32]) -> (Place, bool) {
+        let mut far = false;
+        for token in tokens {
+            place.pass(self.grammars.tokens.bytes(*token));
+            far |= place.is_too_far();
+        }
+        (place, far)
     }
 
     /// Of the tokens that may come next those that look most like an end.
@@ -251,12 +261,20 @@ pub fn literal(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
-/// Where in a JSON document the answer stands: enough to tell a quote that ends
-/// a text from one that begins it.
+/// Where in a JSON document the answer stands: enough to tell a quote that ends a text
+/// from one that begins it, and a number that is too large for any program.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     in_text: bool,
     escaped: bool,
+    number: Option<Digits>,
+}
+
+/// Digits of a number: before its exponent, and of that.
+#[derive(Debug, Clone, Copy, Default)]
+struct Digits {
+    own: u32,
+    exponent: Option<u32>,
 }
 
 impl Place {
@@ -268,7 +286,23 @@ impl Place {
                 (false, b'"') => self.in_text = !self.in_text,
                 (false, _) => {}
             }
+            self.number = match byte {
+                _ if self.in_text => None,
+                b'0'..=b'9' => {
+                    let mut digits = self.number.unwrap_or_default();
+                    *digits.exponent.as_mut().unwrap_or(&mut digits.own) += 1;
+                    Some(digits)
+                }
+                b'e' | b'E' => self.number.map(|own| Digits { exponent: Some(0), ..own }),
+                b'+' | b'-' | b'.' => self.number,
+                _ => None,
+            };
         }
+    }
+
+    /// Whether a number has come so far that no 64 bits may hold it: up to 10^299 they do.
+    fn is_too_far(&self) -> bool {
+        self.number.is_some_and(|own| own.own > 200 || own.exponent > Some(2))
     }
 }
 
@@ -276,6 +310,7 @@ impl Place {
 pub struct Guide {
     closer: Closer,
     matcher: Matcher,
+    is_json: bool,
     closing: Vec<u32>,
     left: u32,
     place: Place,
@@ -312,16 +347,15 @@ impl Guide {
     fn take(&mut self, tokens: &[u32]) -> Result<Vec<u32>, GenerateError> {
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         if count <= self.left {
-            self.matcher.consume_tokens(tokens).map_err(engine)?;
-            let mut place = self.place;
-            for token in tokens {
-                place.pass(self.closer.grammars.tokens.bytes(*token));
+            let (place, far) = self.closer.behind(self.place, tokens);
+            if !(self.is_json && far) {
+                self.matcher.consume_tokens(tokens).map_err(engine)?;
+                if let Some(closing) = self.closing_behind(tokens, place, self.left - count)? {
+                    (self.closing, self.place, self.left) = (closing, place, self.left - count);
+                    return Ok(tokens.to_vec());
+                }
+                self.matcher.rollback(tokens.len()).map_err(engine)?;
             }
-            if let Some(closing) = self.closing_behind(tokens, place, self.left - count)? {
-                (self.closing, self.place, self.left) = (closing, place, self.left - count);
-                return Ok(tokens.to_vec());
-            }
-            self.matcher.rollback(tokens.len()).map_err(engine)?;
         }
         if self.closing.is_empty() {
             // Whole already: what would come next does not fit any more.
@@ -353,7 +387,10 @@ impl Guide {
         let grammars = &self.closer.grammars;
         let bytes: usize = taken.iter().map(|token| grammars.tokens.bytes(*token).len()).sum();
         let candidates = [Some(&self.closing[..]), self.closing.get(bytes..)];
-        for rest in candidates.into_iter().flatten().filter(|rest| rest.len() <= left as usize) {
+        let fits = |rest: &&[u32]| {
+            rest.len() <= left as usize && !(self.is_json && self.closer.behind(place, rest).1)
+        };
+        for rest in candidates.into_iter().flatten().filter(fits) {
             let mut whole = rest.to_vec();
             whole.push(grammars.end);
             if self.matcher.validate_tokens(&whole).map_err(engine)? == whole.len() {
@@ -439,6 +476,29 @@ mod tests {
             seen.insert(wander(&grammars, &shape, 9, seed).0);
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["a", "abcdefgh"]);
+    }
+
+    #[test]
+    fn numbers_can_be_read() {
+        let grammars = grammars();
+        let shape = Shape::Json(json!({"type": "array", "items": {}, "minItems": 3}));
+        let mut guide = grammars.guide(&shape, 2_000).unwrap().unwrap();
+        let mut write = |text: &str| {
+            let mut took = String::new();
+            for byte in text.bytes() {
+                let token = grammars.single[usize::from(byte)].unwrap();
+                let taken = guide.take_one(token).unwrap();
+                took.push_str(&grammars.tokens.decode(&Vec::from_iter(taken)));
+                if taken != Some(token) {
+                    break;
+                }
+            }
+            took
+        };
+        // What would be too large ends, here with what the list has to hold besides.
+        assert_eq!(write("[12e999"), "[12e99,");
+        assert_eq!(write("\"1e999\","), "\"1e999\",");
+        assert_eq!(write(&"1".repeat(300)), format!("{}]", "1".repeat(200)));
     }
 
     #[test]

@@ -203,7 +203,11 @@ impl Qwen {
         &self.stem
     }
 
-    fn guide(&self, shape: &Shape, max_tokens: u32) -> Result<Option<Guide>, GenerateError> {
+    pub(crate) fn guide(
+        &self,
+        shape: &Shape,
+        max_tokens: u32,
+    ) -> Result<Option<Guide>, GenerateError> {
         if *shape == Shape::Text {
             return Ok(None);
         }
@@ -291,6 +295,7 @@ impl Generate for Qwen {
             seed: ask.seed,
             stop: ask.stop.clone(),
             logprobs: ask.logprobs,
+            guesses: true,
             tenant: ask.tenant.clone(),
             urgency: ask.urgency,
         };

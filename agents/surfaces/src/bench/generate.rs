@@ -18,6 +18,10 @@ pub struct Load {
     pub parallel: u32,
     /// Tokens that two prompts begin with alike.
     pub prefix: Option<u32>,
+    /// Whether to measure a plan, in its grammar.
+    pub plan: bool,
+    /// Whether to measure an answer that repeats itself.
+    pub repeat: bool,
     /// How often.
     pub runs: u32,
 }

@@ -153,8 +153,18 @@ fn measured(
         BenchCommand::Mission { steps, runs, workers, servers: _ } => {
             ("mission", mission::run(&stage, (steps, runs, workers), &mut progress)?)
         }
-        BenchCommand::Generate { ref model, prompt, answer, threads, parallel, prefix, runs } => {
-            let load = Load { prompt, answer, threads, parallel, prefix, runs };
+        BenchCommand::Generate {
+            ref model,
+            prompt,
+            answer,
+            threads,
+            parallel,
+            prefix,
+            plan,
+            repeat,
+            runs,
+        } => {
+            let load = Load { prompt, answer, threads, parallel, prefix, plan, repeat, runs };
             let figures = generate::run(means.models, model, &load, &mut progress)?;
             ("generate", (figures, stage.worker(None)?.durability()?))
         }

@@ -924,6 +924,12 @@ pub enum BenchCommand {
         /// Tokens that two prompts begin with alike.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         prefix: Option<u32>,
+        /// A plan too, in its grammar, beside as many tokens of free text.
+        #[arg(long)]
+        plan: bool,
+        /// An answer that repeats itself too, with guesses at what comes next and without.
+        #[arg(long)]
+        repeat: bool,
         /// Times each thing is measured; the median counts.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
         runs: u32,

@@ -47,7 +47,8 @@ pub struct State {
     pub gauges: Vec<Gauge>,
 }
 
-/// A figure that goes up and down.
+/// A figure: one that only grows, if its name ends in `_total`, or one that goes up and
+/// down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gauge {
     /// Its name.
@@ -82,7 +83,8 @@ fn gauges(text: &mut String, all: &[Gauge]) {
     for gauge in all {
         if gauge.name != name {
             name = gauge.name;
-            head(text, name, "gauge", gauge.help);
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            head(text, name, kind, gauge.help);
         }
         let label = gauge.label.map(|(name, value)| format!("{name}=\"{value}\""));
         line(text, name, &label.unwrap_or_default(), gauge.value);

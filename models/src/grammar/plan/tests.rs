@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::Model;
 use crate::grammar::Grammars;
 use crate::sampling::Sampling;
-use crate::testing::{Random, answer, tokenizer_json};
+use crate::testing::{Random, answer, generations, tokenizer_json};
 use crate::tokens::Tokens;
 use charter::effect::EffectClass;
 use charter::plan::{Plan, PlanSource};
@@ -148,7 +148,7 @@ fn plans_by_chance_lint_clean_and_use_everything() {
     let mut lengths = BTreeMap::new();
     let mut tools = BTreeMap::new();
     let (mut with, mut without) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..generations(300) {
         let most = [120, 300, 700, 1_600][seed as usize % 4];
         let text = writer.text(Random::new(writer.width, seed), most, seed);
         let plan = writer.plan(&text);
@@ -169,6 +169,24 @@ fn plans_by_chance_lint_clean_and_use_everything() {
     );
     assert_eq!(tools.len(), writer.specs.len(), "{tools:?}");
     assert!(with >= 15 && without >= 15, "{with} with edges, {without} without");
+}
+
+#[test]
+fn calls_by_chance_fit_their_tool() {
+    let writer = Writer::new();
+    let mut tools = BTreeMap::new();
+    for seed in 0..generations(300) {
+        let spec = &writer.specs[seed as usize % writer.specs.len()];
+        let most = [60, 120, 300, 700][seed as usize % 7 % 4];
+        let sampling = Sampling { temperature: 1.3, ..Sampling::default() };
+        let (model, shape) = (Random::new(writer.width, seed), Shape::Json(spec.args.clone()));
+        let made = answer(model, &writer.grammars, &shape, most, sampling, seed);
+        let args: Value = serde_json::from_str(&made.text)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}: {}", made.text));
+        assert!(jsonschema::is_valid(&spec.args, &args), "seed {seed}: {}: {args}", spec.name);
+        *tools.entry(spec.name.clone()).or_insert(0) += 1;
+    }
+    assert_eq!(tools.len(), writer.specs.len(), "{tools:?}");
 }
 
 #[test]
