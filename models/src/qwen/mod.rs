@@ -9,10 +9,12 @@
 //! | which shapes and types are accepted | `config`, `gguf`, `safetensors` |
 //! | what a model is, without loading it | [`describe`] |
 //! | weights that stay on disk until they are needed | `weights` |
-//! | tokens in, logits out | `network` |
+//! | tokens in, logits out | `network`; on a graphics processor `device` |
 
 mod config;
 pub mod describe;
+#[cfg(any(test, feature = "cuda", feature = "metal"))]
+mod device;
 pub(crate) mod files;
 mod gguf;
 mod network;
@@ -21,7 +23,7 @@ pub mod weights;
 
 use crate::compute::cache::POSITIONS;
 use crate::engine::Produced;
-use crate::engine::{Engine, Figures, Limits, Order};
+use crate::engine::{Engine, Figures, Limits, Model, Order};
 use crate::error::LoadError;
 use crate::grammar::{Grammars, Guide};
 use crate::later::Later;
@@ -37,6 +39,7 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weights::WeightsError;
 
 /// Most tokens of context that are used unless told otherwise: memory grows
 /// with it.
@@ -156,20 +159,15 @@ impl Qwen {
         let own = Arc::clone(&tokens);
         let grammars =
             Later::new(move || Grammars::new(Arc::clone(&own), vocabulary).map(Arc::new));
-        let weights = |error: weights::WeightsError| LoadError::Weights {
+        let weights = |error: WeightsError| LoadError::Weights {
             path: path.to_owned(),
             source: Box::new(error),
         };
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or_else(all).clamp(1, THREADS_MAX);
-        let network = Network::new(checkpoint, threads).map_err(weights)?;
-        let block_bytes = network.cache(1).block_bytes();
-        let whole = context.div_ceil(POSITIONS);
-        let blocks = whole.max((CACHE_MAX / block_bytes).min(4 * whole));
-        let local = Box::new(Local::new(network, blocks).map_err(weights)?);
-        let limits = Limits { blocks, block_bytes };
-        let engine = Engine::start(local, Arc::clone(&tokens), &stem, limits)
-            .map_err(|source| weights(weights::WeightsError::Threads { source }))?;
+        let (computes, limits) = computing(checkpoint, threads).map_err(weights)?;
+        let engine = Engine::start(computes, Arc::clone(&tokens), &stem, limits)
+            .map_err(|source| weights(WeightsError::Threads { source }))?;
         Ok(Self { stem, name, context, tokens, template, grammars, engine })
     }
 
@@ -259,6 +257,27 @@ impl Qwen {
         }
         Ok(prompt)
     }
+}
+
+/// What computes a checkpoint's logits: a graphics processor, where this program was built
+/// for one and finds it, else the processor.
+fn computing(
+    checkpoint: Checkpoint,
+    threads: usize,
+) -> Result<(Box<dyn Model>, Limits), WeightsError> {
+    let whole = checkpoint.dimensions.context.div_ceil(POSITIONS);
+    let limits = |block_bytes: usize| {
+        let blocks = whole.max((CACHE_MAX / block_bytes).min(4 * whole));
+        Limits { blocks, block_bytes }
+    };
+    #[cfg(any(feature = "cuda", feature = "metal"))]
+    if let Some(found) = device::device() {
+        let limits = limits(device::block_bytes(&checkpoint.dimensions));
+        return Ok((Box::new(device::OnDevice::new(checkpoint, found, limits.blocks)?), limits));
+    }
+    let network = Network::new(checkpoint, threads)?;
+    let limits = limits(network.cache(1).block_bytes());
+    Ok((Box::new(Local::new(network, limits.blocks)?), limits))
 }
 
 impl Generate for Qwen {

@@ -69,7 +69,7 @@ struct Buffers {
 }
 
 /// Cosines and sines of the positions, as far as they were needed.
-struct Angles {
+pub(super) struct Angles {
     steps: Vec<f32>,
     cos: Vec<f32>,
     sin: Vec<f32>,
@@ -77,12 +77,13 @@ struct Angles {
 
 impl Angles {
     /// In single precision, as the reference computes them.
-    fn new(theta: f64, head: usize) -> Self {
+    pub(super) fn new(theta: f64, head: usize) -> Self {
         let step = |pair: usize| 1.0 / (theta as f32).powf((2 * pair) as f32 / head as f32);
         Self { steps: (0..head / 2).map(step).collect(), cos: Vec::new(), sin: Vec::new() }
     }
 
-    fn reach(&mut self, positions: usize) {
+    /// Makes sure that so many positions are there.
+    pub(super) fn reach(&mut self, positions: usize) {
         let half = self.steps.len();
         for position in self.cos.len() / half..positions {
             for step in &self.steps {
@@ -93,7 +94,8 @@ impl Angles {
         }
     }
 
-    fn at(&self, position: usize) -> (&[f32], &[f32]) {
+    /// Of one position.
+    pub(super) fn at(&self, position: usize) -> (&[f32], &[f32]) {
         let own = position * self.steps.len()..(position + 1) * self.steps.len();
         (&self.cos[own.clone()], &self.sin[own])
     }

@@ -89,6 +89,59 @@ fn both_formats_of_a_model_compute_the_same() {
     }
 }
 
+/// What a graphics processor is given computes the same, in whatever pieces, in whatever
+/// blocks, beside whatever else.
+#[test]
+fn a_device_computes_the_same() {
+    let prompts: [Vec<u32>; 2] = [41_u32, 70].map(|n| (0..n).map(|i| (i * 7 + n) % 270).collect());
+    let blocks: [Vec<u32>; 2] = [vec![9, 2, 11, 4, 5], vec![1, 0, 3, 8, 10]];
+    for arch in ["qwen2", "qwen3"] {
+        for (kind, bound) in
+            [(GgmlDType::F32, 1e-3), (GgmlDType::F16, 0.01), (GgmlDType::Q8_0, 0.05)]
+        {
+            let model = gguf(Tiny::new(arch), kind);
+            let found = || gguf::find(&model.path).unwrap().checkpoint;
+            let mut local = Local::new(Network::new(found(), 2).unwrap(), 12).unwrap();
+            let device = candle_core::Device::Cpu;
+            let mut device = device::OnDevice::new(found(), device, 12).unwrap();
+            let never = AtomicBool::new(false);
+            for (from, to) in [(0, 17), (17, 18), (18, 40)] {
+                let pieces: [Piece<'_>; 2] = [0, 1].map(|at| Piece {
+                    tokens: &prompts[at][from..to],
+                    position: from,
+                    blocks: &blocks[at],
+                    logits: 1 + at,
+                });
+                // Where one is cut to a token, the other goes on alone.
+                let pieces = &pieces[..if to == 18 { 1 } else { 2 }];
+                if to == 40 {
+                    let piece = Piece {
+                        tokens: &prompts[1][17..18],
+                        position: 17,
+                        blocks: &blocks[1],
+                        logits: 0,
+                    };
+                    assert_eq!(local.read(&[piece], &never).unwrap(), Some(&[][..]));
+                    assert_eq!(device.read(&[piece], &never).unwrap(), Some(&[][..]));
+                }
+                let expected = local.read(pieces, &never).unwrap().unwrap();
+                let own = device.read(pieces, &never).unwrap().unwrap();
+                let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+                let apart =
+                    own.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(
+                    own.len() == expected.len() && apart <= bound * most,
+                    "{arch} {kind:?}: {apart} of {most}"
+                );
+            }
+            let piece = Piece { tokens: &[1], position: 0, blocks: &blocks[0], logits: 1 };
+            assert!(device.read(&[piece], &AtomicBool::new(true)).unwrap().is_none());
+            let piece = Piece { tokens: &[999_999], ..piece };
+            assert!(matches!(device.read(&[piece], &never), Err(WeightsError::Token { .. })));
+        }
+    }
+}
+
 /// A second reference, for quantised weights too: candle's own models read the file.
 /// Beside quantised weights both round activations, each in its own way, and keys and
 /// values are kept in half precision here.

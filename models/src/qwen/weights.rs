@@ -96,6 +96,13 @@ pub enum WeightsError {
         #[source]
         source: std::io::Error,
     },
+    /// A graphics processor could not do something.
+    #[error("the graphics processor could not compute")]
+    Device {
+        /// What it says.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
     /// There is no room.
     #[error("there is no memory for {bytes} bytes of weights: free some, or use a smaller model")]
     Room {
@@ -133,6 +140,18 @@ impl Tensor {
     /// Makes sure that its file is the one that was opened.
     pub(crate) fn check(&self) -> Result<(), WeightsError> {
         self.source.check()
+    }
+
+    /// All of it as it lies in its file.
+    #[cfg(any(test, feature = "cuda", feature = "metal"))]
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, WeightsError> {
+        let size = self.format.bytes(self.columns) * self.rows;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| WeightsError::Room { bytes: size })?;
+        bytes.resize(size, 0);
+        self.source.read(self.at, &mut bytes)?;
+        self.source.check()?;
+        Ok(bytes)
     }
 
     /// A vector as numbers.
