@@ -24,6 +24,8 @@ const GRAMMAR_MAX: usize = 4 << 20;
 const CLOSING_MAX: u32 = 8_192;
 /// Most ends of texts that are tried.
 const ENDINGS_MAX: usize = 512;
+/// Deepest nesting of a JSON document: most readers stop at 128.
+const JSON_DEPTH_MAX: u32 = 100;
 /// Most choices of a [`Shape::Choice`].
 const CHOICES_MAX: usize = 10_000;
 
@@ -198,8 +200,8 @@ impl Closer {
         }
     }
 
-    /// Where a JSON document stands behind these tokens, and whether a number in them went
-    /// too far.
+    /// Where a JSON document stands behind these tokens, and whether it went too far in
+    /// them.
     fn behind(&self, mut place: Place, tokens: &[u32]) -> (Place, bool) {
         let mut far = false;
         for token in tokens {
@@ -262,12 +264,14 @@ pub fn literal(text: &str) -> String {
 }
 
 /// Where in a JSON document the answer stands: enough to tell a quote that ends a text
-/// from one that begins it, and a number that is too large for any program.
+/// from one that begins it, a number that is too large for any program, and lists within
+/// lists that are too deep for one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     in_text: bool,
     escaped: bool,
     number: Option<Digits>,
+    depth: u32,
 }
 
 /// Digits of a number: before its exponent, and of that.
@@ -286,6 +290,12 @@ impl Place {
                 (false, b'"') => self.in_text = !self.in_text,
                 (false, _) => {}
             }
+            match byte {
+                _ if self.in_text => {}
+                b'[' | b'{' => self.depth += 1,
+                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
             self.number = match byte {
                 _ if self.in_text => None,
                 b'0'..=b'9' => {
@@ -300,9 +310,11 @@ impl Place {
         }
     }
 
-    /// Whether a number has come so far that no 64 bits may hold it: up to 10^299 they do.
+    /// Whether a number has come so far that no 64 bits may hold it (up to 10^299 they do),
+    /// or a value lies deeper than what reads it goes.
     fn is_too_far(&self) -> bool {
-        self.number.is_some_and(|own| own.own > 200 || own.exponent > Some(2))
+        let far = |own: Digits| own.own > 200 || own.exponent > Some(2);
+        self.depth > JSON_DEPTH_MAX || self.number.is_some_and(far)
     }
 }
 
@@ -499,6 +511,18 @@ mod tests {
         assert_eq!(write("[12e999"), "[12e99,");
         assert_eq!(write("\"1e999\","), "\"1e999\",");
         assert_eq!(write(&"1".repeat(300)), format!("{}]", "1".repeat(200)));
+    }
+
+    #[test]
+    fn what_is_written_is_not_too_deep_to_be_read() {
+        let grammars = grammars();
+        let shape = Shape::Json(json!({"type": "array"}));
+        let mut guide = grammars.guide(&shape, 2_000).unwrap().unwrap();
+        let (open, close) = ([b'[', b']']).map(|byte| grammars.single[usize::from(byte)]).into();
+        for _ in 0..100 {
+            assert_eq!(guide.take_one(open.unwrap()).unwrap(), open);
+        }
+        assert_eq!(guide.take_one(open.unwrap()).unwrap(), close);
     }
 
     #[test]
