@@ -9,7 +9,7 @@ use crate::qwen::{Options, Qwen};
 use crate::sampling::Sampling;
 use charter::generate::{Generate, GenerateError, Shape, Urgency};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ pub struct Load {
     pub prompt: usize,
     /// Tokens of an answer.
     pub answer: u32,
+    /// A smaller model that guesses ahead.
+    pub draft: Option<PathBuf>,
     /// Threads; `None`: as many as there are processors.
     pub threads: Option<usize>,
     /// Answers at the same time.
@@ -83,7 +85,9 @@ pub enum MeasureError {
 pub fn measure(path: &Path, load: &Load) -> Result<Speeds, MeasureError> {
     let longest = load.prompt.max(load.prefix.unwrap_or(0) + 16) + load.answer as usize;
     let began = Instant::now();
-    let model = Qwen::load_with(path, Options { threads: load.threads, ..Options::default() })?;
+    let draft = load.draft.clone();
+    let options = Options { threads: load.threads, draft, ..Options::default() };
+    let model = Qwen::load_with(path, options)?;
     let mut speeds = Speeds {
         load: began.elapsed(),
         instructions: crate::compute::isa::Isa::best().as_str(),

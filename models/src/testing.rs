@@ -75,7 +75,7 @@ pub(crate) fn answer(
 ) -> Produced {
     let limits = Limits { blocks: 400, block_bytes: 1 };
     let tokens = Arc::clone(grammars.tokens());
-    let engine = Engine::start(Box::new(model), tokens, "random", limits).unwrap();
+    let engine = Engine::start(Box::new(model), None, tokens, "random", limits).unwrap();
     let guide = grammars.guide(shape, max_tokens).unwrap();
     engine
         .answer(order(guide, max_tokens, sampling, seed), &mut |_| ControlFlow::Continue(()))

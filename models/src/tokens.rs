@@ -200,6 +200,11 @@ impl Tokens {
         self.bytes.len()
     }
 
+    /// Whether the same numbers stand for the same bytes.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.is_control == other.is_control
+    }
+
     /// Tokens that end an answer.
     pub fn ends(&self) -> &[u32] {
         &self.ends

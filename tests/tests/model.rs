@@ -481,6 +481,8 @@ fn a_model_is_measured() {
     ] {
         assert!(found[key].as_f64().unwrap() > 0.0, "{key}: {found:#}");
     }
+    let draft = shell.run(&[&bench[..], &["--runs", "1", "--draft", &folder]].concat());
+    assert!(draft.says(0, &[]).json()["decode_tokens_per_second"].as_f64().unwrap() > 0.0);
     let long = ["--prompt", "100000"];
     shell.run(&[&bench[..5], &long].concat()).says(2, &["do not fit"]);
     shell.run(&["bench", "generate", "--model", "/nowhere"]).says(2, &["does not exist"]);

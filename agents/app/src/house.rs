@@ -90,7 +90,8 @@ impl House {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let durability = Arc::new(OnceLock::new());
         let placed = config.model.place(home);
-        let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path))));
+        let draft = config.model.draft_place(home);
+        let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path, draft))));
         let server = match config.ledger.url.secret() {
             Some(url) => Some(record::open_server(home, url).await?),
             None => None,

@@ -8,6 +8,7 @@ use alma::operations::models_list::{self, Line, Recommended};
 use alma::operations::models_show;
 use charter::generate::{Ask, Ended, Generate, GenerateError, Generated};
 use models::catalogue::RECOMMENDED;
+use models::qwen::Options;
 use models::qwen::describe::{Speed, describe, details};
 use models::{LoadError, Qwen};
 use std::ops::ControlFlow;
@@ -29,6 +30,8 @@ const LISTED_MAX: usize = 200;
 /// A model that is loaded when it is first asked.
 pub(crate) struct LazyModel {
     path: PathBuf,
+    /// The one that guesses ahead of it.
+    draft: Option<PathBuf>,
     /// Name of the file, until the digest is known.
     stem: String,
     name: OnceLock<String>,
@@ -73,18 +76,19 @@ impl Drop for Place<'_> {
 }
 
 impl LazyModel {
-    /// The model at a path; nothing is read yet.
-    pub(crate) fn new(path: PathBuf) -> Self {
+    /// The model at a path, and one that guesses ahead of it; nothing is read yet.
+    pub(crate) fn new(path: PathBuf, draft: Option<PathBuf>) -> Self {
         let stem = name_of(&path);
         let (name, shared) = (OnceLock::new(), Arc::default());
-        Self { path, stem, name, shared, waiting: AtomicUsize::new(0) }
+        Self { path, draft, stem, name, shared, waiting: AtomicUsize::new(0) }
     }
 
     fn load_beside(&self) {
         let (path, shared) = (self.path.clone(), Arc::clone(&self.shared));
+        let options = Options { draft: self.draft.clone(), ..Options::default() };
         let started = std::thread::Builder::new().name("model".to_owned()).spawn(move || {
             // Whatever a file makes the loader do, somebody waits for the end.
-            let loaded = catch_unwind(AssertUnwindSafe(|| Qwen::load(&path)));
+            let loaded = catch_unwind(AssertUnwindSafe(|| Qwen::load_with(&path, options)));
             shared.set(match loaded {
                 Ok(Ok(model)) => {
                     tracing::info!(model = model.stem(), "the language model is loaded");
@@ -327,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_model_that_is_none_says_why_each_time_and_is_read_once() {
-        let model = LazyModel::new("/nowhere/none.gguf".into());
+        let model = LazyModel::new("/nowhere/none.gguf".into(), None);
         for _ in 0..2 {
             let error = model.generate(&ask(), &mut |_| ControlFlow::Continue(())).unwrap_err();
             assert_eq!(error.to_string(), "the language model none.gguf cannot be used");
@@ -338,7 +342,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_can_leave_and_not_too_many_wait() {
-        let model = LazyModel::new("/nowhere/none.gguf".into());
+        let model = LazyModel::new("/nowhere/none.gguf".into(), None);
         model.shared.set(State::Loading);
         let made = model.generate(&ask(), &mut |_| ControlFlow::Break(())).unwrap();
         assert_eq!(made.ended, Ended::Cancelled);

@@ -514,7 +514,7 @@ mod tests {
             opening
         });
         let household = Household::open(home, open).await.unwrap();
-        let own = Arc::new(LazyModel::new("/nowhere/m".into()));
+        let own = Arc::new(LazyModel::new("/nowhere/m".into(), None));
         let way = Arc::new(Way::new(Arc::clone(&household), Path::new("/m"), own));
         Member { household, way, model }
     }

@@ -20,6 +20,7 @@ impl Models for Trials {
     fn speeds(&self, model: &Path, load: &Load) -> Result<Figures, String> {
         let specs = Hephaestus::new().specs().into_iter().cloned().collect();
         let asked = measure::Load {
+            draft: load.draft.clone(),
             prompt: load.prompt as usize,
             answer: load.answer,
             threads: load.threads.map(|threads| threads as usize),

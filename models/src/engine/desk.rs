@@ -2,10 +2,11 @@
 //! an order and its answer but the thread that drives it.
 
 use super::blocks::{Blocks, NodeId};
+use super::draft::{Draft, Reading};
 use super::order::{Order, Said};
 use super::schedule::{Candidate, Share, shares};
 use super::sequence::{Progress, Sequence};
-use super::{Figures, Limits, Model, Piece};
+use super::{Figures, Limits, Model, ModelError, Piece};
 use crate::compute::cache::POSITIONS;
 use crate::error::chain;
 use crate::sampling::Chooser;
@@ -39,6 +40,8 @@ struct Task {
     nodes: Vec<NodeId>,
     /// All its blocks, shared ones first.
     blocks: Vec<u32>,
+    /// Tokens that the draft has read.
+    drafted: usize,
 }
 
 impl Task {
@@ -55,6 +58,7 @@ impl Task {
 /// Orders and answers.
 pub(crate) struct Desk {
     model: Box<dyn Model>,
+    draft: Option<Draft>,
     tokens: Arc<Tokens>,
     name: String,
     blocks: Blocks,
@@ -73,12 +77,14 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(
         model: Box<dyn Model>,
+        draft: Option<Box<dyn Model>>,
         tokens: Arc<Tokens>,
         name: &str,
         limits: Limits,
     ) -> Self {
         Self {
             model,
+            draft: draft.map(Draft),
             tokens,
             name: name.to_owned(),
             blocks: Blocks::new(limits.blocks),
@@ -102,7 +108,18 @@ impl Desk {
                 self.numbers += 1;
                 let number = self.numbers;
                 let (nodes, blocks) = (Vec::new(), Vec::new());
-                let task = Task { sequence, tenant, urgency, number, to, cancelled, nodes, blocks };
+                let drafted = 0;
+                let task = Task {
+                    sequence,
+                    tenant,
+                    urgency,
+                    number,
+                    to,
+                    cancelled,
+                    nodes,
+                    blocks,
+                    drafted,
+                };
                 if task.needs() > self.blocks.total() {
                     let prompt = task.sequence.tokens().len();
                     let error = GenerateError::TooLong {
@@ -152,7 +169,7 @@ impl Desk {
         self.steps += 1;
         let mut candidates = Vec::with_capacity(self.active.len());
         for task in &mut self.active {
-            let left = task.sequence.left();
+            let left = task.sequence.left(self.draft.is_some());
             candidates.push(Candidate {
                 urgency: task.urgency,
                 given: self.given.get(&task.tenant).copied().unwrap_or(0),
@@ -162,18 +179,24 @@ impl Desk {
                 answers: task.sequence.answers(),
             });
         }
-        let turns: Vec<Turn> = shares(&candidates, self.model.batch(), self.steps)
+        let shares = shares(&candidates, self.model.batch(), self.steps);
+        let talks = shares.iter().any(|share| self.active[share.candidate].is_talk());
+        let never = AtomicBool::new(false);
+        let stop = if talks { &never } else { hurry };
+        let guessed = self.guess(&shares, stop);
+        let turns: Vec<Turn> = shares
             .into_iter()
             .map(|share| {
                 let sequence = &self.active[share.candidate].sequence;
                 let from = sequence.computed();
+                let guessed = share.guessed.min(sequence.guess().len());
+                let share = Share { guessed, ..share };
                 let mut tokens = sequence.tokens()[from..from + share.unread].to_vec();
                 tokens.extend(&sequence.guess()[..share.guessed]);
                 let reaches = share.unread == candidates[share.candidate].unread;
                 Turn { share, tokens, logits: if reaches { 1 + share.guessed } else { 0 } }
             })
             .collect();
-        let talks = turns.iter().any(|turn| self.active[turn.share.candidate].is_talk());
         let pieces: Vec<Piece<'_>> = turns
             .iter()
             .map(|turn| {
@@ -182,9 +205,12 @@ impl Desk {
                 Piece { tokens: &turn.tokens, position, blocks, logits: turn.logits }
             })
             .collect();
-        let never = AtomicBool::new(false);
         let width = self.model.width();
-        let outcome = self.model.read(&pieces, if talks { &never } else { hurry });
+        let outcome = match guessed {
+            Ok(true) => self.model.read(&pieces, stop),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
         let mut ended = Vec::new();
         match outcome {
             Ok(None) => self.figures.given_up += 1,
@@ -209,6 +235,8 @@ impl Desk {
                         name,
                     );
                     self.figures.right += task.sequence.right() - right;
+                    // What was guessed wrong is read anew.
+                    task.drafted = task.drafted.min(task.sequence.computed());
                     match progress {
                         Ok(Progress::More(text)) => task.say(text),
                         Ok(Progress::Ended(text, how)) => {
@@ -229,8 +257,11 @@ impl Desk {
                 }
             }
         }
+        let drafts = self.draft.is_some();
         for task in &mut self.active {
-            task.share(&mut self.blocks);
+            let computed = task.sequence.computed();
+            let whole = if drafts { task.drafted.min(computed) } else { computed };
+            task.share(&mut self.blocks, whole);
         }
         // The last first, so that the places of the others stay what they are.
         ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -238,6 +269,34 @@ impl Desk {
             let task = self.active.remove(at);
             self.finish(task, how);
         }
+    }
+
+    /// Has the draft read what is about to be read, and guess; `false`: given up.
+    fn guess(&mut self, shares: &[Share], stop: &AtomicBool) -> Result<bool, ModelError> {
+        let Some(draft) = &mut self.draft else { return Ok(true) };
+        let readings: Vec<Reading<'_>> = shares
+            .iter()
+            .map(|share| {
+                let task = &self.active[share.candidate];
+                let to = task.sequence.computed() + share.unread;
+                Reading {
+                    tokens: &task.sequence.tokens()[task.drafted..to],
+                    position: task.drafted,
+                    blocks: &task.blocks,
+                    guesses: if task.sequence.is_drafted() { share.guessed } else { 0 },
+                }
+            })
+            .collect();
+        let Some(guesses) = draft.read(&readings, stop)? else { return Ok(false) };
+        for (share, guess) in shares.iter().zip(guesses) {
+            let task = &mut self.active[share.candidate];
+            task.drafted = task.sequence.computed() + share.unread;
+            if task.sequence.is_drafted() {
+                task.drafted += guess.len().saturating_sub(1);
+                task.sequence.suggest(guess);
+            }
+        }
+        Ok(true)
     }
 
     /// Ends what nobody wants any more.
@@ -282,6 +341,7 @@ impl Desk {
                 (other.nodes, other.blocks) = (Vec::new(), Vec::new());
                 // What it said stands; it is read again, mostly from what is still there.
                 other.sequence.set_computed(0);
+                other.drafted = 0;
                 self.waiting.push(other);
             }
             // Who comes new is given as much as those who were given least, and no more.
@@ -317,6 +377,7 @@ impl Desk {
         self.figures.hits += found as u64;
         self.figures.misses += (tokens.len() - found) as u64;
         task.sequence.set_computed(found);
+        task.drafted = found;
         true
     }
 
@@ -344,12 +405,12 @@ impl Task {
         }
     }
 
-    /// Shares the blocks that are full now.
-    fn share(&mut self, blocks: &mut Blocks) {
+    /// Shares the blocks that are full now, with so many tokens read.
+    fn share(&mut self, blocks: &mut Blocks, whole: usize) {
         if self.tenant.is_empty() {
             return;
         }
-        let tokens = &self.sequence.tokens()[..self.sequence.computed()];
+        let tokens = &self.sequence.tokens()[..whole];
         for own in tokens.as_chunks::<POSITIONS>().0.iter().skip(self.nodes.len()) {
             let at = self.nodes.len();
             let below = self.nodes.last().copied();

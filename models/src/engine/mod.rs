@@ -7,7 +7,7 @@
 //! | one answer in the making | `sequence` |
 //! | who is computed in the next step | `schedule` |
 //! | which blocks of the cache hold what | `blocks` |
-//! | guessing ahead | `speculation` |
+//! | guessing ahead | `speculation`; with a smaller model `draft` |
 //! | all of them together | `desk` |
 //!
 //! The engine is a thread that owns the model. Whoever asks waits on a thread of its
@@ -15,6 +15,7 @@
 
 mod blocks;
 mod desk;
+mod draft;
 pub mod order;
 mod schedule;
 mod sequence;
@@ -139,9 +140,11 @@ impl Shared {
 }
 
 impl Engine {
-    /// Starts the thread of a model. `name` is what errors call it.
+    /// Starts the thread of a model, and of a smaller one that guesses ahead of it if there
+    /// is one: both have blocks of the same numbers. `name` is what errors call it.
     pub fn start(
         model: Box<dyn Model>,
+        draft: Option<Box<dyn Model>>,
         tokens: Arc<Tokens>,
         name: &str,
         limits: Limits,
@@ -151,7 +154,7 @@ impl Engine {
             changed: Condvar::new(),
             hurry: AtomicBool::new(false),
         });
-        let mut desk = Desk::new(model, tokens, name, limits);
+        let mut desk = Desk::new(model, draft, tokens, name, limits);
         let own = Arc::clone(&shared);
         let builder = std::thread::Builder::new().name("model 0".to_owned());
         let thread = builder.spawn(move || {

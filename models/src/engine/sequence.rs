@@ -168,18 +168,29 @@ impl Sequence {
         (self.tokens.len() - self.prompt) as u32
     }
 
-    /// What is left to read.
-    pub(crate) fn left(&mut self) -> Left {
+    /// What is left to read. `has_draft`: whether a smaller model may guess.
+    pub(crate) fn left(&mut self, has_draft: bool) -> Left {
         let unread = self.tokens.len() - self.computed;
         let room = self.longest().saturating_sub(self.tokens.len() + 1);
         let guesses = self.guesses && unread == 1;
-        let guessed = if guesses { self.speculation.guess(&self.tokens, room) } else { 0 };
+        let guessed =
+            if guesses { self.speculation.guess(&self.tokens, room, has_draft) } else { 0 };
         Left { unread, guessed }
     }
 
     /// The guess at the tokens behind the last.
     pub(crate) fn guess(&self) -> &[u32] {
         self.speculation.guessed()
+    }
+
+    /// Whether a smaller model is to make the guess.
+    pub(crate) fn is_drafted(&self) -> bool {
+        self.speculation.is_drafted()
+    }
+
+    /// Takes what a smaller model guesses.
+    pub(crate) fn suggest(&mut self, guess: Vec<u32>) {
+        self.speculation.suggest(guess);
     }
 
     /// How many guessed tokens came true.

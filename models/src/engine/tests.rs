@@ -77,11 +77,16 @@ struct Bench {
 }
 
 fn bench(blocks: usize, pace: Duration) -> Bench {
+    beside(blocks, pace, None)
+}
+
+/// With a model that guesses ahead.
+fn beside(blocks: usize, pace: Duration, draft: Option<Box<dyn Model>>) -> Bench {
     let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
     let model = Honest { width: tokens.size(), pace, ..Honest::default() };
     let (read, steps) = (Arc::clone(&model.read), Arc::clone(&model.steps));
     let limits = Limits { blocks, block_bytes: 100 };
-    let engine = Engine::start(Box::new(model), tokens, "honest", limits).unwrap();
+    let engine = Engine::start(Box::new(model), draft, tokens, "honest", limits).unwrap();
     Bench { engine, read, steps }
 }
 
@@ -131,6 +136,49 @@ fn an_answer_is_the_same_whatever_else_is_computed() {
         let figures = bench.engine.figures();
         assert!(figures.hits > 0 && figures.cache_bytes <= blocks as u64 * 100, "{figures:?}");
     }
+}
+
+/// A draft that is the model itself is right wherever the likeliest token is taken: if
+/// anything in its own cache were missing, old or another's, it would not be.
+#[test]
+fn a_draft_changes_nothing_and_knows_all_that_was_read() {
+    let width = Tokens::new(tokenizer_json(), &[]).unwrap().size();
+    let cold = |seed: u32| Order {
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        tenant: format!("tenant {}", seed % 2),
+        min_tokens: 40,
+        ..asked(seed, 60 + 7 * seed, 40)
+    };
+    let plain = bench(200, Duration::ZERO);
+    let alone: Vec<Produced> = (0..6).map(|seed| hear(&plain.engine, cold(seed))).collect();
+    let odd: Produced = hear(&plain.engine, asked(9, 90, 60));
+    for blocks in [200, 14] {
+        let draft = Honest { width, ..Honest::default() };
+        let bench = beside(blocks, Duration::ZERO, Some(Box::new(draft)));
+        std::thread::scope(|scope| {
+            let engine = &bench.engine;
+            let answers: Vec<_> =
+                (0..12).map(|seed| scope.spawn(move || hear(engine, cold(seed % 6)))).collect();
+            for (answer, alone) in answers.into_iter().zip(alone.iter().cycle()) {
+                assert_eq!(answer.join().unwrap(), *alone, "{blocks} blocks");
+            }
+        });
+        let figures = bench.engine.figures();
+        // What was looked up may be wrong, and what the draft likes best may be no text.
+        assert!(figures.right > 200 && figures.right * 10 > figures.guessed * 7, "{figures:?}");
+        assert_eq!(hear(&bench.engine, asked(9, 90, 60)), odd);
+    }
+}
+
+/// One that knows nothing is asked less and less, and changes nothing either.
+#[test]
+fn a_draft_that_is_wrong_is_left_alone() {
+    let width = Tokens::new(tokenizer_json(), &[]).unwrap().size();
+    let plain = hear(&bench(200, Duration::ZERO).engine, asked(3, 80, 200));
+    let bench = beside(200, Duration::ZERO, Some(Box::new(Random::new(width, 5))));
+    assert_eq!(hear(&bench.engine, asked(3, 80, 200)), plain);
+    let figures = bench.engine.figures();
+    assert!(figures.guessed < 120, "{figures:?}");
 }
 
 #[test]
@@ -267,7 +315,7 @@ fn the_stream_is_the_text() {
         for shape in [Shape::Text, Shape::Json(json!({"type": "string", "maxLength": 50}))] {
             let limits = Limits { blocks: 30, block_bytes: 1 };
             let model = Box::new(Random::new(width, seed));
-            let engine = Engine::start(model, Arc::clone(&tokens), "random", limits).unwrap();
+            let engine = Engine::start(model, None, Arc::clone(&tokens), "random", limits).unwrap();
             let mut streamed = String::new();
             let guide = grammars.guide(&shape, 80).unwrap();
             let produced = engine
@@ -338,7 +386,7 @@ fn what_is_no_number_is_an_error() {
         let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
         let limits = Limits { blocks: 10, block_bytes: 1 };
         let engine =
-            Engine::start(Box::new(Broken(vec![value; 300])), tokens, "b", limits).unwrap();
+            Engine::start(Box::new(Broken(vec![value; 300])), None, tokens, "b", limits).unwrap();
         let error = engine
             .answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(()))
             .unwrap_err();
@@ -362,7 +410,7 @@ fn a_model_that_breaks_off_is_said_to_all_who_wait_and_come() {
     }
     let tokens = Arc::new(Tokens::new(tokenizer_json(), &[]).unwrap());
     let limits = Limits { blocks: 10, block_bytes: 1 };
-    let engine = Engine::start(Box::new(Fails), tokens, "b", limits).unwrap();
+    let engine = Engine::start(Box::new(Fails), None, tokens, "b", limits).unwrap();
     for _ in 0..2 {
         let error = engine
             .answer(order(None, 5, warm(), 1), &mut |_| ControlFlow::Continue(()))

@@ -122,17 +122,19 @@ impl Talk {
 }
 
 /// How to load a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Most tokens of its context that are used.
     pub context_max: usize,
     /// Threads that compute; `None`: as many as there are processors.
     pub threads: Option<usize>,
+    /// A smaller model of the same vocabulary that guesses ahead; `None`: none.
+    pub draft: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { context_max: CONTEXT_MAX, threads: None }
+        Self { context_max: CONTEXT_MAX, threads: None, draft: None }
     }
 }
 
@@ -144,10 +146,7 @@ impl Qwen {
 
     /// Loads the model at a path.
     pub fn load_with(path: &Path, options: Options) -> Result<Self, LoadError> {
-        let Found { mut checkpoint, talk, files } = match Files::find(path)? {
-            Files::Gguf(file) => gguf::find(&file)?,
-            Files::Folder(folder) => safetensors::find(&folder)?,
-        };
+        let Found { mut checkpoint, talk, files } = find(path)?;
         let dimensions = &mut checkpoint.dimensions;
         dimensions.context = dimensions.context.min(options.context_max);
         let (vocabulary, context) = (dimensions.vocabulary, dimensions.context);
@@ -165,8 +164,12 @@ impl Qwen {
         };
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or_else(all).clamp(1, THREADS_MAX);
-        let (computes, limits) = computing(checkpoint, threads).map_err(weights)?;
-        let engine = Engine::start(computes, Arc::clone(&tokens), &stem, limits)
+        let (computes, limits) = computing(checkpoint, threads, None).map_err(weights)?;
+        let draft = match &options.draft {
+            Some(path) => Some(draft(path, &tokens, vocabulary, threads, limits)?),
+            None => None,
+        };
+        let engine = Engine::start(computes, draft, Arc::clone(&tokens), &stem, limits)
             .map_err(|source| weights(WeightsError::Threads { source }))?;
         Ok(Self { stem, name, context, tokens, template, grammars, engine })
     }
@@ -259,15 +262,45 @@ impl Qwen {
     }
 }
 
+/// What lies at a path.
+fn find(path: &Path) -> Result<Found, LoadError> {
+    match Files::find(path)? {
+        Files::Gguf(file) => gguf::find(&file),
+        Files::Folder(folder) => safetensors::find(&folder),
+    }
+}
+
+/// The model at a path, to guess ahead of one that has these tokens.
+fn draft(
+    path: &Path,
+    tokens: &Tokens,
+    vocabulary: usize,
+    threads: usize,
+    limits: Limits,
+) -> Result<Box<dyn Model>, LoadError> {
+    let Found { checkpoint, talk, .. } = find(path)?;
+    let (own, _) = talk.checked(path, checkpoint.dimensions.vocabulary)?;
+    if !own.is_like(tokens) || checkpoint.dimensions.vocabulary > vocabulary {
+        let why = "its tokens are not those of the model that it would guess for".to_owned();
+        return Err(LoadError::Tokenizer { path: path.to_owned(), why });
+    }
+    let made = computing(checkpoint, threads, Some(limits.blocks));
+    made.map(|(model, _)| model)
+        .map_err(|source| LoadError::Weights { path: path.to_owned(), source: Box::new(source) })
+}
+
 /// What computes a checkpoint's logits: a graphics processor, where this program was built
-/// for one and finds it, else the processor.
+/// for one and finds it, else the processor. `blocks`: of its cache; `None`: as many as
+/// its context asks for.
 fn computing(
     checkpoint: Checkpoint,
     threads: usize,
+    blocks: Option<usize>,
 ) -> Result<(Box<dyn Model>, Limits), WeightsError> {
     let whole = checkpoint.dimensions.context.div_ceil(POSITIONS);
     let limits = |block_bytes: usize| {
-        let blocks = whole.max((CACHE_MAX / block_bytes).min(4 * whole));
+        let kept = || whole.max((CACHE_MAX / block_bytes).min(4 * whole));
+        let blocks = blocks.unwrap_or_else(kept);
         Limits { blocks, block_bytes }
     };
     #[cfg(any(feature = "cuda", feature = "metal"))]

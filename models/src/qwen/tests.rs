@@ -142,6 +142,29 @@ fn a_device_computes_the_same() {
     }
 }
 
+#[test]
+fn a_draft_has_the_same_tokens_and_changes_no_answer() {
+    let model = folder(Tiny::new("qwen3"));
+    let with = |draft: &Path| {
+        let options = Options { draft: Some(draft.to_owned()), ..Options::default() };
+        Qwen::load_with(&model.path, options)
+    };
+    let asked = ask(Shape::Text, 60, 1.0, 4);
+    let alone = say(&Qwen::load(&model.path).unwrap(), &asked);
+    let other = folder(Tiny::new("qwen2"));
+    let beside = with(&other.path).unwrap();
+    assert_eq!(say(&beside, &asked), alone);
+    assert!(beside.figures().guessed > 0);
+    let path = other.path.join("tokenizer.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let (a, b) = (json["model"]["vocab"]["a"].take(), json["model"]["vocab"]["b"].take());
+    (json["model"]["vocab"]["a"], json["model"]["vocab"]["b"]) = (b, a);
+    std::fs::write(&path, json.to_string()).unwrap();
+    let why = with(&other.path).err().unwrap().to_string();
+    assert!(why.contains("not those of the model"), "{why}");
+    assert!(with(Path::new("/nowhere")).is_err());
+}
+
 /// A second reference, for quantised weights too: candle's own models read the file.
 /// Beside quantised weights both round activations, each in its own way, and keys and
 /// values are kept in half precision here.

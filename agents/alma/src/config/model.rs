@@ -12,14 +12,25 @@ pub const FOLDER: &str = "models";
 pub struct Model {
     /// A GGUF file, or a folder with safetensors; empty: none.
     pub path: String,
+    /// A smaller model of the same tokens that guesses ahead; empty: none.
+    pub draft: String,
 }
 
 impl Model {
     /// Where it lies: a name alone means the folder for models.
     pub fn place(&self, home: &Path) -> Option<PathBuf> {
-        let path = self.path.trim();
-        (!path.is_empty()).then(|| home.join(FOLDER).join(path))
+        place(&self.path, home)
     }
+
+    /// Where the smaller one lies.
+    pub fn draft_place(&self, home: &Path) -> Option<PathBuf> {
+        place(&self.draft, home)
+    }
+}
+
+fn place(path: &str, home: &Path) -> Option<PathBuf> {
+    let path = path.trim();
+    (!path.is_empty()).then(|| home.join(FOLDER).join(path))
 }
 
 #[cfg(test)]
@@ -27,7 +38,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, expect: Option<&str>) {
-        let found = Model { path: path.to_owned() }.place(Path::new("/home/.alma"));
+        let found = place(path, Path::new("/home/.alma"));
         assert_eq!(found.as_deref(), expect.map(Path::new));
     }
 

@@ -3,11 +3,13 @@
 use super::Progress;
 use super::child::BenchError;
 use super::measure::Figures;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to measure of a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Load {
+    /// A smaller model that guesses ahead.
+    pub draft: Option<PathBuf>,
     /// Tokens of a prompt.
     pub prompt: u32,
     /// Tokens of an answer.

@@ -155,6 +155,7 @@ fn measured(
         }
         BenchCommand::Generate {
             ref model,
+            ref draft,
             prompt,
             answer,
             threads,
@@ -164,7 +165,9 @@ fn measured(
             repeat,
             runs,
         } => {
-            let load = Load { prompt, answer, threads, parallel, prefix, plan, repeat, runs };
+            let draft = draft.clone();
+            let load =
+                Load { draft, prompt, answer, threads, parallel, prefix, plan, repeat, runs };
             let figures = generate::run(means.models, model, &load, &mut progress)?;
             ("generate", (figures, stage.worker(None)?.durability()?))
         }

@@ -909,6 +909,9 @@ pub enum BenchCommand {
         /// The model: a .gguf file, or a folder with *.safetensors.
         #[arg(long, value_name = "FILE")]
         model: PathBuf,
+        /// A smaller model of the same tokens that guesses ahead.
+        #[arg(long, value_name = "FILE")]
+        draft: Option<PathBuf>,
         /// Tokens of a prompt.
         #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         prompt: u32,
