@@ -194,19 +194,9 @@ struct Timed {
 
 /// An order for an answer of so many tokens, no fewer.
 fn order(prompt: Vec<u32>, tokens: u32, urgency: Urgency) -> Order {
-    Order {
-        prompt,
-        guide: None,
-        max_tokens: tokens,
-        min_tokens: tokens,
-        sampling: Sampling { temperature: 1.0, ..Sampling::default() },
-        seed: 1,
-        stop: Vec::new(),
-        logprobs: None,
-        guesses: true,
-        tenant: "bench".to_owned(),
-        urgency,
-    }
+    let sampling = Sampling { temperature: 1.0, ..Sampling::default() };
+    let tenant = "bench".to_owned();
+    Order { min_tokens: tokens, sampling, seed: 1, tenant, urgency, ..Order::new(prompt, tokens) }
 }
 
 fn answered(model: &Qwen, order: Order) -> Result<Timed, GenerateError> {

@@ -11,7 +11,7 @@ use crate::sampling::Sampling;
 use candle_core::quantized::gguf_file::{Value as Meta, write};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
-use charter::generate::{Shape, Urgency};
+use charter::generate::Shape;
 use checkpoint::Entry;
 pub(crate) use checkpoint::{Tiny, tokenizer_json};
 use std::ops::ControlFlow;
@@ -84,19 +84,8 @@ pub(crate) fn answer(
 
 /// An order with a short prompt.
 pub(crate) fn order(guide: Option<Guide>, max_tokens: u32, sampling: Sampling, seed: u64) -> Order {
-    Order {
-        prompt: vec![1, 2, 3],
-        guide,
-        max_tokens,
-        min_tokens: 0,
-        sampling,
-        seed,
-        stop: Vec::new(),
-        logprobs: None,
-        guesses: true,
-        tenant: "local".to_owned(),
-        urgency: Urgency::Background,
-    }
+    let tenant = "local".to_owned();
+    Order { guide, sampling, seed, tenant, ..Order::new(vec![1, 2, 3], max_tokens) }
 }
 
 fn meta(entry: Entry) -> Meta {

@@ -4,7 +4,7 @@
 use alma_tests::checkpoint::{Tiny, tokenizer_json};
 use alma_tests::shell::{Out, Shell, ended};
 use alma_tests::web::Server;
-use charter::generate::{Shape, Urgency, identity};
+use charter::generate::{Shape, identity};
 use charter::plan::{Plan, PlanSource};
 use charter::reference;
 use charter::tool::ToolSpec;
@@ -383,19 +383,11 @@ fn whatever_the_weights_plans_of_the_real_tools_are_sound() {
     let (mut with, mut without) = (0, 0);
     for seed in 0..400 {
         let max_tokens = [200, 400, 800, 1_600][seed as usize % 4];
-        let order = Order {
-            prompt: vec![1, 2],
-            guide: grammars.guide(&shape, max_tokens).unwrap(),
-            max_tokens,
-            sampling,
-            seed,
-            stop: Vec::new(),
-            logprobs: None,
-            tenant: String::new(),
-            urgency: Urgency::Background,
-        };
+        let guide = grammars.guide(&shape, max_tokens).unwrap();
+        let order = Order { guide, sampling, seed, ..Order::new(vec![1, 2], max_tokens) };
         let (model, limits) = (Random::new(width, seed), Limits { blocks: 200, block_bytes: 1 });
-        let engine = Engine::start(Box::new(model), Arc::clone(&tokens), "r", limits).unwrap();
+        let engine =
+            Engine::start(Box::new(model), None, Arc::clone(&tokens), "r", limits).unwrap();
         let text = engine.answer(order, &mut |_| ControlFlow::Continue(())).unwrap().text;
         let (name, weights) = identity("random");
         let source = PlanSource::Model { name: name.to_owned(), weights };

@@ -31,6 +31,25 @@ pub struct Order {
     pub urgency: Urgency,
 }
 
+impl Order {
+    /// The likeliest free text behind a prompt, in the background, for nobody.
+    pub fn new(prompt: Vec<u32>, max_tokens: u32) -> Self {
+        Self {
+            prompt,
+            guide: None,
+            max_tokens,
+            min_tokens: 0,
+            sampling: Sampling::default(),
+            seed: 0,
+            stop: Vec::new(),
+            logprobs: None,
+            guesses: true,
+            tenant: String::new(),
+            urgency: Urgency::Background,
+        }
+    }
+}
+
 /// What came out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Produced {
