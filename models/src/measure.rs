@@ -244,7 +244,7 @@ fn together(model: &Qwen, load: &Load) -> Result<f64, GenerateError> {
     })?;
     match (start.get(), ended.get()) {
         (Some((from, before)), Some((to, after))) => {
-            Ok((after - before) as f64 / (*to - *from).as_secs_f64())
+            Ok(after.saturating_sub(*before) as f64 / (*to - *from).as_secs_f64())
         }
         _ => Err(GenerateError::Ask("no answer had a text".to_owned())),
     }

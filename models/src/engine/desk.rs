@@ -274,6 +274,11 @@ impl Desk {
     /// Has the draft read what is about to be read, and guess; `false`: given up.
     fn guess(&mut self, shares: &[Share], stop: &AtomicBool) -> Result<bool, ModelError> {
         let Some(draft) = &mut self.draft else { return Ok(true) };
+        for share in shares {
+            // Of a step that was given up the draft may have read what the model did not.
+            let task = &mut self.active[share.candidate];
+            task.drafted = task.drafted.min(task.sequence.computed());
+        }
         let readings: Vec<Reading<'_>> = shares
             .iter()
             .map(|share| {

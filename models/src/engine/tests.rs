@@ -170,6 +170,33 @@ fn a_draft_changes_nothing_and_knows_all_that_was_read() {
     }
 }
 
+/// Steps that are given up for a conversation, after the draft has read them.
+#[test]
+fn a_draft_survives_steps_that_are_given_up() {
+    let width = Tokens::new(tokenizer_json(), &[]).unwrap().size();
+    let pace = Duration::from_micros(300);
+    let long = |seed: u32| Order { min_tokens: 120, ..asked(seed, 300, 120) };
+    let alone: Vec<Produced> =
+        (0..3).map(|seed| hear(&bench(300, Duration::ZERO).engine, long(seed))).collect();
+    let draft = Honest { width, ..Honest::default() };
+    let bench = beside(300, pace, Some(Box::new(draft)));
+    std::thread::scope(|scope| {
+        let engine = &bench.engine;
+        let answers: Vec<_> =
+            (0..3).map(|seed| scope.spawn(move || hear(engine, long(seed)))).collect();
+        while answers.iter().any(|answer| !answer.is_finished()) {
+            let urgency = Urgency::Conversation;
+            hear(engine, Order { urgency, ..asked(50, 20, 3) });
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        for (answer, alone) in answers.into_iter().zip(&alone) {
+            assert_eq!(answer.join().unwrap(), *alone);
+        }
+    });
+    let figures = bench.engine.figures();
+    assert!(figures.given_up > 5 && figures.guessed > 0, "{figures:?}");
+}
+
 /// One that knows nothing is asked less and less, and changes nothing either.
 #[test]
 fn a_draft_that_is_wrong_is_left_alone() {

@@ -20,8 +20,15 @@ use toktrie::SimpleVob;
 
 /// Largest grammar, in bytes.
 const GRAMMAR_MAX: usize = 4 << 20;
+/// Stack of the thread that compiles a grammar, in bytes; what is not used is not there.
+const STACK: usize = 256 << 20;
+/// Most looks at what may come next, to find a way to end: first, and with each token.
+const LOOKS_FIRST: u32 = 400_000;
+const LOOKS: u32 = 4_000;
 /// Most tokens of a way to make an answer whole.
 const CLOSING_MAX: u32 = 8_192;
+/// How often it is tried whether an earlier way to end still holds from here on.
+const RESUMES: u32 = 4;
 /// Most ends of texts that are tried.
 const ENDINGS_MAX: usize = 512;
 /// Deepest nesting of a JSON document: most readers stop at 128.
@@ -114,16 +121,9 @@ impl Grammars {
         if size > GRAMMAR_MAX {
             return Err(refused(format!("it has {size} bytes, more than {GRAMMAR_MAX}")));
         }
-        let mut endings = Vec::new();
-        let grammar = match shape {
+        let (mut matcher, endings) = match shape {
             Shape::Text => return Ok(None),
-            Shape::Json(schema) => {
-                let schema = rewrite::rewritten(schema).map_err(|why| refused(why.to_string()))?;
-                endings = witness::witnesses(&schema);
-                TopLevelGrammar::from_json_schema(bounds::bounded(&schema))
-            }
-            Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
-            Shape::Choice(choices) => TopLevelGrammar::from_lark(choice_grammar(choices)?),
+            Shape::Json(_) | Shape::Lark(_) | Shape::Choice(_) => self.compiled(shape)?,
             Shape::Plan(specs) => {
                 let tools: Vec<PlanTool> = specs.iter().map(PlanTool::of).collect();
                 let shape = plan::shape(&tools).map_err(|error| refused(error.to_string()))?;
@@ -133,17 +133,49 @@ impl Grammars {
                 return self.guide(&shapes::answer_with_quotes(sources, *answer_max), max_tokens);
             }
         };
-        let mut matcher = Matcher::new(self.factory.create_parser(grammar));
-        if let Some(why) = matcher.get_error() {
-            return Err(refused(rewrite::named(&why)));
-        }
         let closer = Closer { grammars: Arc::clone(self), endings: self.spelled(&endings) };
         let place = Place::default();
         let closing = closer
-            .close(&mut matcher, place, max_tokens)?
+            .close(&mut matcher, place, &[], (max_tokens, LOOKS_FIRST))?
             .ok_or(GenerateError::NoRoom { max_tokens })?;
         let is_json = matches!(shape, Shape::Json(_));
         Ok(Some(Guide { closer, matcher, is_json, closing, left: max_tokens, place }))
+    }
+
+    /// The grammar of a schema, a Lark or a choice, and texts that its patterns ask for.
+    ///
+    /// On a thread with a deep stack: the grammar engine follows references one within the
+    /// other.
+    fn compiled(&self, shape: &Shape) -> Result<(Matcher, Vec<String>), GenerateError> {
+        let refused = |why: String| GenerateError::Shape(why);
+        let compile = || {
+            let mut endings = Vec::new();
+            let grammar = match shape {
+                Shape::Json(schema) => {
+                    let schema =
+                        rewrite::rewritten(schema).map_err(|why| refused(why.to_string()))?;
+                    endings = witness::witnesses(&schema);
+                    TopLevelGrammar::from_json_schema(bounds::bounded(&schema))
+                }
+                Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
+                Shape::Choice(choices) => TopLevelGrammar::from_lark(choice_grammar(choices)?),
+                other => return Err(refused(format!("{other:?} has no grammar of its own"))),
+            };
+            let matcher = Matcher::new(self.factory.create_parser(grammar));
+            match matcher.get_error() {
+                Some(why) => Err(refused(rewrite::named(&why))),
+                None => Ok((matcher, endings)),
+            }
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, compile);
+            let thread = thread.map_err(|source| GenerateError::Engine {
+                operation: "start a thread that compiles a grammar",
+                source: source.into(),
+            })?;
+            let broke = |_| Err(refused("the grammar engine broke off at it".to_owned()));
+            thread.join().unwrap_or_else(broke)
+        })
     }
 
     /// What stands in a JSON document for the end of a text, for every end of these
@@ -169,17 +201,20 @@ struct Closer {
 }
 
 impl Closer {
-    /// Tokens that make the answer whole, at most `most`; a short way, not always the
-    /// shortest.
+    /// Tokens that make the answer whole; a short way, not always the shortest. `rest` is
+    /// how an earlier way went on from here: where a value has ended, it mostly still
+    /// does. At most so many tokens, after at most so many looks.
     fn close(
         &self,
         matcher: &mut Matcher,
         mut place: Place,
-        most: u32,
+        rest: &[u32],
+        (most, mut looks): (u32, u32),
     ) -> Result<Option<Vec<u32>>, GenerateError> {
         let mut trial = matcher.clone();
         let mut closing: Vec<u32> = Vec::new();
         let most = most.min(CLOSING_MAX) as usize;
+        let mut resumes = if rest.is_empty() { 0 } else { RESUMES };
         loop {
             if trial.is_stopped() || trial.is_accepting().map_err(engine)? {
                 return Ok((closing.len() <= most).then_some(closing));
@@ -187,9 +222,20 @@ impl Closer {
             if closing.len() >= most {
                 return Ok(None);
             }
+            if resumes > 0 && !place.in_text && closing.len() + rest.len() <= most {
+                resumes -= 1;
+                let mut whole = rest.to_vec();
+                whole.push(self.grammars.end);
+                if trial.validate_tokens(&whole).map_err(engine)? == whole.len()
+                    && !self.behind(place, rest).1
+                {
+                    closing.extend(rest);
+                    return Ok(Some(closing));
+                }
+            }
             let mut next = trial.compute_ff_tokens();
             if next.is_empty() {
-                next = match self.next(&mut trial, place)? {
+                next = match self.next(&mut trial, place, &mut looks)? {
                     Some(next) => next,
                     None => return Ok(None),
                 };
@@ -211,11 +257,19 @@ impl Closer {
         (place, far)
     }
 
-    /// Of the tokens that may come next those that look most like an end.
-    fn next(&self, trial: &mut Matcher, place: Place) -> Result<Option<Vec<u32>>, GenerateError> {
+    /// Of the tokens that may come next those that look most like an end; `None`: there are
+    /// none, or no looks are left.
+    fn next(
+        &self,
+        trial: &mut Matcher,
+        place: Place,
+        looks: &mut u32,
+    ) -> Result<Option<Vec<u32>>, GenerateError> {
         let single = |byte: u8| self.grammars.single[usize::from(byte)];
         let mut fits = |tokens: &[u32]| {
-            trial.validate_tokens(tokens).map(|fitting| fitting == tokens.len()).map_err(engine)
+            *looks = looks.saturating_sub(1);
+            let fitting = if *looks == 0 { Ok(0) } else { trial.validate_tokens(tokens) };
+            fitting.map(|fitting| fitting == tokens.len()).map_err(engine)
         };
         let closers: &[u8] = if place.in_text { b"\"" } else { b"}]\",10" };
         for token in closers.iter().filter_map(|byte| single(*byte)) {
@@ -235,6 +289,9 @@ impl Closer {
             if fits(&[token])? {
                 return Ok(Some(vec![token]));
             }
+        }
+        if *looks == 0 {
+            return Ok(None);
         }
         let mask = trial.compute_mask().map_err(engine)?;
         let first = mask.first_bit_set().and_then(|bit| u32::try_from(bit).ok());
@@ -340,6 +397,9 @@ impl Guide {
             return Ok(Vec::new());
         }
         let forced = self.matcher.compute_ff_tokens();
+        if let Some(why) = self.matcher.get_error() {
+            return Err(engine(why));
+        }
         if forced.is_empty() { Ok(forced) } else { self.take(&forced) }
     }
 
@@ -410,7 +470,11 @@ impl Guide {
                 return Ok(Some(whole));
             }
         }
-        self.closer.close(&mut self.matcher, place, left)
+        // Behind the value that is in the making, most of the way stays what it was.
+        let ends_value = |token: &u32| matches!(grammars.tokens.bytes(*token), b"," | b"]" | b"}");
+        let from = self.closing.iter().position(ends_value).unwrap_or(self.closing.len());
+        let rest = &self.closing[from..];
+        self.closer.close(&mut self.matcher, place, rest, (left, LOOKS))
     }
 }
 

@@ -8,7 +8,7 @@
 //! is named and the schema refused.
 
 use super::formats;
-use super::schema::{child, resolve};
+use super::schema::{child, holds_schemas, resolve};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
 
@@ -16,8 +16,12 @@ use std::cell::Cell;
 const DEPTH_MAX: usize = 64;
 /// Deepest nesting that is looked at to see that two schemas exclude each other.
 const LOOK_MAX: usize = 8;
-/// Most schemas that are made of one.
-const SCHEMAS_MAX: usize = 20_000;
+/// Most that is made of one schema, in bytes as [`weight`] counts them.
+const MADE_MAX: usize = 8 << 20;
+/// Most looks to see that schemas exclude each other.
+const LOOKS_MAX: usize = 200_000;
+/// Longest text, in bytes, that is told from all others, and most such texts.
+const OTHER_MAX: (usize, usize) = (200, 1_000);
 /// Items of a list among which one is looked for that `contains` asks for.
 const CONTAINS_MAX: u64 = 8;
 
@@ -37,7 +41,7 @@ fn unsaid<T>(keyword: &'static str, why: &'static str) -> Result<T, Unsaid> {
 
 /// The schema in words that the grammar engine has.
 pub(super) fn rewritten(schema: &Value) -> Result<Value, Unsaid> {
-    Rewriter { root: schema, made: Cell::new(0) }.schema(schema, 0)
+    Rewriter { root: schema, made: Cell::new(0), looks: Cell::new(0) }.schema(schema, 0)
 }
 
 /// What the grammar engine says of a schema that it refuses, behind the keyword that it is
@@ -66,6 +70,32 @@ pub(super) fn named(why: &str) -> String {
         Some(keyword) => format!("{keyword}: {line}"),
         None => line,
     }
+}
+
+/// About how many bytes a value takes, counted up to a most.
+fn weight(value: &Value, most: usize) -> usize {
+    let mut sum = 16;
+    match value {
+        Value::String(text) => sum += text.len(),
+        Value::Array(all) => {
+            for value in all {
+                if sum > most {
+                    break;
+                }
+                sum += weight(value, most - sum);
+            }
+        }
+        Value::Object(all) => {
+            for (name, value) in all {
+                if sum > most {
+                    break;
+                }
+                sum += name.len() + weight(value, most - sum);
+            }
+        }
+        _ => {}
+    }
+    sum
 }
 
 /// The kinds of values: a bit for each.
@@ -130,23 +160,33 @@ fn any(mut of: Vec<Value>) -> Value {
 struct Rewriter<'v> {
     root: &'v Value,
     made: Cell<usize>,
+    looks: Cell<usize>,
 }
 
 impl Rewriter<'_> {
-    fn step(&self, depth: usize) -> Result<(), Unsaid> {
-        self.made.set(self.made.get() + 1);
+    /// One more schema, so deep, with a value of this weight in it.
+    fn step(&self, depth: usize, made: &Value) -> Result<(), Unsaid> {
         if depth > DEPTH_MAX {
             return unsaid("$ref", "schemas are nested too deep");
         }
-        if self.made.get() > SCHEMAS_MAX {
-            return unsaid("not", "its negation is too large");
+        // What is looked through is no more than what may still be made.
+        let left = MADE_MAX.saturating_sub(self.made.get());
+        self.made.set(self.made.get() + 64 + weight(made, left));
+        if self.made.get() > MADE_MAX {
+            return unsaid("size", "what it says is too large for a grammar");
         }
         Ok(())
     }
 
+    /// One more look; `false`: there were too many.
+    fn look(&self) -> bool {
+        self.looks.set(self.looks.get() + 1);
+        self.looks.get() <= LOOKS_MAX
+    }
+
     fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unsaid> {
+        self.step(depth, &Value::Null)?;
         let Value::Object(fields) = schema else { return Ok(schema.clone()) };
-        self.step(depth)?;
         let mut inner = |schema: &Value| self.schema(schema, depth + 1);
         let (mut own, mut also) = (Map::new(), Vec::new());
         for (key, value) in fields {
@@ -172,12 +212,19 @@ impl Rewriter<'_> {
                     }
                 }
                 ("oneOf", Value::Array(options)) => {
-                    let (key, options) = self.one_of(fields, options, depth)?;
-                    match key {
-                        "oneOf" => {
-                            drop(own.insert(key.to_owned(), inner_all(&options, &mut inner)?))
+                    match self.one_of(fields, options, depth)? {
+                        Some(exact) => {
+                            also.push(json!({ "anyOf": inner_all(&exact, &mut inner)? }))
                         }
-                        _ => also.push(json!({ key: inner_all(&options, &mut inner)? })),
+                        None => {
+                            // The engine may still see that they exclude each other. What is
+                            // allowed less in one of them would be allowed more here.
+                            let said = inner_all(options, &mut inner)?;
+                            if said != *value {
+                                return unsaid("oneOf", "its options cannot be told apart");
+                            }
+                            own.insert(key.clone(), said);
+                        }
                     }
                 }
                 ("propertyNames", names) => also.push(inner(&self.names(names)?)?),
@@ -199,6 +246,9 @@ impl Rewriter<'_> {
                     },
                 },
                 (key, value) => {
+                    if !holds_schemas(key) {
+                        self.step(depth, value)?;
+                    }
                     own.insert(key.to_owned(), child(key, value, &mut inner)?);
                 }
             }
@@ -207,67 +257,76 @@ impl Rewriter<'_> {
         Ok(Value::Object(own))
     }
 
-    /// What `oneOf` says, as another keyword where that can be shown to be the same.
+    /// Of which options `oneOf` allows any, where that can be said: each without those that
+    /// it may share values with.
     fn one_of(
         &self,
         fields: &Map<String, Value>,
         options: &[Value],
         depth: usize,
-    ) -> Result<(&'static str, Vec<Value>), Unsaid> {
+    ) -> Result<Option<Vec<Value>>, Unsaid> {
         let within = fields.get("type").map_or(ANY, kinds_of);
         let mut exact = Vec::new();
         for (at, option) in options.iter().enumerate() {
+            self.step(depth, option)?;
             let mut parts = vec![option.clone()];
             for (_, other) in options.iter().enumerate().filter(|(other, _)| *other != at) {
                 if !self.disjoint(option, other, within, 0) {
                     match self.negation(other, depth + 1) {
                         Ok(negated) if negated != json!(false) => parts.push(negated),
-                        // The engine may still see that they exclude each other.
-                        _ => return Ok(("oneOf", options.to_vec())),
+                        _ => return Ok(None),
                     }
                 }
             }
             exact.push(if parts.len() == 1 { parts.remove(0) } else { json!({ "allOf": parts }) });
         }
-        Ok(("anyOf", exact))
+        Ok(Some(exact))
     }
 
     /// An object whose names are like this.
     fn names(&self, names: &Value) -> Result<Value, Unsaid> {
-        let names = match names.get("$ref").and_then(Value::as_str) {
-            Some(reference) => resolve(self.root, reference).unwrap_or(names),
-            None => names,
+        let names = match (names.get("$ref").and_then(Value::as_str), names.as_object()) {
+            (Some(reference), Some(fields)) if fields.len() == 1 => {
+                resolve(self.root, reference).unwrap_or(names)
+            }
+            _ => names,
         };
-        if *names == json!(true) {
-            return Ok(json!(true));
-        }
-        let fields = names.as_object().into_iter().flatten();
+        let none = || json!({ "type": "object", "maxProperties": 0 });
         let mut pattern = None;
-        for (key, value) in fields.filter(|(key, _)| !is_annotation(key)) {
-            pattern = match (key.as_str(), value) {
-                ("type", Value::String(kind)) if kind == "string" => continue,
-                ("pattern", Value::String(own)) if pattern.is_none() => Some(own.clone()),
-                ("enum", Value::Array(all)) if pattern.is_none() => {
-                    let names: Vec<String> =
-                        all.iter().filter_map(Value::as_str).map(regex_syntax::escape).collect();
-                    Some(format!("^(?:{})$", names.join("|")))
+        match names {
+            Value::Bool(true) => return Ok(json!(true)),
+            Value::Object(fields) => {
+                for (key, value) in fields.iter().filter(|(key, _)| !is_annotation(key)) {
+                    pattern = match (key.as_str(), value) {
+                        ("type", Value::String(kind)) if kind == "string" => continue,
+                        ("pattern", Value::String(own)) if pattern.is_none() => Some(own.clone()),
+                        ("enum", Value::Array(all)) if pattern.is_none() => {
+                            let names: Vec<String> = all
+                                .iter()
+                                .filter_map(Value::as_str)
+                                .map(regex_syntax::escape)
+                                .collect();
+                            match names.as_slice() {
+                                [] => return Ok(any(vec![none(), of_kinds(ANY & !OBJECT)])),
+                                names => Some(format!("^(?:{})$", names.join("|"))),
+                            }
+                        }
+                        _ => {
+                            let why = "only a pattern or a list of names can be said";
+                            return unsaid("propertyNames", why);
+                        }
+                    };
                 }
-                _ => {
-                    return unsaid(
-                        "propertyNames",
-                        "only a pattern or a list of names can be said",
-                    );
-                }
-            };
+            }
+            _ => return Ok(any(vec![none(), of_kinds(ANY & !OBJECT)])),
         }
-        let patterns: Map<String, Value> =
-            pattern.into_iter().map(|own| (own, json!(true))).collect();
-        Ok(json!({ "patternProperties": patterns, "additionalProperties": false }))
+        let Some(pattern) = pattern else { return Ok(json!(true)) };
+        Ok(json!({ "patternProperties": { pattern: true }, "additionalProperties": false }))
     }
 
     /// What does not fit a schema, or a part of it. `false`: none of it can be said.
     fn negation(&self, schema: &Value, depth: usize) -> Result<Value, Unsaid> {
-        self.step(depth)?;
+        self.step(depth, &Value::Null)?;
         let fields = match schema {
             Value::Bool(all) => return Ok(json!(!all)),
             Value::Object(fields) => fields,
@@ -280,6 +339,9 @@ impl Rewriter<'_> {
         // One way for each assertion that can fail.
         let mut ways = Vec::new();
         for (key, value) in fields {
+            if matches!(key.as_str(), "not" | "if" | "const" | "enum" | "required" | "pattern") {
+                self.step(depth, value)?;
+            }
             match (key.as_str(), value) {
                 ("not", value) => ways.push(value.clone()),
                 ("allOf", value) => ways.extend(all(value)?),
@@ -320,13 +382,14 @@ impl Rewriter<'_> {
                         }
                     }
                 }
-                ("items" | "additionalItems", Value::Object(_)) => {
+                // Items behind others that have schemas of their own are left out.
+                ("items", Value::Object(_)) if !fields.contains_key("prefixItems") => {
                     let fails = self.negation(value, depth + 1)?;
-                    if key == "items" && fails != json!(false) {
+                    if fails != json!(false) {
                         ways.push(json!({ "type": "array", "items": [fails], "minItems": 1 }));
                     }
                 }
-                ("contains", value) => {
+                ("contains", value) if counts(fields) == (Some(1), false) => {
                     let fails = self.negation(value, depth + 1)?;
                     ways.push(json!({ "type": "array", "items": fails }));
                 }
@@ -353,7 +416,7 @@ impl Rewriter<'_> {
     /// Which kinds of values may fit.
     fn kinds(&self, schema: &Value, depth: usize) -> Kinds {
         let fields = match schema {
-            Value::Object(fields) if depth < LOOK_MAX => fields,
+            Value::Object(fields) if depth < LOOK_MAX && self.look() => fields,
             Value::Bool(false) => return 0,
             _ => return ANY,
         };
@@ -379,7 +442,7 @@ impl Rewriter<'_> {
 
     /// The schemas that a value has to fit, all of them, to fit this one.
     fn parts<'s>(&'s self, schema: &'s Value, depth: usize, into: &mut Vec<&'s Value>) {
-        if depth > LOOK_MAX || into.len() > 64 {
+        if depth > LOOK_MAX || into.len() > 64 || !self.look() {
             return;
         }
         into.push(schema);
@@ -398,7 +461,7 @@ impl Rewriter<'_> {
         if shared == 0 {
             return true;
         }
-        if depth > LOOK_MAX {
+        if depth > LOOK_MAX || !self.look() {
             return false;
         }
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -424,7 +487,8 @@ impl Rewriter<'_> {
             })
         };
         if let (Some(ours), Some(theirs)) = (values(&ours), values(&theirs)) {
-            return !ours.iter().any(|value| theirs.iter().any(|other| equal(value, other)));
+            let same = |value, other| !self.look() || equal(value, other);
+            return !ours.iter().any(|value| theirs.iter().any(|other| same(value, other)));
         }
         if shared != OBJECT {
             return false;
@@ -469,6 +533,13 @@ fn properties<'v>(parts: &[&'v Value], name: &str) -> Vec<&'v Value> {
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let same = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| equal(a, b));
+            a.len() == b.len() && a.iter().all(same)
+        }
         _ => a == b,
     }
 }
@@ -478,7 +549,7 @@ fn add(own: &mut Map<String, Value>, mut also: Vec<Value>) {
     if also.is_empty() {
         return;
     }
-    let free = ["allOf", "anyOf", "oneOf"].into_iter().find(|key| !own.contains_key(*key));
+    let free = ["allOf", "anyOf"].into_iter().find(|key| !own.contains_key(*key));
     match (free, own.get_mut("allOf")) {
         (Some("allOf"), _) => drop(own.insert("allOf".to_owned(), Value::Array(also))),
         (Some(key), _) => drop(own.insert(key.to_owned(), json!([{ "allOf": also }]))),
@@ -498,11 +569,17 @@ fn dependency(name: &str, needs: &Value) -> Value {
     json!({ "anyOf": [{ "properties": { name: false } }, with] })
 }
 
+/// How often `contains` asks at least, where that is a number, and whether it has a most.
+fn counts(fields: &Map<String, Value>) -> (Option<u64>, bool) {
+    let least = fields.get("minContains").map_or(Some(1), Value::as_u64);
+    (least, fields.contains_key("maxContains"))
+}
+
 /// A list with such an item among the first.
 fn contains(fields: &Map<String, Value>, wanted: &Value) -> Result<Value, Unsaid> {
-    match fields.get("minContains").map_or(Some(1), Value::as_u64) {
-        Some(0) => return Ok(json!(true)),
-        Some(1) if !fields.contains_key("maxContains") => {}
+    match counts(fields) {
+        (Some(0), false) => return Ok(json!(true)),
+        (Some(1), false) => {}
         _ => return unsaid("contains", "how often cannot be said in a grammar"),
     }
     let at = |place: u64| {
@@ -520,7 +597,9 @@ fn other_than(values: &[Value]) -> Value {
     let kinds = values.iter().map(kind).fold(0, |a, b| a | b);
     let mut ways = vec![of_kinds(ANY & !kinds)];
     let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-    if !texts.is_empty() {
+    let (longest, most) = OTHER_MAX;
+    let few = texts.len() <= most && texts.iter().all(|text| text.len() <= longest);
+    if !texts.is_empty() && few {
         let pattern = format!("^(?s:{})$", other_text(&texts, 0));
         ways.push(json!({ "type": "string", "pattern": pattern }));
     }
@@ -537,7 +616,7 @@ fn other_than(values: &[Value]) -> Value {
     if let [first, rest @ ..] = flags.as_slice()
         && rest.iter().all(|flag| flag == first)
     {
-        ways.push(json!({ "const": !first }));
+        ways.push(json!({ "enum": [!first] }));
     }
     any(ways)
 }
@@ -572,7 +651,8 @@ fn other_text(texts: &[&str], at: usize) -> String {
 /// Texts that a pattern does not find, for patterns of one class of characters.
 fn unlike(pattern: &str) -> Option<Value> {
     use regex_syntax::hir::{Class, Hir, HirKind, Look};
-    let hir = regex_syntax::parse(pattern).ok()?;
+    // As the engine reads it: `\\d` and `\\w` are ASCII.
+    let hir = regex_syntax::parse(&llguidance::regex_to_lark(pattern, "dw")).ok()?;
     let class = |hir: &Hir| match hir.kind() {
         HirKind::Class(Class::Unicode(class)) => {
             let mut class = class.clone();
@@ -612,7 +692,7 @@ fn unlike(pattern: &str) -> Option<Value> {
 fn beyond(key: &str, value: &Value) -> Option<Value> {
     let count = value.as_u64();
     let less = |kind: &str, key: &str| Some(json!({ "type": kind, key: count?.checked_sub(1)? }));
-    let more = |kind: &str, key: &str| Some(json!({ "type": kind, key: count? + 1 }));
+    let more = |kind: &str, key: &str| Some(json!({ "type": kind, key: count?.checked_add(1)? }));
     match key {
         "minLength" => less("string", "maxLength"),
         "maxLength" => more("string", "minLength"),
@@ -673,9 +753,7 @@ mod tests {
         );
         check(
             &json!({"not": {"enum": [3, 1, true, "ab", "ac", ""]}}),
-            &expect![[
-                r#"{"allOf":[{"anyOf":[{"type":["null","array","object"]},{"type":"string","pattern":"^(?s:[^\\x{61}].*|\\x{61}(?:|[^\\x{62}\\x{63}].*|\\x{62}(?:.+)|\\x{63}(?:.+)))$"},{"type":"number","exclusiveMaximum":1.0},{"type":"number","exclusiveMinimum":1.0,"exclusiveMaximum":3.0},{"type":"number","exclusiveMinimum":3.0},{"const":false}]}]}"#
-            ]],
+            &expect![[r#"{"allOf":[{"anyOf":[{"type":["null","array","object"]},{"type":"string","pattern":"^(?s:[^\\x{61}].*|\\x{61}(?:|[^\\x{62}\\x{63}].*|\\x{62}(?:.+)|\\x{63}(?:.+)))$"},{"type":"number","exclusiveMaximum":1.0},{"type":"number","exclusiveMinimum":1.0,"exclusiveMaximum":3.0},{"type":"number","exclusiveMinimum":3.0},{"enum":[false]}]}]}"#]],
         );
         check(
             &json!({"not": {"pattern": "^[a-z]+$"}}),
@@ -752,6 +830,69 @@ mod tests {
             &json!({"oneOf": [{"multipleOf": 2}, {"multipleOf": 3}]}),
             &expect![[r#"{"oneOf":[{"multipleOf":2},{"multipleOf":3}]}"#]],
         );
+    }
+
+    /// Each was once allowed to be more than it says.
+    #[test]
+    fn what_was_allowed_by_mistake_is_not() {
+        let forbidden = [
+            (json!({"type": "string", "not": {"pattern": "\\W"}}), json!("\u{e9}")),
+            (json!({"not": {"pattern": "^\\D+$"}}), json!("\u{663}")),
+            (json!({"contains": {"const": 1}, "minContains": 0, "maxContains": 0}), json!([1])),
+            (json!({"not": {"contains": {"const": 1}, "minContains": 0}}), json!([2])),
+            (json!({"not": {"prefixItems": [true], "items": {"type": "string"}}}), json!([1])),
+            (json!({"propertyNames": {"enum": []}}), json!({"": 1})),
+            (
+                json!({"propertyNames": {"$ref": "#/$defs/n", "pattern": "^b"}, "$defs": {"n": {"pattern": "^a"}}}),
+                json!({"a": 1}),
+            ),
+            (json!({"not": {"maxLength": u64::MAX}}), json!("a")),
+            (json!({"oneOf": [{"const": [1]}, {"const": [1.0]}]}), json!([1])),
+        ];
+        for (schema, value) in forbidden {
+            assert!(!jsonschema::is_valid(&schema, &value), "{schema} allows {value}");
+            let allowed = rewritten(&schema).is_ok_and(|new| jsonschema::is_valid(&new, &value));
+            assert!(!allowed, "{value}: {:?}", rewritten(&schema).map(|new| new.to_string()));
+        }
+        let loose = json!({"oneOf": [
+            {"not": {"type": "object", "patternProperties": {"^x": {"type": "string"}}}},
+            {"type": "object", "properties": {"c": {"$ref": "#/oneOf/1"}}},
+        ]});
+        assert_eq!(rewritten(&loose).unwrap_err().keyword, "oneOf");
+        assert_eq!(
+            rewritten(&json!({"propertyNames": {"type": "string"}})),
+            Ok(json!({"allOf": [true]}))
+        );
+    }
+
+    /// Schemas that were made to take for ever, or all memory.
+    #[test]
+    fn what_explodes_is_refused_soon() {
+        let many =
+            |count: usize, of: &dyn Fn(usize) -> Value| -> Value { (0..count).map(of).collect() };
+        let itself = |_| json!({"$ref": "#/$defs/a"});
+        let schemas = [
+            json!({"oneOf": [itself(0), itself(0)], "$defs": {"a": {"anyOf": many(1_000, &itself)}}}),
+            json!({"oneOf": many(20_000, &|n| json!({"const": n}))}),
+            json!({"oneOf": many(300, &|n| json!({"required": [n.to_string()]}))}),
+            json!({"not": {"const": "a".repeat(100_000)}}),
+            json!({"not": {"enum": many(100_000, &|n| json!(n.to_string()))}}),
+            json!({
+                "not": {"anyOf": many(9_000, &|_| json!({"$ref": "#/$defs/d"}))},
+                "$defs": {"d": {"enum": many(100_000, &|n| json!(n.to_string()))}},
+            }),
+            json!({
+                "oneOf": [itself(0), {"$ref": "#/$defs/b"}],
+                "$defs": {
+                    "a": {"type": "object", "required": ["0", "1", "2", "3", "4", "5", "6", "7"],
+                        "properties": (0..8).map(|n| (n.to_string(), itself(0))).collect::<Map<_, _>>()},
+                    "b": {"$ref": "#/$defs/a"},
+                },
+            }),
+        ];
+        for schema in schemas {
+            let _ = rewritten(&schema);
+        }
     }
 
     /// Values of all kinds, made from a few that the schemas below speak of.

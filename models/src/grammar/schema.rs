@@ -50,6 +50,19 @@ pub(super) fn child<E>(
     }
 }
 
+/// Whether schemas stand in the value of a keyword.
+pub(super) fn holds_schemas(key: &str) -> bool {
+    let mut holds = false;
+    let mut found = |_: &Value| {
+        holds = true;
+        Ok::<_, std::convert::Infallible>(Value::Null)
+    };
+    for probe in [Value::Null, serde_json::json!([null]), serde_json::json!({ "": null })] {
+        let _ = child(key, &probe, &mut found);
+    }
+    holds
+}
+
 /// What `#/a/b` points to.
 pub(super) fn resolve<'v>(root: &'v Value, reference: &str) -> Option<&'v Value> {
     let pointer = reference.strip_prefix('#')?;

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 const TEXTS_MAX: usize = 64;
 /// Longest text, in bytes.
 const LENGTH_MAX: usize = 256;
+/// Longest pattern that is looked at, in bytes.
+const PATTERN_MAX: usize = 4_096;
 
 /// A text for each pattern and format of a schema, where one is found.
 pub(super) fn witnesses(schema: &Value) -> Vec<String> {
@@ -42,37 +44,41 @@ fn visit(schema: &Value, found: &mut BTreeSet<String>) {
 
 /// A short text in which a pattern is found.
 fn fitting(pattern: &str) -> Option<String> {
-    let hir = regex_syntax::parse(pattern).ok()?;
-    let mut text = String::new();
-    write(&hir, &mut text)?;
-    Some(text)
+    if pattern.len() > PATTERN_MAX {
+        return None;
+    }
+    written(&regex_syntax::parse(pattern).ok()?)
 }
 
-fn write(hir: &Hir, text: &mut String) -> Option<()> {
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => {}
-        HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
-        HirKind::Class(class) => text.push(member(class)?),
+/// The text, no longer than [`LENGTH_MAX`].
+fn written(hir: &Hir) -> Option<String> {
+    let text = match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => String::new(),
+        HirKind::Literal(literal) => std::str::from_utf8(&literal.0).ok()?.to_owned(),
+        HirKind::Class(class) => member(class)?.to_string(),
+        HirKind::Repetition(own) if own.min == 0 => String::new(),
         HirKind::Repetition(own) => {
-            for _ in 0..own.min {
-                write(&own.sub, text)?;
+            let once = written(&own.sub)?;
+            let times = if once.is_empty() { 0 } else { own.min as usize };
+            if once.len().checked_mul(times)? > LENGTH_MAX {
+                return None;
+            }
+            once.repeat(times)
+        }
+        HirKind::Capture(own) => written(&own.sub)?,
+        HirKind::Concat(parts) => {
+            let mut text = String::new();
+            for part in parts {
+                text.push_str(&written(part)?);
                 if text.len() > LENGTH_MAX {
                     return None;
                 }
             }
+            text
         }
-        HirKind::Capture(own) => write(&own.sub, text)?,
-        HirKind::Concat(parts) => parts.iter().try_for_each(|part| write(part, text))?,
-        HirKind::Alternation(ways) => {
-            let each = ways.iter().filter_map(|way| {
-                let mut text = String::new();
-                write(way, &mut text)?;
-                Some(text)
-            });
-            text.push_str(&each.min_by_key(String::len)?);
-        }
-    }
-    Some(())
+        HirKind::Alternation(ways) => ways.iter().filter_map(written).min_by_key(String::len)?,
+    };
+    (text.len() <= LENGTH_MAX).then_some(text)
 }
 
 /// A character of a class, a plain one where there is one.
@@ -111,5 +117,9 @@ mod tests {
     fn endless_patterns_give_nothing() {
         assert_eq!(fitting("(a{1000}){1000}"), None);
         assert_eq!(fitting("a{300}"), None);
+        assert_eq!(fitting("(?:(?:a?){4000000000}){4000000000}").as_deref(), Some(""));
+        let doubled = format!("{}a{}", "(?:".repeat(60), "{2}|b)".repeat(60));
+        assert!(fitting(&doubled).is_some_and(|text| text.len() < 4));
+        assert_eq!(fitting(&"a".repeat(9_000)), None);
     }
 }
