@@ -753,7 +753,9 @@ mod tests {
         );
         check(
             &json!({"not": {"enum": [3, 1, true, "ab", "ac", ""]}}),
-            &expect![[r#"{"allOf":[{"anyOf":[{"type":["null","array","object"]},{"type":"string","pattern":"^(?s:[^\\x{61}].*|\\x{61}(?:|[^\\x{62}\\x{63}].*|\\x{62}(?:.+)|\\x{63}(?:.+)))$"},{"type":"number","exclusiveMaximum":1.0},{"type":"number","exclusiveMinimum":1.0,"exclusiveMaximum":3.0},{"type":"number","exclusiveMinimum":3.0},{"enum":[false]}]}]}"#]],
+            &expect![[
+                r#"{"allOf":[{"anyOf":[{"type":["null","array","object"]},{"type":"string","pattern":"^(?s:[^\\x{61}].*|\\x{61}(?:|[^\\x{62}\\x{63}].*|\\x{62}(?:.+)|\\x{63}(?:.+)))$"},{"type":"number","exclusiveMaximum":1.0},{"type":"number","exclusiveMinimum":1.0,"exclusiveMaximum":3.0},{"type":"number","exclusiveMinimum":3.0},{"enum":[false]}]}]}"#
+            ]],
         );
         check(
             &json!({"not": {"pattern": "^[a-z]+$"}}),
