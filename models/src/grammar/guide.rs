@@ -15,7 +15,8 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use toktrie::SimpleVob;
 
 /// Largest grammar, in bytes.
@@ -24,7 +25,12 @@ const GRAMMAR_MAX: usize = 4 << 20;
 const STACK: usize = 256 << 20;
 /// Most looks at what may come next, to find a way to end: first, and with each token.
 const LOOKS_FIRST: u32 = 400_000;
-const LOOKS: u32 = 4_000;
+const LOOKS: u32 = 20_000;
+/// Most grammars that are kept, and the largest that is, in bytes.
+const KNOWN_MAX: usize = 32;
+const KNOWN_SIZE_MAX: usize = 1 << 18;
+/// How often a grammar is used before it is compiled anew.
+const USES_MAX: u32 = 100;
 /// Most tokens of a way to make an answer whole.
 const CLOSING_MAX: u32 = 8_192;
 /// How often it is tried whether an earlier way to end still holds from here on.
@@ -43,6 +49,24 @@ pub struct Grammars {
     /// The token that is exactly this byte.
     single: Vec<Option<u32>>,
     end: u32,
+    /// Grammars that were asked for, the newest last: the same ones are asked for again and
+    /// again, and what was computed for one answer serves the next.
+    known: Mutex<VecDeque<Known>>,
+}
+
+/// A grammar that was asked for.
+struct Known {
+    shape: Shape,
+    compiled: Compiled,
+    /// How often it may still be used: what answers leave in it adds up.
+    uses: u32,
+}
+
+/// A grammar at its beginning, and texts that its patterns ask for.
+#[derive(Clone)]
+struct Compiled {
+    matcher: Matcher,
+    endings: Arc<Vec<String>>,
 }
 
 struct Env {
@@ -95,12 +119,34 @@ impl Grammars {
             ParserFactory::new(&env, abilities, &slices).map_err(|error| error.to_string())?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory, tokens, single, end })
+        Ok(Self { factory, tokens, single, end, known: Mutex::default() })
     }
 
     /// The tokenizer.
     pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
+    }
+
+    /// Drops all grammars that were asked for: names and texts may stand in them.
+    pub fn forget(&self) {
+        self.known().clear();
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A grammar that was compiled before.
+    fn recall(&self, shape: &Shape) -> Option<Compiled> {
+        let mut known = self.known();
+        let at = known.iter().position(|own| own.shape == *shape)?;
+        let mut own = known.remove(at)?;
+        let compiled = own.compiled.clone();
+        own.uses -= 1;
+        if own.uses > 0 {
+            known.push_back(own);
+        }
+        Some(compiled)
     }
 
     /// A guide for an answer of this shape and at most this many tokens; `None`
@@ -121,9 +167,22 @@ impl Grammars {
         if size > GRAMMAR_MAX {
             return Err(refused(format!("it has {size} bytes, more than {GRAMMAR_MAX}")));
         }
-        let (mut matcher, endings) = match shape {
+        let Compiled { mut matcher, endings } = match shape {
             Shape::Text => return Ok(None),
-            Shape::Json(_) | Shape::Lark(_) | Shape::Choice(_) => self.compiled(shape)?,
+            Shape::Json(_) | Shape::Lark(_) | Shape::Choice(_) => match self.recall(shape) {
+                Some(compiled) => compiled,
+                None => {
+                    let compiled = self.compiled(shape)?;
+                    if size <= KNOWN_SIZE_MAX {
+                        let (shape, compiled) = (shape.clone(), compiled.clone());
+                        let mut known = self.known();
+                        known.push_back(Known { shape, compiled, uses: USES_MAX });
+                        let surplus = known.len().saturating_sub(KNOWN_MAX);
+                        known.drain(..surplus);
+                    }
+                    compiled
+                }
+            },
             Shape::Plan(specs) => {
                 let tools: Vec<PlanTool> = specs.iter().map(PlanTool::of).collect();
                 let shape = plan::shape(&tools).map_err(|error| refused(error.to_string()))?;
@@ -146,7 +205,7 @@ impl Grammars {
     ///
     /// On a thread with a deep stack: the grammar engine follows references one within the
     /// other.
-    fn compiled(&self, shape: &Shape) -> Result<(Matcher, Vec<String>), GenerateError> {
+    fn compiled(&self, shape: &Shape) -> Result<Compiled, GenerateError> {
         let refused = |why: String| GenerateError::Shape(why);
         let compile = || {
             let mut endings = Vec::new();
@@ -164,7 +223,7 @@ impl Grammars {
             let matcher = Matcher::new(self.factory.create_parser(grammar));
             match matcher.get_error() {
                 Some(why) => Err(refused(rewrite::named(&why))),
-                None => Ok((matcher, endings)),
+                None => Ok(Compiled { matcher, endings: Arc::new(endings) }),
             }
         };
         std::thread::scope(|scope| {
@@ -597,6 +656,28 @@ mod tests {
         assert!(matches!(error, GenerateError::NoRoom { max_tokens: 5 }), "{error}");
         let error = grammars.guide(&Shape::Lark("start: /(ab)+c/ start".into()), 50).err().unwrap();
         assert!(matches!(error, GenerateError::NoRoom { .. } | GenerateError::Shape(_)), "{error}");
+    }
+
+    #[test]
+    fn a_grammar_is_compiled_once_until_it_is_forgotten() {
+        let grammars = grammars();
+        let shape = |n: usize| Shape::Json(json!({"type": "array", "maxItems": n}));
+        let (first, _) = wander(&grammars, &shape(0), 40, 1);
+        for n in 0..KNOWN_MAX + 5 {
+            // An answer leaves nothing behind for the next.
+            assert_eq!(wander(&grammars, &shape(n), 40, 1), wander(&grammars, &shape(n), 40, 1));
+            assert_eq!(grammars.known().back().unwrap().shape, shape(n));
+        }
+        assert_eq!(grammars.known().len(), KNOWN_MAX);
+        for _ in 0..USES_MAX + 3 {
+            grammars.guide(&shape(9), 40).unwrap();
+        }
+        // Used up once, and compiled anew.
+        let left = grammars.known().back().map(|own| (own.shape == shape(9), own.uses));
+        assert_eq!(left, Some((true, USES_MAX - 3)));
+        grammars.forget();
+        assert!(grammars.known().is_empty());
+        assert_eq!(wander(&grammars, &shape(0), 40, 1).0, first);
     }
 
     #[test]

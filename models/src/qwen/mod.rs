@@ -197,6 +197,9 @@ impl Qwen {
     /// Drops what a tenant's conversations left in memory.
     pub fn forget(&self, tenant: &str) {
         self.engine.forget(tenant);
+        if let Ok(grammars) = self.grammars.get() {
+            grammars.forget();
+        }
     }
 
     /// Its name without the digest.
