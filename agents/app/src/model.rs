@@ -139,9 +139,7 @@ impl LazyModel {
             }
         }
     }
-}
 
-impl LazyModel {
     /// Figures of the engine; none while no model is loaded here.
     pub(crate) fn gauges(&self) -> Vec<Gauge> {
         let State::Ready(model) = &*self.shared.state() else { return Vec::new() };

@@ -2,6 +2,7 @@
 //!
 //! | to know | look at |
 //! |---|---|
+//! | from a shape to a grammar | `compile` |
 //! | how a grammar steers, token by token | [`guide`] |
 //! | how texts and lists get upper bounds | [`bounds`] |
 //! | which JSON Schemas can be said, and how | `rewrite`, `formats` |
@@ -11,6 +12,7 @@
 //! | the grammar of plans | [`plan`] |
 
 pub mod bounds;
+mod compile;
 mod formats;
 pub mod guide;
 pub mod maskbench;
@@ -20,4 +22,5 @@ mod schema;
 pub mod shapes;
 mod witness;
 
-pub use guide::{Grammars, Guide};
+pub use compile::Grammars;
+pub use guide::Guide;

@@ -16,7 +16,7 @@
 
 mod rules;
 
-use crate::grammar::guide::literal;
+use crate::grammar::compile::literal;
 use charter::generate::{PLAN_STEPS_MAX as STEPS_MAX, Shape};
 use charter::tool::ToolSpec;
 use rules::{Part, Rules};

@@ -14,6 +14,44 @@ pub(super) fn with_children<E>(
     Ok(own)
 }
 
+/// How schemas stand in the value of a keyword.
+enum Holds {
+    /// It is one.
+    One,
+    /// A list of them.
+    List,
+    /// One, or a list of them.
+    OneOrList,
+    /// By name.
+    Map,
+}
+
+fn holds(key: &str) -> Option<Holds> {
+    Some(match key {
+        "additionalItems"
+        | "additionalProperties"
+        | "contains"
+        | "not"
+        | "if"
+        | "then"
+        | "else"
+        | "unevaluatedItems"
+        | "unevaluatedProperties"
+        | "propertyNames" => Holds::One,
+        "anyOf" | "oneOf" | "allOf" | "prefixItems" => Holds::List,
+        "items" => Holds::OneOrList,
+        "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas" => {
+            Holds::Map
+        }
+        _ => return None,
+    })
+}
+
+/// Whether schemas stand in the value of a keyword.
+pub(super) fn holds_schemas(key: &str) -> bool {
+    holds(key).is_some()
+}
+
 /// The value of a keyword, with every schema that stands directly in it put through
 /// `change`.
 pub(super) fn child<E>(
@@ -21,46 +59,17 @@ pub(super) fn child<E>(
     value: &Value,
     change: &mut dyn FnMut(&Value) -> Result<Value, E>,
 ) -> Result<Value, E> {
-    match (key, value) {
-        ("items" | "anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(all)) => {
+    match (holds(key), value) {
+        (Some(Holds::List | Holds::OneOrList), Value::Array(all)) => {
             all.iter().map(change).collect()
         }
-        (
-            "items"
-            | "additionalItems"
-            | "additionalProperties"
-            | "contains"
-            | "not"
-            | "if"
-            | "then"
-            | "else"
-            | "unevaluatedItems"
-            | "unevaluatedProperties"
-            | "propertyNames",
-            value,
-        ) => change(value),
-        (
-            "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas",
-            Value::Object(all),
-        ) => {
+        (Some(Holds::One | Holds::OneOrList), value) => change(value),
+        (Some(Holds::Map), Value::Object(all)) => {
             let all = all.iter().map(|(name, value)| Ok((name.clone(), change(value)?)));
             all.collect::<Result<Map<_, _>, E>>().map(Value::Object)
         }
         (_, value) => Ok(value.clone()),
     }
-}
-
-/// Whether schemas stand in the value of a keyword.
-pub(super) fn holds_schemas(key: &str) -> bool {
-    let mut holds = false;
-    let mut found = |_: &Value| {
-        holds = true;
-        Ok::<_, std::convert::Infallible>(Value::Null)
-    };
-    for probe in [Value::Null, serde_json::json!([null]), serde_json::json!({ "": null })] {
-        let _ = child(key, &probe, &mut found);
-    }
-    holds
 }
 
 /// What `#/a/b` points to.

@@ -1,6 +1,6 @@
 //! Shapes that are asked for often.
 
-use crate::grammar::guide::literal;
+use crate::grammar::compile::literal;
 use charter::generate::{Quotable, Shape};
 use serde_json::{Value, json};
 use std::fmt::Write as _;

@@ -342,17 +342,14 @@ impl Generate for Qwen {
         let prompt = self.prompt(ask)?;
         let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
         let order = Order {
-            prompt,
             guide: self.guide(&ask.shape, ask.max_tokens)?,
-            max_tokens: ask.max_tokens,
-            min_tokens: 0,
             sampling,
             seed: ask.seed,
             stop: ask.stop.clone(),
             logprobs: ask.logprobs,
-            guesses: true,
             tenant: ask.tenant.clone(),
             urgency: ask.urgency,
+            ..Order::new(prompt, ask.max_tokens)
         };
         let made = self.engine.answer(order, token)?;
         let Produced { text, tokens, ended, logprobs } = made;

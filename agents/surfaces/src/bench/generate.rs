@@ -6,25 +6,34 @@ use super::measure::Figures;
 use std::path::{Path, PathBuf};
 
 /// What to measure of a model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Load {
-    /// A smaller model that guesses ahead.
+    /// A smaller model of the same tokens that guesses ahead.
+    #[arg(long, value_name = "FILE")]
     pub draft: Option<PathBuf>,
     /// Tokens of a prompt.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub prompt: u32,
     /// Tokens of an answer.
+    #[arg(long = "gen", value_name = "GEN", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub answer: u32,
-    /// Threads; `None`: as many as there are processors.
+    /// Threads that compute; as many as there are processors unless given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
-    /// Answers at the same time.
+    /// Answers at the same time, beside one alone.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub parallel: u32,
     /// Tokens that two prompts begin with alike.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub prefix: Option<u32>,
-    /// Whether to measure a plan, in its grammar.
+    /// A plan too, in its grammar, beside as many tokens of free text.
+    #[arg(long)]
     pub plan: bool,
-    /// Whether to measure an answer that repeats itself.
+    /// An answer that repeats itself too, with guesses at what comes next and without.
+    #[arg(long)]
     pub repeat: bool,
-    /// How often.
+    /// Times each thing is measured; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
 }
 

@@ -153,22 +153,8 @@ fn measured(
         BenchCommand::Mission { steps, runs, workers, servers: _ } => {
             ("mission", mission::run(&stage, (steps, runs, workers), &mut progress)?)
         }
-        BenchCommand::Generate {
-            ref model,
-            ref draft,
-            prompt,
-            answer,
-            threads,
-            parallel,
-            prefix,
-            plan,
-            repeat,
-            runs,
-        } => {
-            let draft = draft.clone();
-            let load =
-                Load { draft, prompt, answer, threads, parallel, prefix, plan, repeat, runs };
-            let figures = generate::run(means.models, model, &load, &mut progress)?;
+        BenchCommand::Generate { ref model, ref load } => {
+            let figures = generate::run(means.models, model, load, &mut progress)?;
             ("generate", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Grammar { ref maskbench, ref tokenizer } => {

@@ -909,33 +909,9 @@ pub enum BenchCommand {
         /// The model: a .gguf file, or a folder with *.safetensors.
         #[arg(long, value_name = "FILE")]
         model: PathBuf,
-        /// A smaller model of the same tokens that guesses ahead.
-        #[arg(long, value_name = "FILE")]
-        draft: Option<PathBuf>,
-        /// Tokens of a prompt.
-        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        prompt: u32,
-        /// Tokens of an answer.
-        #[arg(long = "gen", value_name = "GEN", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-        answer: u32,
-        /// Threads that compute; as many as there are processors unless given.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
-        threads: Option<u32>,
-        /// Answers at the same time, beside one alone.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
-        parallel: u32,
-        /// Tokens that two prompts begin with alike.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        prefix: Option<u32>,
-        /// A plan too, in its grammar, beside as many tokens of free text.
-        #[arg(long)]
-        plan: bool,
-        /// An answer that repeats itself too, with guesses at what comes next and without.
-        #[arg(long)]
-        repeat: bool,
-        /// Times each thing is measured; the median counts.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-        runs: u32,
+        /// What to measure.
+        #[command(flatten)]
+        load: crate::bench::Load,
     },
     /// What grammars accept over other people's JSON Schemas, and how long a mask takes.
     Grammar {

@@ -3,7 +3,7 @@
 
 use super::MARKS_MAX;
 use crate::grammar::bounds::bounded;
-use crate::grammar::guide::literal;
+use crate::grammar::compile::literal;
 use charter::generate::PLAN_STEPS_MAX as STEPS_MAX;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
