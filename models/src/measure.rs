@@ -10,8 +10,8 @@ use crate::sampling::Sampling;
 use charter::generate::{Generate, GenerateError, Shape, Urgency};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What to measure.
@@ -50,7 +50,7 @@ pub struct Speeds {
     pub first_token: Duration,
     /// Answering, alone.
     pub decode: f64,
-    /// Answering, all together, while none has ended.
+    /// Answering, all together.
     pub decode_together: Option<f64>,
     /// Until the first token of a conversation's answer, while as many background answers
     /// are made.
@@ -186,8 +186,10 @@ fn prompt(seed: u32, way: u32, length: usize) -> Vec<u32> {
     (0..length as u32).map(|at| (at * 7_919 + seed * 101 + way * 13) % 256).collect()
 }
 
-/// An answer of full length: when its first token came, and when it ended.
+/// An answer of full length: when it was asked for, how long until its first token came
+/// and until it ended.
 struct Timed {
+    asked: Instant,
     first: Duration,
     end: Duration,
 }
@@ -201,56 +203,37 @@ fn order(prompt: Vec<u32>, tokens: u32, urgency: Urgency) -> Order {
 
 fn answered(model: &Qwen, order: Order) -> Result<Timed, GenerateError> {
     let mut first = None;
-    let began = Instant::now();
+    let asked = Instant::now();
     let mut hear = |text: &str| {
         if !text.is_empty() {
-            first.get_or_insert(began.elapsed());
+            first.get_or_insert(asked.elapsed());
         }
         ControlFlow::Continue(())
     };
     model.engine().answer(order, &mut hear)?;
-    let end = began.elapsed();
-    Ok(Timed { first: first.unwrap_or(end), end })
+    let end = asked.elapsed();
+    Ok(Timed { asked, first: first.unwrap_or(end), end })
 }
 
-/// Tokens per second of several answers, from where all have begun to where the first
-/// ends.
+/// Tokens per second of several answers, from the first token of any to the end of all.
 fn together(model: &Qwen, load: &Load) -> Result<f64, GenerateError> {
-    let begun = Barrier::new(load.parallel);
-    let (start, ended) = (OnceLock::new(), OnceLock::new());
-    let answer = &|number: u32| {
-        let mut first = true;
-        let mut hear = |text: &str| {
-            if first && !text.is_empty() {
-                first = false;
-                begun.wait();
-                start.get_or_init(|| (Instant::now(), model.figures().read));
-            }
-            ControlFlow::Continue(())
-        };
-        // Short prompts, so that all answer at the same time for long.
-        let order = order(prompt(5_000 + number, 3, 16), load.answer, Urgency::Background);
-        let made = model.engine().answer(order, &mut hear);
-        if first {
-            begun.wait();
-        }
-        ended.get_or_init(|| (Instant::now(), model.figures().read));
-        made.map(drop)
+    // Short prompts, so that all answer at the same time for long.
+    let answer = |number: u32| {
+        answered(model, order(prompt(5_000 + number, 3, 16), load.answer, Urgency::Background))
     };
-    std::thread::scope(|scope| {
+    let timed = std::thread::scope(|scope| {
         let answers: Vec<_> =
             (0..load.parallel as u32).map(|number| scope.spawn(move || answer(number))).collect();
-        answers.into_iter().try_for_each(|one| joined(one.join()))
+        answers.into_iter().map(|one| joined(one.join())).collect::<Result<Vec<_>, _>>()
     })?;
-    match (start.get(), ended.get()) {
-        (Some((from, before)), Some((to, after))) => {
-            Ok(after.saturating_sub(*before) as f64 / (*to - *from).as_secs_f64())
-        }
-        _ => Err(GenerateError::Ask("no answer had a text".to_owned())),
-    }
+    let from = timed.iter().map(|one| one.asked + one.first).min();
+    let to = timed.iter().map(|one| one.asked + one.end).max();
+    let took = from.zip(to).map_or(Duration::ZERO, |(from, to)| to - from);
+    let tokens = load.parallel as f64 * f64::from(load.answer.saturating_sub(1));
+    Ok(tokens / took.as_secs_f64())
 }
 
-fn joined(ended: std::thread::Result<Result<(), GenerateError>>) -> Result<(), GenerateError> {
+fn joined<T>(ended: std::thread::Result<Result<T, GenerateError>>) -> Result<T, GenerateError> {
     ended.unwrap_or_else(|_| Err(GenerateError::Ask("a thread of the bench broke off".to_owned())))
 }
 
