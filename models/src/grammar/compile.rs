@@ -1,14 +1,14 @@
 //! From the shape of an answer to a grammar, and what that takes of a tokenizer.
 
 use super::guide::Guide;
+use super::mask::{self, Masks, Vocabulary};
 use super::plan::{self, PlanTool};
 use super::{bounds, rewrite, shapes, witness};
 use crate::tokens::Tokens;
 use charter::generate::{GenerateError, Shape};
 use llguidance::api::TopLevelGrammar;
-use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenizerEnv};
-use llguidance::{Matcher, ParserFactory};
+use llguidance::{Matcher, ParserFactory, TokenParser};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,7 @@ const CHOICES_MAX: usize = 10_000;
 /// What grammars need to know of a tokenizer. Made once per model and shared.
 pub struct Grammars {
     factory: ParserFactory,
+    vocabulary: Arc<Vocabulary>,
     tokens: Arc<Tokens>,
     /// The token that is exactly this byte.
     single: Vec<Option<u32>>,
@@ -47,7 +48,7 @@ struct Known {
 /// A grammar at its beginning, and texts that its patterns ask for.
 #[derive(Clone)]
 struct Compiled {
-    matcher: Matcher,
+    parser: TokenParser,
     endings: Arc<Vec<String>>,
 }
 
@@ -94,14 +95,14 @@ impl Grammars {
         }
         let size = u32::try_from(width).map_err(|error| error.to_string())?;
         let trie = TokTrie::from(&TokRxInfo::new(size, end), &words).with_eos_tokens(tokens.ends());
+        let vocabulary = Arc::new(Vocabulary::new(trie.clone()));
         let env: TokEnv = Arc::new(Env { trie, tokens: Arc::clone(&tokens) });
         let abilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
-        let slices = SlicedBiasComputer::json_slices();
-        let mut factory =
-            ParserFactory::new(&env, abilities, &slices).map_err(|error| error.to_string())?;
+        let mut factory = ParserFactory::new(&env, abilities, &mask::patterns())
+            .map_err(|error| error.to_string())?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory, tokens, single, end, known: Mutex::default() })
+        Ok(Self { factory, vocabulary, tokens, single, end, known: Mutex::default() })
     }
 
     /// The tokenizer.
@@ -129,9 +130,10 @@ impl Grammars {
     }
 
     /// A grammar at its beginning.
-    pub(super) fn matcher(&self, grammar: TopLevelGrammar) -> Result<Matcher, String> {
-        let matcher = Matcher::new(self.factory.create_parser(grammar));
-        matcher.get_error().map_or(Ok(matcher), Err)
+    pub(super) fn parser(&self, grammar: TopLevelGrammar) -> Result<TokenParser, String> {
+        let mut parser = self.factory.create_parser(grammar).map_err(|error| error.to_string())?;
+        parser.bias_computer = Arc::new(Masks::new(Arc::clone(&self.vocabulary)));
+        Ok(parser)
     }
 
     /// A guide for an answer of this shape and at most this many tokens; `None`
@@ -143,7 +145,8 @@ impl Grammars {
     ) -> Result<Option<Guide>, GenerateError> {
         let refused = |why: String| GenerateError::Shape(why);
         let begin = |compiled: Compiled, is_json: bool| {
-            let Compiled { matcher, endings } = compiled;
+            let Compiled { parser, endings } = compiled;
+            let matcher = Matcher::new(Ok(parser));
             Guide::begin(Arc::clone(self), matcher, &endings, is_json, max_tokens).map(Some)
         };
         match shape {
@@ -198,8 +201,8 @@ impl Grammars {
         }
         let compile = || {
             let (grammar, endings) = parsed()?;
-            let matcher = self.matcher(grammar).map_err(|why| refused(rewrite::named(&why)))?;
-            Ok(Compiled { matcher, endings: Arc::new(endings) })
+            let parser = self.parser(grammar).map_err(|why| refused(rewrite::named(&why)))?;
+            Ok(Compiled { parser, endings: Arc::new(endings) })
         };
         let compiled = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, compile);
@@ -224,11 +227,15 @@ impl Grammars {
         known.drain(..surplus);
     }
 
-    /// A grammar that was compiled before.
+    /// A grammar that was compiled before. One whose lexer has failed at some place would
+    /// fail at every other too: it is forgotten.
     fn recall(&self, shape: &Shape) -> Option<Compiled> {
         let mut known = self.known();
         let at = known.iter().position(|own| own.shape == *shape)?;
         let mut own = known.remove(at)?;
+        if own.compiled.parser.parser.get_error().is_some() {
+            return None;
+        }
         let compiled = own.compiled.clone();
         own.uses -= 1;
         if own.uses > 0 {
@@ -281,6 +288,25 @@ mod tests {
         grammars.forget();
         assert!(grammars.known().is_empty());
         assert_eq!(wander(&grammars, &shape(0), 40, 1).0, first);
+    }
+
+    #[test]
+    fn a_grammar_whose_lexer_failed_is_compiled_anew() {
+        let mut grammars = grammars();
+        let shape = Shape::Json(json!({"type": "string", "pattern": "^(a.{5}|b.{7})+c[0-9]{9}$"}));
+        let mut try_with = |fuel: u64| {
+            let own = Arc::get_mut(&mut grammars).unwrap();
+            own.factory.limits_mut().step_lexer_fuel = fuel;
+            let mut guide = grammars.guide(&shape, 100)?.unwrap();
+            while !guide.is_done() {
+                let next = guide.allowed()?.first_bit_set().unwrap() as u32;
+                guide.take_one(next)?;
+            }
+            Ok::<_, GenerateError>(())
+        };
+        let error = try_with(5).unwrap_err();
+        assert!(matches!(error, GenerateError::Engine { .. }), "{error}");
+        try_with(200_000).unwrap();
     }
 
     #[test]

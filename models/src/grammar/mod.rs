@@ -4,6 +4,7 @@
 //! |---|---|
 //! | from a shape to a grammar | `compile` |
 //! | how a grammar steers, token by token | [`guide`] |
+//! | which tokens may come next, fast | `mask` |
 //! | how texts and lists get upper bounds | [`bounds`] |
 //! | which JSON Schemas can be said, and how | `rewrite`, `formats` |
 //! | how an answer can end soon | `witness` |
@@ -15,6 +16,7 @@ pub mod bounds;
 mod compile;
 mod formats;
 pub mod guide;
+mod mask;
 pub mod maskbench;
 pub mod plan;
 mod rewrite;
