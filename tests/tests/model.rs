@@ -302,6 +302,10 @@ fn the_shelf_is_listed_and_one_is_shown() {
     assert_eq!(shown["digest"].as_str().unwrap().len(), 64);
     shell.run(&["models", "show", "bad.gguf"]).says(1, &["damaged or incomplete"]);
     shell.run(&["doctor"]).says(0, &["tiny (qwen"]);
+    shell.put_home("config.toml", "[model]\npath = \"tiny\"\ndraft = \"tiny\"\n");
+    shell.run(&["doctor"]).says(0, &["guesses ahead", "tiny (qwen"]);
+    shell.put_home("config.toml", "[model]\npath = \"tiny\"\ndraft = \"small.gguf\"\n");
+    shell.run(&["doctor"]).says(1, &["small.gguf cannot be used", "does not exist", "[model]"]);
     // The one that is configured is broken: what lies beside it is no comfort.
     shell.put_home("config.toml", "[model]\npath = \"bad.gguf\"\n");
     shell.run(&["models", "list"]).says(1, &["✘ bad.gguf", "tiny"]);

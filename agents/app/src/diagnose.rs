@@ -8,7 +8,8 @@ use charter::ports::Tools;
 use charter::tool::SandboxLevel;
 use hephaestus::Hephaestus;
 use hephaestus::sandbox::Sandbox;
-use models::qwen::describe::{describe, try_talk};
+use models::LoadError;
+use models::qwen::describe::{describe, try_draft, try_talk};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use surfaces::cli::exit::chain;
@@ -156,11 +157,20 @@ fn tool_count(tools: &Hephaestus) -> Finding {
 /// and its template; its weights are not read.
 pub(crate) fn model(home: &Path, configured: Option<&Path>) -> Finding {
     let what = "language model";
-    let Some(path) = configured else {
-        return good(what, "none is configured; all but free talk works without one".to_owned());
-    };
+    match configured {
+        Some(path) => opened(what, home, path, try_talk(path)),
+        None => good(what, "none is configured; all but free talk works without one".to_owned()),
+    }
+}
+
+/// Whether the smaller model can be opened that guesses ahead of one.
+pub(crate) fn draft(home: &Path, of: &Path, draft: &Path) -> Finding {
+    opened("smaller model that guesses ahead", home, draft, try_draft(draft, of))
+}
+
+fn opened(what: &str, home: &Path, path: &Path, talks: Result<(), LoadError>) -> Finding {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    match describe(path).and_then(|found| try_talk(path).map(|()| found)) {
+    match describe(path).and_then(|found| talks.map(|()| found)) {
         Ok(found) => good(
             what,
             format!(
@@ -174,7 +184,7 @@ pub(crate) fn model(home: &Path, configured: Option<&Path>) -> Finding {
             detail: format!("{name} cannot be used: {}", chain(&error)),
             fix: Some(format!(
                 "name another under [model] in {} (`alma models list` shows what is there), or \
-                 set path = \"\" to work without one",
+                 set it to \"\" to work without one",
                 home.join("config.toml").display()
             )),
         },

@@ -91,7 +91,7 @@ impl House {
         let durability = Arc::new(OnceLock::new());
         let placed = config.model.place(home);
         let draft = config.model.draft_place(home);
-        let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path, draft))));
+        let own = placed.map(|path| (path.clone(), Arc::new(LazyModel::new(path, draft.clone()))));
         let server = match config.ledger.url.secret() {
             Some(url) => Some(record::open_server(home, url).await?),
             None => None,
@@ -151,6 +151,7 @@ impl House {
             playbooks: Shelf::new(home),
             memory: Arc::new(memory::Way(Arc::clone(&household))),
             model,
+            draft,
             lanes: Arc::clone(&lanes),
         };
         let alma = Alma {
@@ -582,6 +583,8 @@ struct Here {
     memory: Memory,
     /// Where the language model lies, and the way to it.
     model: Option<(PathBuf, Arc<dyn Generate>)>,
+    /// Where the one lies that guesses ahead of it.
+    draft: Option<PathBuf>,
     lanes: Arc<OnceLock<Lanes>>,
 }
 
@@ -653,6 +656,8 @@ impl Installation for Here {
             diagnose::all(&self.home, self.durability.get(), &self.sandbox, &self.tools);
         let path = self.model.as_ref().map(|(path, _)| path.as_path());
         found.push(diagnose::model(&self.home, path));
+        let both = path.zip(self.draft.as_deref());
+        found.extend(both.map(|(path, draft)| diagnose::draft(&self.home, path, draft)));
         found
     }
 }

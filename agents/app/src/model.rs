@@ -162,6 +162,11 @@ impl LazyModel {
             gauge("alma_model_guessed_total", "Tokens that were guessed ahead.", figures.guessed),
             gauge("alma_model_guessed_right_total", "Guesses that came true.", figures.right),
             gauge(
+                "alma_model_drafts_failed_total",
+                "Smaller models that failed and guess no more.",
+                figures.drafts_failed,
+            ),
+            gauge(
                 "alma_model_cache_bytes",
                 "Bytes of the cache that hold something.",
                 figures.cache_bytes,

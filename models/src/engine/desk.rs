@@ -6,7 +6,7 @@ use super::draft::{Draft, Reading};
 use super::order::{Order, Said};
 use super::schedule::{Candidate, Share, shares};
 use super::sequence::{Progress, Sequence};
-use super::{Figures, Limits, Model, ModelError, Piece};
+use super::{Figures, Limits, Model, Piece};
 use crate::compute::cache::POSITIONS;
 use crate::error::chain;
 use crate::sampling::Chooser;
@@ -206,11 +206,7 @@ impl Desk {
             })
             .collect();
         let width = self.model.width();
-        let outcome = match guessed {
-            Ok(true) => self.model.read(&pieces, stop),
-            Ok(false) => Ok(None),
-            Err(error) => Err(error),
-        };
+        let outcome = if guessed { self.model.read(&pieces, stop) } else { Ok(None) };
         let mut ended = Vec::new();
         match outcome {
             Ok(None) => self.figures.given_up += 1,
@@ -271,9 +267,10 @@ impl Desk {
         }
     }
 
-    /// Has the draft read what is about to be read, and guess; `false`: given up.
-    fn guess(&mut self, shares: &[Share], stop: &AtomicBool) -> Result<bool, ModelError> {
-        let Some(draft) = &mut self.draft else { return Ok(true) };
+    /// Has the draft read what is about to be read, and guess; `false`: given up. One that
+    /// fails guesses no more: answers need none.
+    fn guess(&mut self, shares: &[Share], stop: &AtomicBool) -> bool {
+        let Some(draft) = &mut self.draft else { return true };
         for share in shares {
             // Of a step that was given up the draft may have read what the model did not.
             let task = &mut self.active[share.candidate];
@@ -292,7 +289,15 @@ impl Desk {
                 }
             })
             .collect();
-        let Some(guesses) = draft.read(&readings, stop)? else { return Ok(false) };
+        let guesses = match draft.read(&readings, stop) {
+            Ok(Some(guesses)) => guesses,
+            Ok(None) => return false,
+            Err(_) => {
+                self.draft = None;
+                self.figures.drafts_failed += 1;
+                vec![Vec::new(); shares.len()]
+            }
+        };
         for (share, guess) in shares.iter().zip(guesses) {
             let task = &mut self.active[share.candidate];
             task.drafted = task.sequence.computed() + share.unread;
@@ -301,7 +306,7 @@ impl Desk {
                 task.sequence.suggest(guess);
             }
         }
-        Ok(true)
+        true
     }
 
     /// Ends what nobody wants any more.

@@ -96,6 +96,8 @@ pub struct Figures {
     pub steps: u64,
     /// Steps given up for a conversation.
     pub given_up: u64,
+    /// Models that guessed ahead, failed and guess no more.
+    pub drafts_failed: u64,
     /// Tokens computed.
     pub read: u64,
     /// Tokens of those that were guesses.

@@ -208,6 +208,40 @@ fn a_draft_that_is_wrong_is_left_alone() {
     assert!(figures.guessed < 120, "{figures:?}");
 }
 
+/// One that breaks guesses no more; answers need none.
+#[test]
+fn a_draft_that_fails_is_dismissed() {
+    struct Fails(Random, u32);
+    impl Model for Fails {
+        fn width(&self) -> usize {
+            self.0.width()
+        }
+        fn batch(&self) -> usize {
+            self.0.batch()
+        }
+        fn read(
+            &mut self,
+            pieces: &[Piece<'_>],
+            stop: &AtomicBool,
+        ) -> Result<Option<&[f32]>, ModelError> {
+            self.1 += 1;
+            if self.1 > 3 {
+                Err(ModelError::Missing { name: "all".to_owned() })
+            } else {
+                self.0.read(pieces, stop)
+            }
+        }
+    }
+    let width = Tokens::new(tokenizer_json(), &[]).unwrap().size();
+    let plain = hear(&bench(200, Duration::ZERO).engine, asked(3, 80, 100));
+    let draft = Fails(Random::new(width, 5), 0);
+    let bench = beside(200, Duration::ZERO, Some(Box::new(draft)));
+    for _ in 0..2 {
+        assert_eq!(hear(&bench.engine, asked(3, 80, 100)), plain);
+    }
+    assert_eq!(bench.engine.figures().drafts_failed, 1);
+}
+
 #[test]
 fn what_begins_alike_is_computed_once_until_it_is_forgotten() {
     let bench = bench(100, Duration::ZERO);

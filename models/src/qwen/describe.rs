@@ -100,6 +100,13 @@ pub fn try_talk(path: &Path) -> Result<(), LoadError> {
     talk.checked(path, vocabulary).map(|_| ())
 }
 
+/// Tries whether a smaller model can guess ahead of another one.
+pub fn try_draft(path: &Path, of: &Path) -> Result<(), LoadError> {
+    let ((own, rows, _), (other, other_rows, _)) = (found(path)?, found(of)?);
+    let (tokens, _) = other.checked(of, other_rows)?;
+    own.guesses_for(path, rows, &tokens, other_rows)
+}
+
 /// Tokenizer and template of a model, rows of its embedding, and the files that
 /// its digest covers.
 fn found(path: &Path) -> Result<(Talk, usize, Vec<PathBuf>), LoadError> {

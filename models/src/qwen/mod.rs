@@ -119,6 +119,22 @@ impl Talk {
         }
         Ok((tokens, template))
     }
+
+    /// Makes sure that a model of so many rows can guess for one with these tokens and rows.
+    fn guesses_for(
+        self,
+        path: &Path,
+        own_rows: usize,
+        tokens: &Tokens,
+        rows: usize,
+    ) -> Result<(), LoadError> {
+        let (own, _) = self.checked(path, own_rows)?;
+        if own.is_like(tokens) && own_rows <= rows {
+            return Ok(());
+        }
+        let why = "its tokens are not those of the model that it would guess for".to_owned();
+        Err(LoadError::Tokenizer { path: path.to_owned(), why })
+    }
 }
 
 /// How to load a model.
@@ -282,11 +298,7 @@ fn draft(
     limits: Limits,
 ) -> Result<Box<dyn Model>, LoadError> {
     let Found { checkpoint, talk, .. } = find(path)?;
-    let (own, _) = talk.checked(path, checkpoint.dimensions.vocabulary)?;
-    if !own.is_like(tokens) || checkpoint.dimensions.vocabulary > vocabulary {
-        let why = "its tokens are not those of the model that it would guess for".to_owned();
-        return Err(LoadError::Tokenizer { path: path.to_owned(), why });
-    }
+    talk.guesses_for(path, checkpoint.dimensions.vocabulary, tokens, vocabulary)?;
     let made = computing(checkpoint, threads, Some(limits.blocks));
     made.map(|(model, _)| model)
         .map_err(|source| LoadError::Weights { path: path.to_owned(), source: Box::new(source) })

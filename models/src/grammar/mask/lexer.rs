@@ -265,7 +265,8 @@ mod tests {
 
     /// A lexer by chance: of each state where groups lead, and a character (by its first
     /// byte) that leads elsewhere.
-    struct Lexer(Vec<(HashMap<Groups, Lead>, Option<(u8, Lead)>)>);
+    struct Lexer(Vec<(HashMap<Groups, Lead>, Other)>);
+    type Other = Option<(u8, Lead)>;
 
     impl Lexer {
         /// Where `counts`, a state leads to the next, and the last one nowhere.

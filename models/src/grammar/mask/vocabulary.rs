@@ -5,7 +5,7 @@ use llguidance::toktrie::{Recognizer, SimpleVob, TokTrie};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most masks and trees that are remembered, a few hundred kilobytes each at most.
+/// Most masks and trees that are remembered, at most a megabyte each.
 const MASKS_MAX: usize = 64;
 const TREES_MAX: usize = 16;
 
@@ -19,11 +19,13 @@ pub(in crate::grammar) struct Vocabulary {
     twins: Vec<(u32, u32)>,
     /// How many tokens there are of the same groups and number of characters.
     counts: Vec<(Groups, u16, u32)>,
-    /// Tokens that are free, and trees of those that are not decided: what was asked for,
-    /// the newest last.
-    masks: Mutex<VecDeque<(Free, Arc<SimpleVob>)>>,
-    trees: Mutex<VecDeque<(Free, Option<Arc<[Node]>>)>>,
+    /// Tokens that are free, and trees of those that are not decided.
+    masks: Mutex<Recent<Arc<SimpleVob>>>,
+    trees: Mutex<Recent<Option<Arc<[Node]>>>>,
 }
+
+/// What was asked for, the newest last.
+type Recent<T> = VecDeque<(Free, T)>;
 
 /// A byte behind those of the nodes above it.
 #[derive(Clone)]
@@ -120,15 +122,11 @@ impl Vocabulary {
     }
 }
 
-/// A value that was asked for before, or is made now; the newest are last.
-fn recent<K: PartialEq, V: Clone>(
-    known: &mut VecDeque<(K, V)>,
-    key: K,
-    make: impl FnOnce() -> V,
-) -> V {
-    let at = known.iter().position(|(own, _)| *own == key);
-    let (key, value) = at.and_then(|at| known.remove(at)).unwrap_or_else(|| (key, make()));
-    known.push_back((key, value.clone()));
+/// What was asked for before, or is made now.
+fn recent<T: Clone>(known: &mut Recent<T>, free: Free, make: impl FnOnce() -> T) -> T {
+    let at = known.iter().position(|(own, _)| *own == free);
+    let (_, value) = at.and_then(|at| known.remove(at)).unwrap_or_else(|| (free, make()));
+    known.push_back((free, value.clone()));
     value
 }
 
