@@ -10,6 +10,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory, TokenParser};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Largest grammar, in bytes.
@@ -230,16 +231,20 @@ impl Grammars {
     /// A grammar that was compiled before. One whose lexer has failed at some place would
     /// fail at every other too: it is forgotten.
     fn recall(&self, shape: &Shape) -> Option<Compiled> {
-        let mut known = self.known();
-        let at = known.iter().position(|own| own.shape == *shape)?;
-        let mut own = known.remove(at)?;
-        if own.compiled.parser.parser.get_error().is_some() {
+        let mut own = {
+            let mut known = self.known();
+            let at = known.iter().position(|own| own.shape == *shape)?;
+            known.remove(at)?
+        };
+        let compiled = own.compiled.clone();
+        // This waits for masks of the same grammar, and panics where one of those did.
+        let failed = || compiled.parser.parser.get_error().is_some();
+        if catch_unwind(AssertUnwindSafe(failed)).unwrap_or(true) {
             return None;
         }
-        let compiled = own.compiled.clone();
         own.uses -= 1;
         if own.uses > 0 {
-            known.push_back(own);
+            self.known().push_back(own);
         }
         Some(compiled)
     }

@@ -1,20 +1,25 @@
 //! What is free in a state of a lexer.
 //!
 //! Of each state it is remembered which groups keep within the lexeme and where they lead
-//! ([`Row`]); what is free is what a search in breadth finds ([`Rows::free`]). A search ends
-//! when its time is up, and goes on with the next mask: however far it came, the mask is the
-//! same.
+//! ([`Row`]); what is free is what a search in breadth finds ([`Rows::free`]). A search whose
+//! time is up leaves its rows to the next one, which comes farther: however far one came,
+//! the mask is the same.
 
 use super::groups::{CHARACTERS, Free, Groups, REST, WIDE, group};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Numbers of characters that are told apart where longer tokens have to be walked: fewer
-/// leave most of the tree.
-const LEAST: [u16; 3] = [24, 16, 12];
-/// Most states that a search goes through, and most that are remembered of a grammar.
+/// How many characters far a search goes.
+pub(super) const DEPTH_MAX: u16 = 24;
+/// Where longer tokens have to be walked, numbers of characters that are told apart, the
+/// largest first: fewer leave most of the tree.
+const DEPTHS: [u16; 3] = [DEPTH_MAX, 16, 12];
+/// Most states that a search goes through.
 const STATES_MAX: usize = 2_000;
+/// How many rows of a grammar are enough: no more are begun.
 const ROWS_MAX: usize = 20_000;
+/// Most states that the groups of a row lead to.
+const NEXT_MAX: usize = 64;
 /// Where fewer tokens are decided it is not worth it.
 const TOKENS_MIN: u32 = 200;
 
@@ -28,6 +33,31 @@ pub(super) enum Step<S> {
     Dead,
 }
 
+/// A lexer, and for how long it may be asked.
+pub(super) trait Steps<S> {
+    /// Where a byte leads.
+    fn step(&mut self, state: S, byte: u8) -> Step<S>;
+
+    /// Whether there is time to ask on.
+    fn goes_on(&self) -> bool;
+}
+
+/// A lexer of two functions.
+pub(super) struct Lexer<F, G> {
+    pub(super) step: F,
+    pub(super) goes_on: G,
+}
+
+impl<S, F: FnMut(S, u8) -> Step<S>, G: Fn() -> bool> Steps<S> for Lexer<F, G> {
+    fn step(&mut self, state: S, byte: u8) -> Step<S> {
+        (self.step)(state, byte)
+    }
+
+    fn goes_on(&self) -> bool {
+        (self.goes_on)()
+    }
+}
+
 /// What characters do in a state of a lexer.
 struct Row<S> {
     /// Groups of which every character keeps within the lexeme.
@@ -39,40 +69,48 @@ struct Row<S> {
 }
 
 impl<S: Copy + Eq + Hash> Row<S> {
-    fn new(state: S, step: &mut impl FnMut(S, u8) -> Step<S>, tails: &mut Tails<S>) -> Self {
+    /// `None`: the time was up.
+    fn new(state: S, lexer: &mut impl Steps<S>, tails: &mut Tails<S>) -> Option<Self> {
         let mut row = Self { within: 0, dead: 0, next: Vec::new() };
+        // Groups of which some character does not keep within, and of which some one does
+        // not lead nowhere: of what is in both nothing more has to be known.
         let (mut leaves, mut lives) = (0, 0);
         for byte in 0..0x80 {
             let group = group(byte);
             if group == REST || leaves & lives & group != 0 {
                 continue;
             }
+            if byte % 16 == 0 && !lexer.goes_on() {
+                return None;
+            }
             row.within |= group;
-            match step(state, byte) {
+            match lexer.step(state, byte) {
                 Step::Within(next) => {
                     lives |= group;
-                    row.leads(group, next);
+                    leaves |= row.leads(group, next);
                 }
                 Step::Ends => (leaves, lives) = (leaves | group, lives | group),
                 Step::Dead => leaves |= group,
             }
         }
         row.within |= WIDE;
-        for (number, (first, _)) in CHARACTERS.iter().enumerate() {
-            for byte in first.clone() {
-                let ends = match step(state, byte) {
-                    Step::Within(next) => tails.ends(next, number, step),
-                    Step::Ends => None,
-                    Step::Dead => {
-                        leaves |= WIDE;
-                        continue;
+        let all = CHARACTERS.iter().enumerate();
+        for (number, byte) in all.flat_map(|(at, (first, _))| first.clone().map(move |b| (at, b))) {
+            if leaves & lives & WIDE != 0 {
+                break;
+            }
+            match lexer.step(state, byte) {
+                Step::Within(next) => {
+                    lives |= WIDE;
+                    match tails.ends(next, number, lexer)? {
+                        Some(ends) => {
+                            leaves |= ends.iter().fold(0, |all, end| all | row.leads(WIDE, *end));
+                        }
+                        None => leaves |= WIDE,
                     }
-                };
-                lives |= WIDE;
-                match ends {
-                    Some(ends) => ends.iter().for_each(|next| row.leads(WIDE, *next)),
-                    None => leaves |= WIDE,
                 }
+                Step::Ends => (leaves, lives) = (leaves | WIDE, lives | WIDE),
+                Step::Dead => leaves |= WIDE,
             }
         }
         row.dead = row.within & !lives;
@@ -81,46 +119,58 @@ impl<S: Copy + Eq + Hash> Row<S> {
             *groups &= !leaves;
             *groups != 0
         });
-        row
+        Some(row)
     }
 
-    fn leads(&mut self, group: Groups, next: S) {
-        match self.next.iter_mut().find(|(_, own)| *own == next) {
-            Some((groups, _)) => *groups |= group,
+    /// Remembers where a group leads; gives it back where it leads to too many states.
+    fn leads(&mut self, group: Groups, next: S) -> Groups {
+        match self.next.iter().position(|(_, own)| *own == next) {
+            Some(at) => self.next[at].0 |= group,
+            None if self.next.len() >= NEXT_MAX => return group,
             None => self.next.push((group, next)),
         }
+        0
     }
 }
 
 /// Where characters of several bytes lead behind their first byte, by that state and which
-/// of [`CHARACTERS`] they are; `None` where some leave the lexeme. Many states share them.
+/// of [`CHARACTERS`] they are; `None` where some leave the lexeme, or they lead to too many
+/// states. Many states share them.
 struct Tails<S>(HashMap<(S, usize), Option<Vec<S>>>);
 
 impl<S: Copy + Eq + Hash> Tails<S> {
-    fn ends(
-        &mut self,
+    /// `None`: the time was up.
+    fn ends(&mut self, state: S, number: usize, lexer: &mut impl Steps<S>) -> Option<Option<&[S]>> {
+        if !self.0.contains_key(&(state, number)) {
+            let ends = Self::behind(state, CHARACTERS.get(number)?.1, lexer)?;
+            self.0.insert((state, number), ends);
+        }
+        self.0.get(&(state, number)).map(Option::as_deref)
+    }
+
+    fn behind(
         state: S,
-        number: usize,
-        step: &mut impl FnMut(S, u8) -> Step<S>,
-    ) -> Option<&[S]> {
-        let ends = self.0.entry((state, number)).or_insert_with(|| {
-            let mut states = vec![state];
-            for range in CHARACTERS.get(number)?.1 {
-                let mut next = Vec::new();
-                for state in states {
-                    for byte in range.clone() {
-                        match step(state, byte) {
-                            Step::Within(state) if next.contains(&state) => {}
-                            Step::Within(state) => next.push(state),
-                            Step::Ends | Step::Dead => return None,
-                        }
+        bytes: &[std::ops::RangeInclusive<u8>],
+        lexer: &mut impl Steps<S>,
+    ) -> Option<Option<Vec<S>>> {
+        let mut states = vec![state];
+        for range in bytes {
+            let mut next = Vec::new();
+            for state in states {
+                if !lexer.goes_on() {
+                    return None;
+                }
+                for byte in range.clone() {
+                    match lexer.step(state, byte) {
+                        Step::Within(state) if next.contains(&state) => {}
+                        Step::Within(state) if next.len() < NEXT_MAX => next.push(state),
+                        Step::Within(_) | Step::Ends | Step::Dead => return Some(None),
                     }
                 }
-                states = next;
             }
-            Some(states)
-        });
-        ends.as_deref()
+            states = next;
+        }
+        Some(Some(states))
     }
 }
 
@@ -137,43 +187,49 @@ impl<S> Default for Rows<S> {
     }
 }
 
-/// What a search found: groups are free for so many characters; and of those groups the
-/// ones that are free behind that too.
-struct Search {
-    free: Free,
-    fewer: Groups,
-    /// Whether it was broken off.
-    broken: bool,
+/// What a search found of groups.
+enum Found {
+    /// They are free for so many characters, and more are refused.
+    Exactly(u16),
+    /// They are free for so many characters; behind those the ones are that are given, and
+    /// only some of the others.
+    Least(u16, Groups),
+    /// They are free for so many characters as far as was looked, before the time was up.
+    Broken(u16),
 }
 
 impl<S: Copy + Eq + Hash> Rows<S> {
-    /// What is free in a state. `count` says how many tokens that decides, `goes_on` whether
-    /// there is time to search.
+    /// What is free in a state. `count` says how many tokens that decides.
     pub(super) fn free(
         &mut self,
         state: S,
-        step: &mut impl FnMut(S, u8) -> Step<S>,
+        lexer: &mut impl Steps<S>,
         count: impl Fn(Free) -> u32,
-        goes_on: impl Fn() -> bool,
     ) -> Free {
         if let Some(free) = self.free.get(&state) {
             return *free;
         }
-        if self.rows.len() > ROWS_MAX {
-            *self = Self::default();
-        }
-        let (mut best, mut most, mut broken) = (Free::NOTHING, TOKENS_MIN, false);
-        let mut groups = self.row(state, step).within;
+        let (mut best, mut most) = (Free::NOTHING, TOKENS_MIN);
+        let Some(row) = self.row(state, lexer) else { return best };
+        let mut groups = row.within;
+        let mut whole = true;
         while groups != 0 {
-            let found = self.search(state, groups, step, &goes_on);
-            let tokens = count(found.free);
+            let (chars, exact, fewer) = match self.search(state, groups, lexer) {
+                Found::Exactly(chars) => (chars, true, 0),
+                Found::Least(chars, fewer) => (rounded_down(chars), false, fewer),
+                Found::Broken(chars) => {
+                    whole = false;
+                    (rounded_down(chars), false, 0)
+                }
+            };
+            let free = Free { groups, chars, exact };
+            let tokens = count(free);
             if tokens > most {
-                (best, most) = (found.free, tokens);
+                (best, most) = (free, tokens);
             }
-            broken |= found.broken;
-            groups = found.fewer;
+            groups = fewer;
         }
-        if !broken {
+        if whole {
             self.free.insert(state, best);
         }
         best
@@ -185,61 +241,69 @@ impl<S: Copy + Eq + Hash> Rows<S> {
         self.free.values().filter(|free| **free != Free::NOTHING).count()
     }
 
-    fn row(&mut self, state: S, step: &mut impl FnMut(S, u8) -> Step<S>) -> &Row<S> {
-        let tails = &mut self.tails;
-        self.rows.entry(state).or_insert_with(|| Row::new(state, step, tails))
+    /// `None`: the time is up, or there are rows enough.
+    fn row(&mut self, state: S, lexer: &mut impl Steps<S>) -> Option<&Row<S>> {
+        if !self.rows.contains_key(&state) {
+            if self.rows.len() + self.tails.0.len() >= ROWS_MAX {
+                return None;
+            }
+            let row = Row::new(state, lexer, &mut self.tails)?;
+            self.rows.insert(state, row);
+        }
+        self.rows.get(&state)
     }
 
     /// For how many characters these groups are free from a state on, in which they keep
     /// within the lexeme.
-    fn search(
-        &mut self,
-        state: S,
-        groups: Groups,
-        step: &mut impl FnMut(S, u8) -> Step<S>,
-        goes_on: &impl Fn() -> bool,
-    ) -> Search {
-        let mut seen = HashSet::from([state]);
-        // Where ways of so many characters end, all of which are known to keep within.
+    fn search(&mut self, state: S, groups: Groups, lexer: &mut impl Steps<S>) -> Found {
+        // States, and the least number of characters that leads to them.
+        let mut seen = HashMap::from([(state, 0)]);
+        // States that ways of so many characters lead to and no shorter ones. In those
+        // before, and in these, the groups keep within.
         let (mut level, mut chars) = (vec![state], 0);
-        let found = |chars, exact, fewer, broken| {
-            let free = Free { groups, chars, exact };
-            Search { free, fewer, broken }
-        };
-        let least = |chars: u16| LEAST.iter().find(|least| **least <= chars).map_or(0, |own| *own);
+        // Whether such ways lead to states too that shorter ones lead to.
+        let mut again = false;
         loop {
-            // In all states of this level the groups keep within.
             chars += 1;
-            let mut next = HashSet::new();
+            let mut next = Vec::new();
             for state in level {
-                let led = self.row(state, step).next.iter().filter(|(own, _)| own & groups != 0);
-                next.extend(led.map(|(_, state)| *state));
+                let Some(row) = self.rows.get(&state) else { return Found::Broken(chars) };
+                for (_, state) in row.next.iter().filter(|(own, _)| own & groups != 0) {
+                    let first = *seen.entry(*state).or_insert_with(|| {
+                        next.push(*state);
+                        chars
+                    });
+                    again |= first < chars;
+                }
             }
             // All that follows from states that were seen was seen too.
-            if next.iter().all(|state| seen.contains(state)) {
-                return found(u16::MAX, true, 0, false);
+            if next.is_empty() {
+                return Found::Exactly(u16::MAX);
             }
-            seen.extend(&next);
+            if seen.len() > STATES_MAX {
+                return Found::Least(chars, 0);
+            }
             let (mut within, mut dead) = (groups, groups);
             for state in &next {
-                if !goes_on() || seen.len() > STATES_MAX {
-                    return found(least(chars), false, 0, seen.len() <= STATES_MAX);
-                }
-                let row = self.row(*state, step);
+                let Some(row) = self.row(*state, lexer) else { return Found::Broken(chars) };
                 (within, dead) = (within & row.within, dead & row.dead);
             }
-            if dead == groups {
-                return found(chars, true, 0, false);
+            if dead == groups && !again {
+                return Found::Exactly(chars);
             }
             if within != groups {
-                return found(least(chars), false, within, false);
+                return Found::Least(chars, within);
             }
-            if chars == LEAST[0] {
-                return found(chars, false, 0, false);
+            if chars == DEPTH_MAX {
+                return Found::Least(chars, 0);
             }
-            level = next.into_iter().collect();
+            level = next;
         }
     }
+}
+
+fn rounded_down(chars: u16) -> u16 {
+    DEPTHS.into_iter().find(|depth| *depth <= chars).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -265,10 +329,10 @@ mod tests {
 
     /// A lexer by chance: of each state where groups lead, and a character (by its first
     /// byte) that leads elsewhere.
-    struct Lexer(Vec<(HashMap<Groups, Lead>, Other)>);
+    struct Chosen(Vec<(HashMap<Groups, Lead>, Other)>);
     type Other = Option<(u8, Lead)>;
 
-    impl Lexer {
+    impl Chosen {
         /// Where `counts`, a state leads to the next, and the last one nowhere.
         fn new(chance: &mut Chance, counts: bool) -> Self {
             let states = 1 + below(chance, 6);
@@ -347,11 +411,12 @@ mod tests {
         let (mut allowed, mut refused) = (0, 0);
         for seed in 0..1_000 {
             let chance = &mut Chance::new(seed);
-            let lexer = Lexer::new(chance, seed % 2 == 0);
+            let lexer = Chosen::new(chance, seed % 2 == 0);
             let mut rows = Rows::default();
             for state in 0..lexer.0.len() {
-                let step = &mut |state, byte| lexer.step(state, byte);
-                let free = rows.free((state, None), step, worth, || true);
+                let step = |state, byte| lexer.step(state, byte);
+                let asked = &mut Lexer { step, goes_on: || true };
+                let free = rows.free((state, None), asked, worth);
                 let all: Vec<char> =
                     CHARS.chars().filter(|own| of(*own) & free.groups != 0).collect();
                 for _ in 0..20 {
@@ -383,12 +448,12 @@ mod tests {
 
     /// What is free where so many letters may still come.
     fn counted(rows: &mut Rows<u32>, from: u32, goes_on: impl Fn() -> bool) -> Free {
-        let step = &mut |left: u32, byte: u8| match (left, byte) {
+        let step = |left: u32, byte: u8| match (left, byte) {
             (0, _) => Step::Dead,
             (_, b'a'..=b'z' | b' ') => Step::Within(left - 1),
             _ => Step::Dead,
         };
-        rows.free(from, step, worth, goes_on)
+        rows.free(from, &mut Lexer { step, goes_on }, worth)
     }
 
     #[test]
@@ -403,17 +468,22 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_was_broken_off_goes_on_the_next_time() {
+    fn a_search_that_was_broken_off_comes_farther_the_next_time() {
         let mut rows = Rows::default();
         let mut found = Vec::new();
         for _ in 0..4 {
-            // As much time as it takes for fifteen states, and none that is known costs any.
-            let known = rows.rows.len();
-            let left = Cell::new(known + 15);
+            let left = Cell::new(80_u32);
             let goes_on = || left.replace(left.get().saturating_sub(1)) > 0;
             let free = counted(&mut rows, 90, goes_on);
             found.push((free.chars, rows.known()));
         }
-        assert_eq!(found, [(16, 0), (24, 1), (24, 1), (24, 1)]);
+        assert_eq!(found, [(12, 0), (24, 1), (24, 1), (24, 1)]);
+    }
+
+    #[test]
+    fn without_time_nothing_is_remembered() {
+        let mut rows = Rows::default();
+        assert_eq!(counted(&mut rows, 90, || false), Free::NOTHING);
+        assert!(rows.rows.is_empty() && rows.tails.0.is_empty() && rows.free.is_empty());
     }
 }

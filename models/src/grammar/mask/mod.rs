@@ -21,11 +21,10 @@ mod tests;
 pub(super) use vocabulary::Vocabulary;
 
 use groups::{Free, TEXT};
-use lexer::{Rows, Step};
+use lexer::{DEPTH_MAX, Lexer, Rows, Step};
 use llguidance::derivre::StateID;
 use llguidance::earley::{BiasComputer, ParserRecognizer};
 use llguidance::toktrie::{SimpleVob, TokTrie};
-use std::mem::discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,14 +32,16 @@ use std::time::{Duration, Instant};
 /// many patterns from their form, which is sooner done than a search.
 const TEXTS: [(&str, Free); 2] = [
     (r#"[^"\\\x00-\x1F\x7F]+"#, Free { groups: TEXT, chars: u16::MAX, exact: true }),
-    (r#"[^"\\\x00-\x1F\x7F]{1,24}"#, Free { groups: TEXT, chars: 24, exact: false }),
+    (r#"[^"\\\x00-\x1F\x7F]{1,24}"#, Free { groups: TEXT, chars: DEPTH_MAX, exact: false }),
 ];
-/// How much work that may be, in the engine's units, some 70 ns each.
+/// How much work that may be, in the engine's units, some 70 ns each; what takes more counts
+/// as no.
 const TEXTS_FUEL: u64 = 1_000;
 /// How long a mask may search.
 const SEARCH_MAX: Duration = Duration::from_micros(400);
 
-/// The patterns that every grammar has to know, for [`Masks`].
+/// The patterns that every grammar has to know, for [`Masks`]. The engine calls them slices,
+/// and keeps trees for them that are not used.
 pub(super) fn patterns() -> Vec<String> {
     TEXTS.iter().map(|(pattern, _)| (*pattern).to_owned()).collect()
 }
@@ -48,13 +49,15 @@ pub(super) fn patterns() -> Vec<String> {
 /// Computes the masks of one grammar, which knows [`patterns`].
 pub(super) struct Masks {
     vocabulary: Arc<Vocabulary>,
-    /// Of the lexer that all clones of a matcher share.
+    search_max: Duration,
+    /// Of the lexer that all clones of a matcher share. What `deep_clone` makes has a lexer
+    /// of its own, so it must not be used.
     rows: Mutex<Rows<StateID>>,
 }
 
 impl Masks {
     pub(super) fn new(vocabulary: Arc<Vocabulary>) -> Self {
-        Self { vocabulary, rows: Mutex::default() }
+        Self { vocabulary, search_max: SEARCH_MAX, rows: Mutex::default() }
     }
 
     /// What is free where the parser stands.
@@ -63,31 +66,28 @@ impl Masks {
         let lexer = parser.lexer_mut();
         if lexer.subsume_possible(state) {
             for (number, (_, free)) in TEXTS.iter().enumerate() {
-                let may_follow = lexer.check_subsume(state, number, TEXTS_FUEL, None);
-                // Where it took too much work, there is the search.
-                if may_follow.unwrap_or(false) {
+                // An error would be that the mask is cancelled.
+                if lexer.check_subsume(state, number, TEXTS_FUEL, None).unwrap_or(false) {
                     return *free;
                 }
             }
         }
-        let mut step = |state: StateID, byte: u8| {
+        let step = |state: StateID, byte: u8| {
             let next = lexer.transition_start_state(state, Some(byte), &None);
             if next.has_lowest_match() {
-                return Step::Ends;
+                Step::Ends
+            } else if !next.is_dead() {
+                Step::Within(next)
+            } else if lexer.try_lexeme_end(state).is_error() {
+                Step::Dead
+            } else {
+                Step::Ends
             }
-            if !next.is_dead() {
-                return Step::Within(next);
-            }
-            // The type of these answers has no name here, but in the dead state no lexeme
-            // ends.
-            let nothing = discriminant(&lexer.try_lexeme_end(StateID::DEAD));
-            let ends = discriminant(&lexer.try_lexeme_end(state)) != nothing;
-            if ends { Step::Ends } else { Step::Dead }
         };
         let began = Instant::now();
+        let goes_on = || began.elapsed() < self.search_max;
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = |free| self.vocabulary.count(free);
-        rows.free(state, &mut step, count, || began.elapsed() < SEARCH_MAX)
+        rows.free(state, &mut Lexer { step, goes_on }, |free| self.vocabulary.count(free))
     }
 }
 

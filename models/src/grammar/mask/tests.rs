@@ -88,12 +88,24 @@ fn masks_are_those_of_a_plain_walk() {
         json!({"type": "string", "format": "email"}),
     ];
     let grammars = schemas.map(TopLevelGrammar::from_json_schema).into_iter().chain(
-        ["start: /[a-z ]+/ \".\" /[^\\n]*/", "start: (/[a-z]+/ | /[0-9 ]{1,40}/ | \":\")*"]
-            .map(|lark| TopLevelGrammar::from_lark(lark.to_owned())),
+        [
+            "start: /[a-z ]+/ \".\" /[^\\n]*/",
+            "start: (/[a-z]+/ | /[0-9 ]{1,40}/ | \":\")*",
+            // Lexemes that end as soon as they can, after few tokens, and with a token that is
+            // no text.
+            "start: x \"a\"\nx[stop=\"the\"]: /.*/",
+            "start: x \".\" y\nx[lazy]: /[a-z ]*z/\ny[max_tokens=4]: /[^.]*/",
+            "start: /[a-z ]+/ <[0-9]> /[A-Z]*/",
+        ]
+        .map(|lark| TopLevelGrammar::from_lark(lark.to_owned())),
     );
     let (mut masks, mut decided) = (0, 0);
-    for (grammar, number) in grammars.zip(0..) {
-        let own = Arc::new(Masks::new(Arc::clone(&vocabulary)));
+    // Whatever time there is to search.
+    let times = [Duration::MAX, Duration::from_micros(20), Duration::ZERO].into_iter().cycle();
+    let grammars = grammars.flat_map(|grammar| [grammar.clone(), grammar.clone(), grammar]);
+    for ((grammar, number), search_max) in grammars.zip(0..).zip(times) {
+        let own = Masks { search_max, ..Masks::new(Arc::clone(&vocabulary)) };
+        let own = Arc::new(own);
         let own_matcher = matcher(grammar.clone(), Arc::clone(&own) as Arc<dyn BiasComputer>);
         let plain_matcher = matcher(grammar, Arc::new(Plain(trie.clone())));
         for seed in 0..6 {

@@ -38,7 +38,7 @@ struct Node {
     groups: Groups,
     /// Characters of the longest of them.
     longest: u16,
-    /// Bytes down to here.
+    /// Bytes down to here; a `TokTrie` holds no longer tokens.
     depth: u16,
     byte: u8,
 }
@@ -58,7 +58,7 @@ impl Vocabulary {
         let counts = counts.into_iter().map(|((groups, chars), count)| (groups, chars, count));
         let counts = counts.collect();
         let mut sorted: Vec<(&[u8], u32)> = ids.map(|id| (trie.token(id), id)).collect();
-        sorted.retain(|(bytes, _)| !bytes.is_empty() && bytes.len() < usize::from(u16::MAX));
+        sorted.retain(|(bytes, _)| !bytes.is_empty());
         sorted.sort_unstable();
         let (nodes, twins) = tree(&sorted);
         let (masks, trees) = (Mutex::default(), Mutex::default());
@@ -77,8 +77,7 @@ impl Vocabulary {
 
     /// The tokens that are free.
     fn mask(&self, free: Free) -> Arc<SimpleVob> {
-        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mask = recent(&mut masks, free, || {
+        recent(&self.masks, MASKS_MAX, free, || {
             let mut set = self.trie.alloc_token_set();
             for (id, token) in (0..).zip(&self.tokens) {
                 if token.is_some_and(|(groups, chars)| free.allows(groups, chars)) {
@@ -86,23 +85,15 @@ impl Vocabulary {
                 }
             }
             Arc::new(set)
-        });
-        let surplus = masks.len().saturating_sub(MASKS_MAX);
-        masks.drain(..surplus);
-        mask
+        })
     }
 
     /// The tree of the tokens that are not decided, where it is much smaller than all.
     fn undecided(&self, free: Free) -> Option<Arc<[Node]>> {
-        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         let chars = if free.exact { u16::MAX } else { free.chars };
-        let tree = recent(&mut trees, Free { chars, ..free }, || {
-            let tree = without(&self.nodes, free, self.nodes.len() / 8);
-            tree.map(Arc::from)
-        });
-        let surplus = trees.len().saturating_sub(TREES_MAX);
-        trees.drain(..surplus);
-        tree
+        recent(&self.trees, TREES_MAX, Free { chars, ..free }, || {
+            without(&self.nodes, free, self.nodes.len() / 8).map(Arc::from)
+        })
     }
 
     /// The tokens that may follow, of which some are decided.
@@ -122,11 +113,26 @@ impl Vocabulary {
     }
 }
 
-/// What was asked for before, or is made now.
-fn recent<T: Clone>(known: &mut Recent<T>, free: Free, make: impl FnOnce() -> T) -> T {
-    let at = known.iter().position(|(own, _)| *own == free);
-    let (_, value) = at.and_then(|at| known.remove(at)).unwrap_or_else(|| (free, make()));
+/// What was asked for before, or is made now, while others may ask.
+fn recent<T: Clone>(
+    known: &Mutex<Recent<T>>,
+    most: usize,
+    free: Free,
+    make: impl FnOnce() -> T,
+) -> T {
+    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    let take = |known: &mut Recent<T>| {
+        let at = known.iter().position(|(own, _)| *own == free)?;
+        known.remove(at).map(|(_, value)| value)
+    };
+    let found = take(&mut lock());
+    let value = found.unwrap_or_else(make);
+    let mut known = lock();
+    // Somebody else may have made it meanwhile.
+    take(&mut known);
     known.push_back((free, value.clone()));
+    let surplus = known.len().saturating_sub(most);
+    known.drain(..surplus);
     value
 }
 
