@@ -7,6 +7,7 @@
 
 use super::groups::{CHARACTERS, Free, Groups, REST, WIDE, group};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// How many characters far a search goes.
@@ -141,11 +142,13 @@ struct Tails<S>(HashMap<(S, usize), Option<Vec<S>>>);
 impl<S: Copy + Eq + Hash> Tails<S> {
     /// `None`: the time was up.
     fn ends(&mut self, state: S, number: usize, lexer: &mut impl Steps<S>) -> Option<Option<&[S]>> {
-        if !self.0.contains_key(&(state, number)) {
-            let ends = Self::behind(state, CHARACTERS.get(number)?.1, lexer)?;
-            self.0.insert((state, number), ends);
-        }
-        self.0.get(&(state, number)).map(Option::as_deref)
+        let ends = match self.0.entry((state, number)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Self::behind(state, CHARACTERS.get(number)?.1, lexer)?)
+            }
+        };
+        Some(ends.as_deref())
     }
 
     fn behind(

@@ -1,5 +1,5 @@
 """Prefill and decode speed of llama.cpp on a GGUF file, as one line of JSON:
-`llama_cpp.py MODEL.gguf PROMPT GEN THREADS`. The median of three."""
+`llama.py MODEL.gguf PROMPT GEN THREADS`. The median of three."""
 
 import json
 import statistics
