@@ -14,9 +14,42 @@ use candle_core::{Device, Tensor};
 use charter::generate::Shape;
 use checkpoint::Entry;
 pub(crate) use checkpoint::{Tiny, tokenizer_json};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// The system's memory, with a count of how often a thread asked for some.
+struct Counted;
+
+thread_local! {
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: the system does what is asked for.
+#[expect(unsafe_code, reason = "what gives out memory cannot be said otherwise")]
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that ends has no count any more.
+        let _ = ASKED.try_with(|asked| asked.set(asked.get() + 1));
+        // SAFETY: as the caller says.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as the caller says.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static MEMORY: Counted = Counted;
+
+/// How often this thread asked for memory.
+pub(crate) fn asked_for_memory() -> u64 {
+    ASKED.get()
+}
 
 /// Logits by chance: a taste of its own for every seed, and noise at each step,
 /// so that some seeds love quotes and others never end a text.

@@ -26,10 +26,22 @@ pub(crate) struct Processor {
     pool: Pool,
     scratch: Vec<matrix::Scratch>,
     scores: Vec<attention::Scratch>,
+    /// Room for the parts of attention.
+    parts: Vec<Part>,
 }
 
 /// A batch, as it goes through the layers: how its columns are computed together.
+#[derive(Default)]
 pub(crate) struct Tiles(Vec<Range<usize>>);
+
+/// What a thread does of attention at a time: queries of a span for one head of keys.
+struct Part {
+    span: usize,
+    /// Token of the batch with which the span begins.
+    first: usize,
+    head: usize,
+    queries: Range<usize>,
+}
 
 /// Heads of a model.
 #[derive(Debug, Clone, Copy)]
@@ -42,25 +54,22 @@ pub(crate) struct Heads {
     pub(crate) size: usize,
 }
 
-/// Where a token stands: its position, its block of the cache, and the angles of
-/// its position.
+/// Where a token stands: its position, and its block of the cache.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Place {
     pub(crate) position: usize,
     pub(crate) block: usize,
-    pub(crate) cos: &'a [f32],
-    pub(crate) sin: &'a [f32],
 }
 
 /// Tokens of one conversation that follow each other.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
     /// How many.
     pub(crate) tokens: usize,
     /// Position of the first.
     pub(crate) position: usize,
-    /// Blocks of the cache, up to the last.
-    pub(crate) blocks: &'a [u32],
+    /// Blocks of the cache, up to the last: where they stand in the list of all.
+    pub(crate) blocks: Range<usize>,
 }
 
 impl Processor {
@@ -69,12 +78,13 @@ impl Processor {
         let pool = Pool::new(threads)?;
         let scratch = (0..pool.threads()).map(|_| matrix::Scratch::new()).collect();
         let scores = (0..pool.threads()).map(|_| attention::Scratch::default()).collect();
-        Ok(Self { isa, pool, scratch, scores })
+        Ok(Self { isa, pool, scratch, scores, parts: Vec::new() })
     }
 
     /// How a batch of so many columns is computed.
-    pub(crate) fn tiles(&self, columns: usize) -> Tiles {
-        Tiles(tiles(self.isa, columns).collect())
+    pub(crate) fn tiles(&self, columns: usize, into: &mut Tiles) {
+        into.0.clear();
+        into.0.extend(tiles(self.isa, columns));
     }
 
     /// Packs a matrix. `read` fills in the rows of a file from one row on.
@@ -205,15 +215,16 @@ impl Processor {
         });
     }
 
-    /// Turns queries and keys by their positions, after normalising each head where
-    /// the model does, and writes keys and values into the cache. No two places are
-    /// the same.
+    /// Turns queries and keys by the angles (cosines and sines) of their positions, after
+    /// normalising each head where the model does, and writes keys and values into the
+    /// cache. No two places are the same.
     #[expect(clippy::too_many_arguments, reason = "all that attention begins with")]
-    pub(crate) fn place(
+    pub(crate) fn place<'a>(
         &self,
         heads: Heads,
         layer: usize,
-        places: &[Place<'_>],
+        places: &[Place],
+        angles: impl Fn(usize) -> (&'a [f32], &'a [f32]) + Sync,
         norms: Option<(&[Vec<f32>; 2], f32)>,
         q: &mut [f32],
         k: &mut [f32],
@@ -225,6 +236,7 @@ impl Processor {
         let scale = 1.0 / (heads.size as f32).sqrt();
         self.pool.run(places.len(), &|at, _| {
             let place = &places[at];
+            let (cos, sin) = angles(place.position);
             // SAFETY: each token is handed out once.
             let (q, k) = unsafe {
                 (q.part(at * q_rows..(at + 1) * q_rows), k.part(at * k_rows..(at + 1) * k_rows))
@@ -237,7 +249,7 @@ impl Processor {
                         rms_norm(self.isa, head, &norms[which], epsilon, normed);
                         head.copy_from_slice(normed);
                     }
-                    rotate(self.isa, head, place.cos, place.sin);
+                    rotate(self.isa, head, cos, sin);
                 }
             }
             q.iter_mut().for_each(|number| *number *= scale);
@@ -247,12 +259,12 @@ impl Processor {
         });
     }
 
-    /// Attention of spans, whose keys and values are in the cache.
+    /// Attention of spans, whose keys and values are in these blocks of the cache.
     pub(crate) fn attend(
         &mut self,
         heads: Heads,
         layer: usize,
-        spans: &[Span<'_>],
+        (spans, blocks): (&[Span], &[u32]),
         q: &[f32],
         cache: &Cache,
         out: &mut [f32],
@@ -260,18 +272,21 @@ impl Processor {
         // Heads that share keys and values are computed together, of as many tokens as
         // fit.
         let (group, rows) = (heads.queries / heads.keys, heads.queries * heads.size);
-        let mut parts = Vec::new();
+        self.parts.clear();
         let mut first = 0;
-        for span in spans {
-            for tile in tiles(self.isa, span.tokens * group) {
-                parts.extend((0..heads.keys).map(|head| (span, first, head, tile.clone())));
+        for (own, span) in spans.iter().enumerate() {
+            for queries in tiles(self.isa, span.tokens * group) {
+                let part = |head| Part { span: own, first, head, queries: queries.clone() };
+                self.parts.extend((0..heads.keys).map(part));
             }
             first += span.tokens;
         }
         let (isa, out, scores) = (self.isa, Shared::new(out), Shared::new(&mut self.scores));
+        let parts = &self.parts;
         self.pool.run(parts.len(), &|at, thread| {
             // The last ones see most: they go first, so that no thread ends late.
-            let (span, first, head, tile) = &parts[parts.len() - 1 - at];
+            let Part { span, first, head, queries: tile } = &parts[parts.len() - 1 - at];
+            let span = &spans[*span];
             let from = |query: usize| {
                 let column = (first + query / group) * rows;
                 column + (head * group + query % group) * heads.size
@@ -286,7 +301,7 @@ impl Processor {
             let asked = Queries {
                 layer,
                 head: *head,
-                blocks: span.blocks,
+                blocks: &blocks[span.blocks.clone()],
                 queries: &queries[..tile.len() * heads.size],
                 visible: &visible[..tile.len()],
             };

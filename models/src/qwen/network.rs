@@ -8,7 +8,7 @@ use crate::compute::activations;
 use crate::compute::cache::{Cache, POSITIONS, Shape};
 use crate::compute::isa::Isa;
 use crate::compute::matrix::Batch;
-use crate::compute::processor::{Place, Processor, Span};
+use crate::compute::processor::{Place, Processor, Span, Tiles};
 use crate::compute::tile::FloatKind;
 use crate::engine::{Model, Piece};
 use crate::qwen::config::{Dimensions, Family, Names};
@@ -66,6 +66,11 @@ struct Buffers {
     logits: Vec<f32>,
     /// Bytes of a row of the embedding.
     row: Vec<u8>,
+    /// Of each token where it stands; of each piece which of the blocks are its own.
+    places: Vec<Place>,
+    spans: Vec<Span>,
+    blocks: Vec<u32>,
+    tiles: Tiles,
 }
 
 /// Cosines and sines of the positions, as far as they were needed.
@@ -160,6 +165,10 @@ impl Network {
             bytes: activations::Bytes::new(BATCH, widest),
             logits: Vec::new(),
             row: Vec::new(),
+            places: Vec::new(),
+            spans: Vec::new(),
+            blocks: Vec::new(),
+            tiles: Tiles::default(),
         };
         let (output, angles) = (Weight::new(output), Angles::new(d.theta, d.head));
         Ok(Self { dimensions: d, processor, embedding, layers, norm, output, angles, buffers })
@@ -190,35 +199,35 @@ impl Network {
         let (heads, epsilon) = (d.all_heads(), d.epsilon as f32);
         let ends = pieces.iter().map(|piece| piece.position + piece.tokens.len());
         angles.reach(ends.max().unwrap_or(0));
-        let (mut places, mut spans) =
-            (Vec::with_capacity(tokens), Vec::with_capacity(pieces.len()));
+        let Buffers { x, row, places, spans, blocks: all, tiles, .. } = &mut *buffers;
+        places.clear();
+        spans.clear();
+        all.clear();
         for piece in pieces {
             let Piece { position, blocks, .. } = *piece;
-            spans.push(Span { tokens: piece.tokens.len(), position, blocks });
+            let own = all.len()..all.len() + blocks.len();
+            all.extend(blocks);
+            spans.push(Span { tokens: piece.tokens.len(), position, blocks: own });
             for (token, position) in piece.tokens.iter().zip(position..) {
                 if *token as usize >= d.vocabulary {
                     return Err(WeightsError::Token { token: *token, tokens: d.vocabulary });
                 }
-                let own = &mut buffers.x[places.len() * d.hidden..][..d.hidden];
-                embedding.row(*token as usize, &mut buffers.row, own)?;
-                let (cos, sin) = angles.at(position);
-                places.push(Place {
-                    position,
-                    block: blocks[position / POSITIONS] as usize,
-                    cos,
-                    sin,
-                });
+                let own = &mut x[places.len() * d.hidden..][..d.hidden];
+                embedding.row(*token as usize, row, own)?;
+                places.push(Place { position, block: blocks[position / POSITIONS] as usize });
             }
         }
         embedding.check()?;
-        let batch = p.tiles(tokens);
+        p.tiles(tokens, tiles);
         for (number, layer) in layers.iter_mut().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let Buffers { x, normed, wide: [q, k, v], attended, gate, up, bytes, .. } = buffers;
+            let (places, spans, blocks, batch) =
+                (&buffers.places, &buffers.spans, &buffers.blocks, &buffers.tiles);
             // Attention.
-            p.rms_norm(&batch, x, (&layer.attention_norm, epsilon), normed, bytes);
+            p.rms_norm(batch, x, (&layer.attention_norm, epsilon), normed, bytes);
             let [wq, wk, wv] = &mut layer.wide;
             let (wq, wk, wv) = (wq.matrix(p)?, wk.matrix(p)?, wv.matrix(p)?);
             for (at, (out, matrix)) in
@@ -238,14 +247,15 @@ impl Network {
                 &mut [(wq, q), (wk, k), (wv, v)],
             );
             let norms = layer.head_norms.as_ref().map(|norms| (norms, epsilon));
-            p.place(heads, number, &places, norms, q, k, v, cache);
-            p.attend(heads, number, &spans, q, cache, attended);
-            p.quantise(&batch, heads.queries * heads.size, attended, bytes);
+            let angles = |position| angles.at(position);
+            p.place(heads, number, places, angles, norms, q, k, v, cache);
+            p.attend(heads, number, (spans, blocks), q, cache, attended);
+            p.quantise(batch, heads.queries * heads.size, attended, bytes);
             // What a layer gives is added to what it was given.
             let out = layer.out.matrix(p)?;
             p.multiply(Batch { columns: tokens, floats: attended, bytes }, &mut [(out, x)]);
             // Feed forward.
-            p.rms_norm(&batch, x, (&layer.feed_norm, epsilon), normed, bytes);
+            p.rms_norm(batch, x, (&layer.feed_norm, epsilon), normed, bytes);
             let (w_gate, w_up) = (layer.gate.matrix(p)?, layer.up.matrix(p)?);
             gate[..tokens * d.inner].fill(0.0);
             up[..tokens * d.inner].fill(0.0);
@@ -253,7 +263,7 @@ impl Network {
                 Batch { columns: tokens, floats: normed, bytes },
                 &mut [(w_gate, gate), (w_up, up)],
             );
-            p.silu_mul(&batch, d.inner, gate, up, bytes);
+            p.silu_mul(batch, d.inner, gate, up, bytes);
             let down = layer.down.matrix(p)?;
             p.multiply(Batch { columns: tokens, floats: gate, bytes }, &mut [(down, x)]);
         }
@@ -263,7 +273,7 @@ impl Network {
     /// The logits of the last tokens of each piece.
     fn logits(&mut self, pieces: &[Piece<'_>]) -> Result<&[f32], WeightsError> {
         let Self { dimensions: d, processor: p, norm, output, buffers, .. } = self;
-        let Buffers { x, normed, bytes, logits, .. } = buffers;
+        let Buffers { x, normed, bytes, logits, tiles, .. } = buffers;
         // Their columns move to the front.
         let (mut from, mut wanted) = (0, 0);
         for piece in pieces {
@@ -277,7 +287,8 @@ impl Network {
         if wanted == 0 {
             return Ok(&[]);
         }
-        p.rms_norm(&p.tiles(wanted), x, (norm, d.epsilon as f32), normed, bytes);
+        p.tiles(wanted, tiles);
+        p.rms_norm(tiles, x, (norm, d.epsilon as f32), normed, bytes);
         let matrix = output.matrix(p)?;
         let rows = matrix.padded();
         logits.clear();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::{Model as _, Piece};
-use crate::testing::{Tiny, tokenizer_json};
+use crate::testing::{Tiny, asked_for_memory, tokenizer_json};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Meta;
 use charter::generate::{Ended, Role, Shape};
@@ -63,6 +63,29 @@ fn logits(path: &Path, pieces: &[&[u32]]) -> Vec<f32> {
         position += tokens.len();
     }
     last
+}
+
+/// What a step needs is there from the start, or from the first one that needed as much.
+#[test]
+fn a_token_costs_no_memory() {
+    for arch in ["qwen2", "qwen3"] {
+        let file = gguf(Tiny::new(arch), GgmlDType::Q8_0);
+        let found = gguf::find(&file.path).unwrap();
+        // One thread computes all, and is this one.
+        let mut local = Local::new(Network::new(found.checkpoint, 1).unwrap(), 50).unwrap();
+        let (blocks, never) = ((0..50).collect::<Vec<u32>>(), AtomicBool::new(false));
+        let mut read = |tokens: &[u32], position| {
+            let piece = Piece { tokens, position, blocks: &blocks, logits: 1 };
+            local.read(&[piece], &never).unwrap().unwrap()[0]
+        };
+        read(&[5; 100], 0);
+        let before = asked_for_memory();
+        for position in 40..90 {
+            read(&[7], position);
+        }
+        assert_eq!(asked_for_memory(), before, "{arch}");
+        assert!(before > 0);
+    }
 }
 
 #[test]
