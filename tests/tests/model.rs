@@ -303,7 +303,7 @@ fn the_shelf_is_listed_and_one_is_shown() {
     shell.run(&["models", "show", "bad.gguf"]).says(1, &["damaged or incomplete"]);
     shell.run(&["doctor"]).says(0, &["tiny (qwen"]);
     shell.put_home("config.toml", "[model]\npath = \"tiny\"\ndraft = \"tiny\"\n");
-    shell.run(&["doctor"]).says(0, &["guesses ahead", "tiny (qwen"]);
+    shell.run(&["doctor"]).says(0, &["draft model", "tiny (qwen"]);
     shell.put_home("config.toml", "[model]\npath = \"tiny\"\ndraft = \"small.gguf\"\n");
     shell.run(&["doctor"]).says(1, &["small.gguf cannot be used", "does not exist", "[model]"]);
     // The one that is configured is broken: what lies beside it is no comfort.

@@ -165,7 +165,7 @@ pub(crate) fn model(home: &Path, configured: Option<&Path>) -> Finding {
 
 /// Whether the smaller model can be opened that guesses ahead of one.
 pub(crate) fn draft(home: &Path, of: &Path, draft: &Path) -> Finding {
-    opened("smaller model that guesses ahead", home, draft, try_draft(draft, of))
+    opened("draft model", home, draft, try_draft(draft, of))
 }
 
 fn opened(what: &str, home: &Path, path: &Path, talks: Result<(), LoadError>) -> Finding {
