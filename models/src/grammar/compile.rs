@@ -229,24 +229,24 @@ impl Grammars {
     }
 
     /// A grammar that was compiled before. One whose lexer has failed at some place would
-    /// fail at every other too: it is forgotten.
+    /// fail at every other too: it is dropped.
     fn recall(&self, shape: &Shape) -> Option<Compiled> {
-        let mut own = {
-            let mut known = self.known();
-            let at = known.iter().position(|own| own.shape == *shape)?;
-            known.remove(at)?
-        };
-        let compiled = own.compiled.clone();
+        let compiled =
+            self.known().iter().find(|own| own.shape == *shape).map(|own| own.compiled.clone())?;
         // This waits for masks of the same grammar, and panics where one of those did.
         let failed = || compiled.parser.parser.get_error().is_some();
-        if catch_unwind(AssertUnwindSafe(failed)).unwrap_or(true) {
-            return None;
+        let failed = catch_unwind(AssertUnwindSafe(failed)).unwrap_or(true);
+        let mut known = self.known();
+        // Where it was forgotten meanwhile it stays so.
+        if let Some(at) = known.iter().position(|own| own.shape == *shape)
+            && let Some(mut own) = known.remove(at)
+        {
+            own.uses -= 1;
+            if !failed && own.uses > 0 {
+                known.push_back(own);
+            }
         }
-        own.uses -= 1;
-        if own.uses > 0 {
-            self.known().push_back(own);
-        }
-        Some(compiled)
+        (!failed).then_some(compiled)
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// How many characters far a search goes.
-pub(super) const DEPTH_MAX: u16 = 24;
+const DEPTH_MAX: u16 = 24;
 /// Where longer tokens have to be walked, numbers of characters that are told apart, the
 /// largest first: fewer leave most of the tree.
 const DEPTHS: [u16; 3] = [DEPTH_MAX, 16, 12];

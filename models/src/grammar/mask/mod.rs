@@ -21,7 +21,7 @@ mod tests;
 pub(super) use vocabulary::Vocabulary;
 
 use groups::{Free, TEXT};
-use lexer::{DEPTH_MAX, Lexer, Rows, Step};
+use lexer::{Lexer, Rows, Step};
 use llguidance::derivre::StateID;
 use llguidance::earley::{BiasComputer, ParserRecognizer};
 use llguidance::toktrie::{SimpleVob, TokTrie};
@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// many patterns from their form, which is sooner done than a search.
 const TEXTS: [(&str, Free); 2] = [
     (r#"[^"\\\x00-\x1F\x7F]+"#, Free { groups: TEXT, chars: u16::MAX, exact: true }),
-    (r#"[^"\\\x00-\x1F\x7F]{1,24}"#, Free { groups: TEXT, chars: DEPTH_MAX, exact: false }),
+    (r#"[^"\\\x00-\x1F\x7F]{1,24}"#, Free { groups: TEXT, chars: 24, exact: false }),
 ];
 /// How much work that may be, in the engine's units, some 70 ns each; what takes more counts
 /// as no.
