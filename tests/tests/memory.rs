@@ -61,7 +61,7 @@ fn a_fact_is_answered_with_its_source_and_replaced_by_a_newer_one() {
     shell.run(&["recall", "--as-of", &before, "how much is the rent?"]).says(0, &["900 euros"]);
     shell
         .run(&["recall", "--why", "how much is the rent?"])
-        .says(0, &["words 0.5", "cosine", "BM25"]);
+        .says(0, &["words 0.65", "cosine", "BM25"]);
     shell.run(&["recall", "photosynthesis in deep sea bacteria"]).says(1, &["nothing"]);
     shell.intact();
 }

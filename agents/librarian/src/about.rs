@@ -23,7 +23,7 @@ const FLOOR: f32 = 0.42;
 /// What the words of a heading above count beside a sentence's own.
 const HEADING: f32 = 0.7;
 /// From here on a meaning speaks for itself, without a word in common.
-const MEANT: f32 = 0.62;
+const MEANT: f32 = 0.52;
 /// What meaning adds to words.
 const MEANING: f32 = 0.3;
 /// Letters that two words share from the beginning on to be forms of one.

@@ -20,7 +20,7 @@ const FLOOR: f32 = 0.34;
 /// in common is not enough.
 const COVERED: f32 = 0.58;
 /// From this cosine on it may in other words.
-const MEANT: f32 = 0.7;
+const MEANT: f32 = 0.62;
 /// Or some of the words stand in it, and nearly all in its passage.
 const WITHIN: (f32, f32) = (0.4, 0.75);
 /// Words that only tell what kind of answer is wanted.
@@ -242,7 +242,7 @@ pub fn answer(question: &str, texts: &[&str], embedder: &dyn Embed) -> Vec<Quote
             if !(Nearness { share: share(&asked, held), around, cosine: near }).is_enough() {
                 return None;
             }
-            let related = overlap > 0.0 || near > 0.3;
+            let related = overlap > 0.0 || near > 0.15;
             let kind = if related && holds(sentence, wanted, &asked_words) { KIND } else { 0.0 };
             let rank = RANK / (1.0 + *text as f32);
             let asks_too = sentence.ends_with('?');

@@ -20,7 +20,7 @@ const COMPARED: usize = 24;
 /// Memories by each of meaning and words that a correction may mean.
 const CORRECTABLE: usize = 40;
 /// Cosine below which two texts do not say the same, in whatever words.
-const ALIKE: f32 = 0.8;
+const ALIKE: f32 = 0.75;
 /// Memories that are committed together.
 const TOGETHER: usize = 64;
 

@@ -1,6 +1,6 @@
 //! Ranking: from what words and meaning found to one order, with reasons. Pure.
 //!
-//! Each of the two lists is brought to 0..1 and they are added half and half. A
+//! Each of the two lists is brought to 0..1 and they are added, words counting more. A
 //! memory then gains from its neighbours in the same conversation or document:
 //! what answers a question often stands beside what sounds like it. Who speaks,
 //! where it belongs and how new it is add a little. The figures behind the
@@ -18,8 +18,8 @@ pub const CANDIDATES: usize = 200;
 /// How far neighbours reach.
 pub const REACH: u8 = 2;
 
-const WORDS: f32 = 0.5;
-const MEANING: f32 = 0.5;
+const WORDS: f32 = 0.65;
+const MEANING: f32 = 0.35;
 /// What a neighbour gives, by distance.
 const NEXT: [f32; REACH as usize] = [0.3, 0.15];
 const SPEAKER: f32 = 0.2;
@@ -32,7 +32,7 @@ const HALF_LIFE: f64 = 30.0 * 24.0 * 3_600_000.0;
 
 /// A question is about what is remembered if the best cosine or the best share
 /// of its words reaches one of these, or both come near.
-const COSINE_FLOOR: f32 = 0.55;
+const COSINE_FLOOR: f32 = 0.4;
 const WORDS_FLOOR: f32 = 0.6;
 const TOGETHER: f32 = 1.3;
 /// A hit below this share of the best one is not shown.

@@ -15,6 +15,10 @@ impl Embed for ByWords {
         1_024
     }
 
+    fn bytes(&self) -> u64 {
+        0
+    }
+
     fn embed(&self, text: &str) -> Vec<f32> {
         let mut vector = vec![0.0f32; self.dimensions()];
         for term in terms(text) {

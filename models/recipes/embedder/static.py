@@ -1,4 +1,4 @@
-"""The shipped table, read in Python: what the Rust side is measured against."""
+"""The shipped embedder, read in Python: what the Rust side is measured against."""
 
 import hashlib
 import struct
@@ -22,20 +22,41 @@ def reference_tokenizer(vocabulary: Path) -> Tokenizer:
 
 class Static:
     def __init__(self, folder: Path):
-        vocabulary, data = folder / "vocab.txt", (folder / "static-256.bin").read_bytes()
-        magic, layout, rows, dimensions, kind, _, digest = struct.unpack_from("<8sIIIIQ32s", data)
-        if (magic, layout, kind) != (b"ALMAEMB\0", 1, 1):
-            raise SystemExit("static-256.bin is no table that this program reads")
+        vocabulary, data = folder / "vocab.txt", (folder / "embedder.bin").read_bytes()
+        magic, layout, rows, dimensions, kind, inner, _, digest = struct.unpack_from("<8sIIIIII32s", data)
+        if (magic, layout, kind) != (b"ALMAEMB\0", 2, 1):
+            raise SystemExit("embedder.bin is nothing that this program reads")
         if digest != hashlib.sha256(vocabulary.read_bytes()).digest():
-            raise SystemExit("static-256.bin was made with another vocabulary")
-        scales = np.frombuffer(data, "<f4", rows, 64)
-        entries = np.frombuffer(data, np.int8, rows * dimensions, 64 + 4 * rows)
-        self.table = entries.reshape(rows, dimensions) * scales[:, None]
+            raise SystemExit("embedder.bin was made with another vocabulary")
+        at = struct.calcsize("<8sIIIIII32s")
+
+        def numbers(count):
+            nonlocal at
+            at += 4 * count
+            return np.frombuffer(data, "<f4", count, at - 4 * count)
+
+        def matrix(rows, columns):
+            nonlocal at
+            scales = numbers(rows)
+            at += rows * columns
+            entries = np.frombuffer(data, np.int8, rows * columns, at - rows * columns)
+            return entries.reshape(rows, columns) * scales[:, None]
+
+        self.table = matrix(rows, dimensions)
+        self.inner, self.inner_bias = matrix(inner, dimensions), numbers(inner)
+        self.outer, self.outer_bias = matrix(dimensions, inner), numbers(dimensions)
         self.tokenizer = reference_tokenizer(vocabulary)
 
     def ids(self, text):
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def embed(self, texts):
-        rows = np.array([self.table[self.ids(text)].sum(0) for text in texts], np.float32)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        sums = unit(np.array([self.table[self.ids(text)].sum(0) for text in texts], np.float32))
+        between = np.maximum(sums @ self.inner.T + self.inner_bias, 0)
+        vectors = unit(sums + between @ self.outer.T + self.outer_bias)
+        # A text without a known piece has no direction.
+        return np.where(np.abs(sums).max(1, keepdims=True) > 0, vectors, 0)
+
+
+def unit(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

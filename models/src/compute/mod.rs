@@ -11,6 +11,7 @@
 //! | what is computed between products | `element` |
 //! | keys and values, and attention over them | `cache`, `attention` |
 //! | products of a matrix | `matrix` |
+//! | one small layer over a vector | `layer` |
 //! | all of it for a batch, shared out over threads | `processor`, `pool` |
 #![allow(unsafe_code, reason = "kernels work on raw memory; every block says why it may")]
 
@@ -21,6 +22,7 @@ pub(crate) mod element;
 pub(crate) mod formats;
 pub mod isa;
 mod lanes;
+pub(crate) mod layer;
 pub(crate) mod matrix;
 mod memory;
 #[cfg(target_arch = "aarch64")]

@@ -1,11 +1,9 @@
-//! Texts as vectors, without a neural network: each piece of a text has a
-//! vector in a table, and the text's vector is their sum, brought to unit
-//! length.
+//! Texts as vectors: each piece of a text has a vector in a table, their sum goes
+//! through one layer, and what comes out is brought to unit length.
 //!
-//! The table is distilled from all-MiniLM-L6-v2: 256 dimensions, 8 bits,
-//! frequent pieces weighted down. It was made by `models/recipes/embedder` and
-//! ships inside the program. A vector takes microseconds, so that memory works
-//! at once and on any machine.
+//! Table and layer are distilled from all-MiniLM-L6-v2: 256 dimensions, 8 bits.
+//! They were made by `models/recipes/embedder` and ship inside the program. A
+//! vector takes microseconds, so that memory works at once and on any machine.
 //!
 //! ```
 //! use charter::embed::Embed;
@@ -20,17 +18,18 @@
 mod table;
 mod wordpiece;
 
+use crate::compute::layer::Layer;
 use charter::embed::Embed;
 use std::sync::{Arc, OnceLock};
 use table::Table;
 pub use table::TableError;
 use wordpiece::WordPiece;
 
-static TABLE: &[u8] = include_bytes!("../../data/static-256.bin");
-static VOCABULARY: &str = include_str!("../../data/vocab.txt");
+static TABLE: &[u8] = include_bytes!("../../pocket/embedder.bin");
+static VOCABULARY: &str = include_str!("../../pocket/vocab.txt");
 
 /// Goes into every memory. A new table gets a new number here.
-const VERSION: &str = "static-256/1";
+const VERSION: &str = "pocket-256/2";
 
 /// A text is read up to here: beyond it a sum of word vectors says nothing
 /// more, and time stays bounded.
@@ -40,18 +39,19 @@ pub const TEXT_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct StaticEmbedder {
     table: Table,
+    layer: Layer,
     wordpiece: WordPiece,
 }
 
 impl StaticEmbedder {
     /// Checks the table and indexes the vocabulary: a few milliseconds.
     pub fn new() -> Result<Self, TableError> {
-        let table = Table::new(TABLE, VOCABULARY.as_bytes())?;
+        let (table, layer) = table::read(TABLE, VOCABULARY.as_bytes())?;
         let wordpiece = WordPiece::new(VOCABULARY).ok_or(TableError::Unknown)?;
         if wordpiece.len() != table.rows() {
             return Err(TableError::Rows { rows: table.rows(), pieces: wordpiece.len() });
         }
-        Ok(Self { table, wordpiece })
+        Ok(Self { table, layer, wordpiece })
     }
 
     /// The one of this process, made when it is first asked for.
@@ -70,23 +70,31 @@ impl Embed for StaticEmbedder {
         self.table.dimensions()
     }
 
+    fn bytes(&self) -> u64 {
+        TABLE.len() as u64
+    }
+
     fn embed(&self, text: &str) -> Vec<f32> {
         let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
         let mut vector = vec![0.0; self.table.dimensions()];
         self.wordpiece.encode(text, |id| {
             self.table.add(id, &mut vector);
         });
-        to_unit_length(&mut vector);
+        if to_unit_length(&mut vector) {
+            self.layer.bend(&mut vector);
+            to_unit_length(&mut vector);
+        }
         vector
     }
 }
 
-/// Leaves a vector of zeros as it is.
-fn to_unit_length(vector: &mut [f32]) {
+/// Leaves a vector of zeros as it is, and says so.
+fn to_unit_length(vector: &mut [f32]) -> bool {
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     if length > 0.0 {
         vector.iter_mut().for_each(|x| *x /= length);
     }
+    length > 0.0
 }
 
 #[cfg(test)]
@@ -150,7 +158,7 @@ mod tests {
     fn a_new_table_needs_a_new_version() {
         let data = Digest::of_parts(&[TABLE, VOCABULARY.as_bytes()]);
         expect_test::expect![
-            "static-256/1 eb557aadf1aa23596b0b9e2c4537a8d688692a44b121603a9a09eefffec29917"
+            "pocket-256/2 98e35fba26b0cf324231ed70b10b2f2a64b93dfedc38fb99396a14d5fdc4a213"
         ]
         .assert_eq(&format!("{VERSION} {data}"));
     }

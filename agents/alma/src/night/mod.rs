@@ -17,7 +17,7 @@ pub mod proposals;
 mod themes;
 pub mod timer;
 
-pub use topics::{Settings, cluster, others};
+pub use topics::{Settings, cluster, others, probe};
 
 use crate::calendar::today;
 use crate::{Alma, Error};

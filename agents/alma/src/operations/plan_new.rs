@@ -11,6 +11,8 @@ use jiff::civil::Date;
 use moroni::lint::Severity;
 use moroni::{Planned, Request as Wish};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Longest wish, in bytes.
@@ -51,6 +53,20 @@ pub struct Response {
     pub notes: Vec<String>,
     /// How urgent it is.
     pub priority: Priority,
+    /// The playbooks that meet it, with the values of their slots; none where a file or
+    /// a language model made the plan.
+    pub parts: Vec<Filled>,
+}
+
+/// A playbook that meets a part of a wish.
+#[derive(Debug, Clone, Serialize)]
+pub struct Filled {
+    /// Its name.
+    pub playbook: String,
+    /// The words that it meets.
+    pub words: String,
+    /// The values of its slots.
+    pub slots: BTreeMap<String, Value>,
 }
 
 /// Plans; changes nothing.
@@ -68,7 +84,7 @@ pub(crate) async fn plan_on(
 ) -> Result<Response, Error> {
     let specs = alma.specs();
     let mut priority = request.priority;
-    let (mut plan, reason, notes) = match (&request.words, &request.file) {
+    let (mut plan, reason, notes, parts) = match (&request.words, &request.file) {
         (Some(words), None) => {
             let words = words.trim();
             if words.is_empty() {
@@ -92,7 +108,14 @@ pub(crate) async fn plan_on(
                 budget: alma.config.budget.clone(),
             });
             match planned {
-                Planned::Plan { plan, reason, notes, .. } => (plan, reason, notes),
+                Planned::Plan { plan, reason, notes, parts } => {
+                    let filled = |part: moroni::Part| Filled {
+                        playbook: part.playbook,
+                        words: part.words,
+                        slots: part.slots,
+                    };
+                    (plan, reason, notes, parts.into_iter().map(filled).collect())
+                }
                 Planned::Refused(refused) => {
                     let fits = refused.fits;
                     let refusal = Refusal {
@@ -111,7 +134,7 @@ pub(crate) async fn plan_on(
                                 refusal,
                             );
                             let made = made.await?;
-                            (made.plan, made.reason, Vec::new())
+                            (made.plan, made.reason, Vec::new(), Vec::new())
                         }
                         _ => return Err(Error::Refused(refusal)),
                     }
@@ -122,7 +145,7 @@ pub(crate) async fn plan_on(
             let (plan, own) = moroni::mission_file::compile(text, &specs)
                 .map_err(|error| Error::Usage(error.to_string()))?;
             priority = priority.or(own);
-            (plan, "the mission file".to_owned(), Vec::new())
+            (plan, "the mission file".to_owned(), Vec::new(), Vec::new())
         }
         _ => {
             return Err(Error::Usage("give either words or a mission file".to_owned()));
@@ -141,5 +164,5 @@ pub(crate) async fn plan_on(
     }
     let digest = plan.digest()?;
     let (text, priority) = (moroni::render::plan(&plan), priority.unwrap_or_default());
-    Ok(Response { text, digest, plan, reason, notes, priority })
+    Ok(Response { text, digest, plan, reason, notes, priority, parts })
 }

@@ -11,22 +11,29 @@
 //! | throughput and wake-up time of the queue | [`queue`]; by itself [`bare`] |
 //! | what killed workers lose or do twice | [`kill`] |
 //! | what is made of messages | [`route`] |
+//! | what is made of wishes | [`plan`] |
+//! | what is answered from notes | [`answer`] |
+//! | what vectors of texts hold | [`embed`] |
 //! | what is found in memory, and how fast | [`recall`] |
 //! | how soon an event reaches who follows | [`stream`] |
 //! | topics over points whose groups are known | [`cluster`] |
 //! | language models: how fast they are, what their grammars accept | [`generate`] |
 //!
-//! [`child`] starts and stops processes, [`record`] reads what they recorded,
+//! [`cases`] reads messages with what is expected of them, [`child`] starts and stops processes, [`record`] reads what they recorded,
 //! [`killing`] kills them, [`measure`] holds numbers and makes the document.
 
+mod answer;
 mod bare;
+mod cases;
 pub mod child;
 mod cluster;
+mod embed;
 mod generate;
 mod kill;
 pub mod killing;
 pub mod measure;
 mod mission;
+mod plan;
 mod queue;
 mod recall;
 pub mod record;
@@ -131,6 +138,13 @@ fn measured(
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
         BenchCommand::Route { ref data } => {
             ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?))
+        }
+        BenchCommand::Plan { ref data } => ("plan", plan::run(&stage, data, &mut progress)?),
+        BenchCommand::Answer { ref data } => ("answer", answer::run(&stage, data, &mut progress)?),
+        BenchCommand::Embed { ref sts, ref clinc, ref clinc_test } => {
+            let clinc = clinc.as_deref().map(|train| (train, clinc_test.as_deref()));
+            let figures = embed::run(means.embedder, sts.as_deref(), clinc, &mut progress)?;
+            ("embed", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Recall { ref locomo, synthetic } => {
             ("recall", recall::run(&stage, locomo.as_deref(), synthetic, &mut progress)?)

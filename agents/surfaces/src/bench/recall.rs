@@ -150,7 +150,7 @@ fn write(path: &Path, text: &str) -> Result<(), BenchError> {
         .map_err(|source| BenchError::Io { operation: format!("write {}", path.display()), source })
 }
 
-fn import(stage: &Stage, lines: &[String]) -> Result<(), BenchError> {
+pub(super) fn import(stage: &Stage, lines: &[String]) -> Result<(), BenchError> {
     let file = stage.root().join("memories.jsonl");
     for some in lines.chunks(TOGETHER) {
         write(&file, &some.join("\n"))?;

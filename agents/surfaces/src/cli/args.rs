@@ -892,6 +892,32 @@ pub enum BenchCommand {
         #[arg(long, value_name = "FILE.jsonl")]
         data: PathBuf,
     },
+    /// What is made of wishes: JSON Lines of {"say", "workspace", "expect": {"playbook",
+    /// "slots", "tools"}}.
+    Plan {
+        /// The wishes.
+        #[arg(long, value_name = "FILE.jsonl")]
+        data: PathBuf,
+    },
+    /// What is answered from notes: JSON Lines of {"say", "notes", "expect": {"answer"} or
+    /// {"abstain": true}}.
+    Answer {
+        /// The questions.
+        #[arg(long, value_name = "FILE.jsonl")]
+        data: PathBuf,
+    },
+    /// What vectors of texts hold, and how fast they are made.
+    Embed {
+        /// A folder of pairs that people scored: SICK*.txt, *.tsv.
+        #[arg(long, value_name = "DIR")]
+        sts: Option<PathBuf>,
+        /// A folder with train.tsv of CLINC150, on which a probe is trained.
+        #[arg(long, value_name = "DIR")]
+        clinc: Option<PathBuf>,
+        /// The folder whose test.tsv or val.tsv it is scored on, if that is another.
+        #[arg(long, value_name = "DIR", requires = "clinc")]
+        clinc_test: Option<PathBuf>,
+    },
     /// Topics over points whose groups are known.
     Cluster {
         /// A folder of NAME.data.gz with NAME.labels0.gz and so on.

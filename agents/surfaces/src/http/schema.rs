@@ -185,8 +185,10 @@ pub(super) const SHAPES: &[(&str, Shape)] = &[
             ("reason", "text"),
             ("notes", "[text]"),
             ("priority", "Priority"),
+            ("parts", "[Filled]"),
         ]),
     ),
+    ("Filled", Fields(&[("playbook", "text"), ("words", "text"), ("slots", "map")])),
     (
         "Foreseen",
         Fields(&[
