@@ -3,7 +3,7 @@
     python data.py DATA_DIR [N]     prints N examples of each task
 
 DATA_DIR holds the sets that may be trained on (clinc150, banking77, snips,
-nl2bash, nlupp, bfcl); README.md says which licence each has.
+nl2bash, nlupp, bfcl); ../texts.py says which licence each has.
 """
 
 import csv
@@ -102,13 +102,12 @@ class Examples:
 
     # Texts.
 
-    def say(self, trees, value=None):
-        """A language and a text of one of the patterns."""
+    def pick(self, trees):
+        """A language, and one of its patterns."""
         languages = list(trees)
-        # The square root, so that the smaller languages are heard.
+        # Less than their share to the large ones, so that the small ones are heard.
         language = self.chance.choices(languages, [len(trees[each]) ** 0.7 for each in languages])[0]
-        tree = self.chance.choice(trees[language])
-        return language, self.text(tree, language, value)
+        return language, self.chance.choice(trees[language])
 
     def text(self, tree, language, value=None):
         value = value or (lambda slot: self.chance.choice(self.lexicon.of(slot, language)))
@@ -131,7 +130,8 @@ class Examples:
                 tree = self.chance.choice(family["note"])
             text = self.text(tree, language, values)
         else:
-            language, text = self.say(self.said[route])
+            language, tree = self.pick(self.said[route])
+            text = self.text(tree, language)
         if route not in ("chat", "approval") and self.chance.random() < 0.05:
             before = self.chance.choice(self.said["chat"].get(language) or self.said["chat"]["en"])
             text = f"{self.text(before, language)}{self.chance.choice(['.', ',', '!', ' -'])} {text}"
@@ -162,10 +162,7 @@ class Examples:
             filled[slot] = self.slot_value(*kinds[slot], language)
             return filled[slot]
 
-        trees = self.wishes[name]
-        languages = list(trees)
-        language = self.chance.choices(languages, [len(trees[each]) ** 0.7 for each in languages])[0]
-        tree = self.chance.choice(trees[language])
+        language, tree = self.pick(self.wishes[name])
         return language, self.text(tree, language, value), filled
 
     def playbook(self):

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from data import NONE, PLAYBOOKS, ROUTES
 from model import Qwen3, Shape
-from train import Pool
+from train import prompt_of
 
 
 class Speaker:
@@ -31,19 +31,16 @@ class Speaker:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     @torch.no_grad()
-    def chances(self, system, user, labels):
-        """How likely each label is, of these alone."""
-        ids = self.tokenizer.encode(Pool.prompt(None, system, user)).ids
+    def first(self, system, user):
+        """How likely each token is to be the first that is said."""
+        ids = self.tokenizer.encode(prompt_of(system, user)).ids
         logits = self.model.logits(self.model(torch.tensor([ids]))[0, -1])
-        rows = [self.tokenizer.encode(label).ids[0] for label in labels]
-        return dict(zip(labels, torch.softmax(logits[rows].float(), 0).tolist()))
+        return torch.softmax(logits.float(), 0)
 
-    @torch.no_grad()
-    def chance(self, system, user, label):
-        """How likely a label is, of everything that could be said."""
-        ids = self.tokenizer.encode(Pool.prompt(None, system, user)).ids
-        logits = self.model.logits(self.model(torch.tensor([ids]))[0, -1])
-        return torch.softmax(logits.float(), 0)[self.tokenizer.encode(label).ids[0]].item()
+    def chances(self, system, user, labels):
+        """The same of each label, which is one token."""
+        chances = self.first(system, user)
+        return {label: chances[self.tokenizer.token_to_id(label)].item() for label in labels}
 
 
 def read(path, half):
@@ -78,7 +75,7 @@ def main():
     score("playbook", [(row["say"], of(row)) for row in read(arguments.messages / "plan.jsonl", arguments.half)], names)
     ranked, best = [], 0
     for row in read(arguments.messages / "answer.jsonl", arguments.half):
-        sure = [1 - speaker.chance("answer", f"{row['say']}\n{note}", NONE) for note in row["notes"]]
+        sure = [1 - speaker.chances("answer", f"{row['say']}\n{note}", [NONE])[NONE] for note in row["notes"]]
         most = max(range(len(sure)), key=sure.__getitem__)
         right = bool(row["expect"].get("answer")) and re.search(row["expect"]["answer"], row["notes"][most]) is not None
         ranked.append((sure[most], right, bool(row["expect"].get("abstain"))))

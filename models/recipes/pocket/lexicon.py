@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-
 HERE = Path(__file__).parent
 # An article or possessive that a pattern and a value may both bring.
 TWICE = re.compile(

@@ -70,14 +70,16 @@ def begin_with(model, tokenizer, embedder):
         model.embedding.weight[known] = BEGIN * places[known] + 0.3 * model.embedding.weight[known]
 
 
+def prompt_of(system, user):
+    """A conversation up to where the model speaks, as the template in export.py writes it."""
+    return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+
+
 class Pool:
     def __init__(self, data, tokenizer, teacher):
         self.tokenizer, self.teacher = tokenizer, teacher
         self.data, self.n = data, 0
         self.ends = tokenizer.token_to_id("<|im_end|>")
-
-    def prompt(self, system, user):
-        return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
 
     def fill(self, share):
         """Batches of token ids with what is to be learned of them."""
@@ -89,11 +91,11 @@ class Pool:
             if self.teacher is not None and chance.random() < share:
                 at = chance.randrange(len(self.teacher.texts))
                 system = chance.choice(("route", "playbook", "answer"))
-                drawn.append((self.prompt(system, self.teacher.texts[at]), "", at))
+                drawn.append((prompt_of(system, self.teacher.texts[at]), "", at))
             else:
                 task = chance.choices(list(TASKS), list(TASKS.values()))[0]
                 system, user, said = examples.draw(task)
-                drawn.append((self.prompt(system, user), said + "<|im_end|>", None))
+                drawn.append((prompt_of(system, user), said + "<|im_end|>", None))
         first = self.tokenizer.encode_batch([prompt for prompt, _, _ in drawn])
         then = self.tokenizer.encode_batch([said for _, said, _ in drawn])
         rows = [

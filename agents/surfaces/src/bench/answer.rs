@@ -58,7 +58,6 @@ pub(super) fn run(
                 invented += usize::from(said.iter().any(|text| !stands(text, &case.notes)));
             }
         }
-        tracing::debug!(case.id, case.say, ?said, answer = case.expect.answer, "answer");
         place.close()?;
         progress.tell(|| format!("asked {} of {}", n + 1, cases.len()));
     }

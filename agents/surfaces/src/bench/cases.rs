@@ -45,9 +45,9 @@ pub(super) struct Expect {
     pub(super) abstain: bool,
 }
 
-/// What a file of messages is wrong about.
+/// What is wrong with a file or folder that was named.
 pub(super) fn unread(data: &Path, cause: impl std::fmt::Display) -> BenchError {
-    BenchError::Usage(format!("the messages {} cannot be read: {cause}", data.display()))
+    BenchError::Usage(format!("{} cannot be read: {cause}", data.display()))
 }
 
 /// The messages of a file.

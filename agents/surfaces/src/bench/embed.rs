@@ -64,8 +64,8 @@ pub(super) fn run(
             .into_iter()
             .find(|(within, _)| scored.join(within).is_file())
             .ok_or_else(|| unread(scored, "it holds neither test.tsv nor val.tsv"))?;
-        let (within, beyond) =
-            (labelled(&scored.join(within))?, labelled(&scored.join(beyond)).unwrap_or_default());
+        let (within, beyond) = (labelled(&scored.join(within))?, scored.join(beyond));
+        let beyond = if beyond.is_file() { labelled(&beyond)? } else { Vec::new() };
         texts.extend(known.iter().map(|(text, _)| text.clone()));
         let probed = probe(embedder, &known, &within, &beyond)?;
         figures.set("n", within.len());

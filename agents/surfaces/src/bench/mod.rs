@@ -19,8 +19,8 @@
 //! | topics over points whose groups are known | [`cluster`] |
 //! | language models: how fast they are, what their grammars accept | [`generate`] |
 //!
-//! [`cases`] reads messages with what is expected of them, [`child`] starts and stops processes, [`record`] reads what they recorded,
-//! [`killing`] kills them, [`measure`] holds numbers and makes the document.
+//! [`cases`] reads messages with what is expected of them, [`child`] starts and stops
+//! processes, [`record`] reads what they recorded, [`killing`] kills them, [`measure`] holds numbers and makes the document.
 
 mod answer;
 mod bare;

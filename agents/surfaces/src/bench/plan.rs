@@ -70,17 +70,9 @@ pub(super) fn run(
             let right = names(&planned) == [expected.as_str()];
             playbook.add(right);
             by_playbook.entry(expected.clone()).or_default().add(right);
-            if !right {
-                tracing::debug!(case.id, case.say, planned = ?names(&planned), expected, "playbook");
-            }
         }
         if let Some(expected) = &case.expect.slots {
-            let right = fits(&planned["parts"][0]["slots"], expected);
-            slots.add(right);
-            if !right {
-                let found = &planned["parts"][0]["slots"];
-                tracing::debug!(case.id, case.say, %found, ?expected, "slots");
-            }
+            slots.add(fits(&planned["parts"][0]["slots"], expected));
         }
         if let Some(expected) = &case.expect.tools {
             let steps = planned["plan"]["steps"].as_array().into_iter().flatten();
