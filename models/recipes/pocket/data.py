@@ -1,6 +1,6 @@
 """Examples without end: what is said to the model, and what it should say.
 
-    python data.py DATA_DIR [N]     prints N examples of each task
+    python data.py DATA_DIR [N]     prints N examples of each kind
 
 DATA_DIR holds the sets that may be trained on (clinc150, banking77, snips,
 nl2bash, nlupp, bfcl); ../texts.py says which licence each has.
@@ -10,6 +10,7 @@ import csv
 import random
 import re
 import sys
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from noise import noisy
 ROUTES = ("chat", "recall", "remember", "mission", "schedule", "approval", "status", "help")
 # What is said where nothing fits.
 NONE = "none"
+# One family of this many is kept back to measure by.
+KEPT_BACK = 20
 PLAYBOOKS = HERE.parents[2] / "agents" / "moroni" / "playbooks"
 
 # Requests of CLINC150 that go the same way in every household.
@@ -49,7 +52,7 @@ ORDERS = [
 class Examples:
     """Draws examples; the same seed draws the same."""
 
-    def __init__(self, data, seed):
+    def __init__(self, data, seed, families="trained"):
         self.chance = random.Random(seed)
         self.lexicon = Lexicon()
         self.data = data
@@ -63,7 +66,12 @@ class Examples:
         for name in self.wishes:
             if name not in self.kinds and not name.startswith("refused"):
                 raise SystemExit(f"plans/{name}.tsv: there is no such playbook")
-        self.families = self.read_families()
+        known = self.read_families()
+        kept_back = lambda family: zlib.crc32(family["name"].encode()) % KEPT_BACK == 0
+        self.families = [family for family in known if kept_back(family) == (families == "kept back")]
+        self.by_language = defaultdict(list)
+        for family in self.families:
+            self.by_language[family["language"]].append(family)
         self.orders = [parse(order) for order in ORDERS]
 
     # What stands in files.
@@ -93,14 +101,15 @@ class Examples:
         for path in sorted((HERE / "facts").glob("*.tsv")):
             for fields in lines(path):
                 language, name, kind, *rest = fields
-                family = known.setdefault((path.stem, language, name), {"language": language, "note": [], "ask": [], "none": []})
+                new = {"name": f"{path.stem} {language} {name}", "language": language, "note": [], "ask": [], "none": []}
+                family = known.setdefault((path.stem, language, name), new)
                 if kind == "ask":
                     family["ask"].append((rest[0], parse(rest[1])))
                 else:
                     family[kind].append(parse(rest[0]))
         return list(known.values())
 
-    # Texts.
+    # Messages.
 
     def pick(self, trees):
         """A language, and one of its patterns."""
@@ -114,14 +123,15 @@ class Examples:
         return once(tidy(expand(tree, self.chance, value)))
 
     def route(self):
+        """A message, and which of the eight routes it takes."""
         route = self.chance.choice(ROUTES)
         draw = self.chance.random()
-        if draw < 0.1 and self.clinc[route]:
-            return "route", noisy(self.chance.choice(self.clinc[route]), "en", self.chance), route
+        if draw < 0.06 and self.clinc[route]:
+            return noisy(self.chance.choice(self.clinc[route]), "en", self.chance), route
         if route == "mission" and draw < 0.4:
             name = self.chance.choice(list(self.wishes))
             language, text, _ = self.wish(name)
-        elif draw < 0.25 and route in ("recall", "remember"):
+        elif draw < 0.3 and route in ("recall", "remember"):
             family = self.chance.choice(self.families)
             language, values = family["language"], self.values(family["language"])
             if route == "recall":
@@ -135,19 +145,30 @@ class Examples:
         if route not in ("chat", "approval") and self.chance.random() < 0.05:
             before = self.chance.choice(self.said["chat"].get(language) or self.said["chat"]["en"])
             text = f"{self.text(before, language)}{self.chance.choice(['.', ',', '!', ' -'])} {text}"
-        return "route", noisy(text, language, self.chance), route
+        return noisy(text, language, self.chance), route
+
+    def made(self, ending, language):
+        """A name of a file that is on no list."""
+        words = [self.chance.choice(self.lexicon.of(self.chance.choice(("word", "topic", "project", "person", "city")), language)) for _ in range(self.chance.choice((1, 1, 2)))]
+        if self.chance.random() < 0.3:
+            words.append(str(self.chance.choice((self.chance.randrange(10), self.chance.randrange(2015, 2030), self.chance.randrange(1000)))))
+        joined = self.chance.choice("-_").join(re.sub(r"\W+", "-", word) for word in words).strip("-_")
+        folder = f"{self.chance.choice(self.lexicon.of('folder', language)).strip('/')}/" if self.chance.random() < 0.25 else ""
+        return f"{folder}{joined if self.chance.random() < 0.3 else joined.lower()}.{ending}"
 
     def slot_value(self, kind, files, language):
         """What fills a slot of a playbook, as somebody says it."""
         pick = lambda name: self.chance.choice(self.lexicon.of(name, language))
+        new = self.chance.random() < 0.4
         if kind in ("path", "files"):
             if kind == "files" and self.chance.random() < 0.4:
                 return pick("folder") if self.chance.random() < 0.6 else f"*.{pick('ext').lstrip('.')}"
             if "archive" in files:
-                return pick("archive")
-            return pick("csv" if "table" in files else "doc" if "note" in files else "file")
+                return self.made(self.chance.choice(("zip", "tar", "tar.gz", "tgz")), language) if new else pick("archive")
+            endings = "csv csv tsv json" if "table" in files else "md md txt" if "note" in files else "md txt csv json yaml toml py rs html"
+            return self.made(self.chance.choice(endings.split()), language) if new else pick("csv" if "table" in files else "doc" if "note" in files else "file")
         if kind == "new-file":
-            return pick("newfile")
+            return self.made(self.chance.choice("md md txt csv json html zip".split()), language) if new else pick("newfile")
         if kind == "text":
             return pick(self.chance.choice(("topic", "word", "person")))
         return pick({"choice": "word"}.get(kind, kind))
@@ -166,12 +187,30 @@ class Examples:
         return language, self.text(tree, language, value), filled
 
     def playbook(self):
-        if self.chance.random() < 0.12:
+        """A wish, the label of its playbook or none, and its slots as lines, copied out of it."""
+        if self.chance.random() < 0.15:
             name = self.chance.choice([name for name in self.wishes if name.startswith("refused")])
         else:
             name = self.chance.choice(list(self.labels))
-        language, text, _ = self.wish(name)
-        return "playbook", noisy(text, language, self.chance), self.labels.get(name, NONE)
+        language, text, filled = self.wish(name)
+        filled = {slot: value for slot, value in filled.items() if value in text}
+        text = noisy(text, language, self.chance, tuple(filled.values()))
+        filled = {slot: value for slot, value in filled.items() if value in text}
+        at = lambda slot: text.index(filled[slot])
+        return text, self.labels.get(name, NONE), "\n".join(f"{slot}: {filled[slot]}" for slot in sorted(filled, key=at))
+
+    def message(self):
+        """A text, and what it is asked about it: a question, the answer and its weight."""
+        if self.chance.random() < 0.5:
+            text, route = self.route()
+            return "message", text, [("route", route, 1.0)]
+        text, label, slots = self.playbook()
+        asked = [("route", "mission", 0.15), ("playbook", label, 1.0)]
+        if label != NONE:
+            asked.append((f"slots {label}", slots or NONE, 1.0))
+        return "message", text, asked
+
+    # Notes.
 
     def values(self, language):
         """Values that stay the same within one example."""
@@ -186,80 +225,65 @@ class Examples:
         value.known = known
         return value
 
-    def answer(self):
-        """A question and a note: the words of the note that answer it, or none."""
+    def asked_of(self, answer, ask, values):
+        """A question with its answer: the value of a slot, or words as they stand."""
+        return self.text(ask, values.language, values), answer[1:] if answer.startswith("=") else values.known.get(answer)
+
+    def elsewhere(self, ask, answer, values):
+        """The same question about another person or thing than the note's, if it names one."""
+        asked = [each for each in set(slots(ask)) if each in values.known and each != answer]
+        if not asked:
+            return None
+        other = self.values(values.language)
+        known = set(values.known.values())
+        for each in asked:
+            options = [o for o in self.lexicon.of(each, values.language) if o not in known]
+            if not options:
+                return None
+            other.known[each] = self.chance.choice(options)
+        return self.text(ask, values.language, other)
+
+    def note(self):
+        """A note, and questions that it answers or does not."""
         family = self.chance.choice(self.families)
         language = family["language"]
         values = self.values(language)
-        note = self.text(self.chance.choice(family["note"]), language, values)
-        slot, ask = self.chance.choice(family["ask"])
-        draw, span = self.chance.random(), None
-        if draw < 0.46:
-            question = self.text(ask, language, values)
-            span = values.known[slot]
-        elif draw < 0.74 and family["none"]:
-            question = self.text(self.chance.choice(family["none"]), language, values)
-        elif draw < 0.82 and (asked := [each for each in set(slots(ask)) if each in values.known and each != slot]):
-            # The same question about something else.
-            other = self.values(language)
-            for each in asked:
-                for _ in range(8):
-                    if other(each) != values.known[each]:
-                        break
-                    other.known.pop(each)
-            question = self.text(ask, language, other)
-            if any(other.known[each] == values.known[each] for each in asked):
-                question = self.text(self.chance.choice(self.families)["ask"][0][1], language, self.values(language))
-        elif draw < 0.86:
-            question = self.text(ask, language, values)
-            note = self.text(self.chance.choice(self.orders), language)
-        else:
-            # Another note that shares words, if one of a few does.
-            question = self.text(ask, language, values)
-            same = [f for f in self.chance.choices(self.families, k=24) if f is not family and f["language"] == language]
-            words = set(re.findall(r"\w{4,}", question.lower()))
-            notes = [self.text(self.chance.choice(f["note"]), language, self.values(language)) for f in same[:12]]
-            if not notes:
-                return self.answer()
-            note = max(notes, key=lambda text: len(words & set(re.findall(r"\w{4,}", text.lower()))) + self.chance.random())
-        question = noisy(question, language, self.chance, tuple(values.known.values()))
-        if self.chance.random() < 0.3:
-            note = note[:1].upper() + note[1:]
-        if span is not None and span not in note:
-            # A first letter became a large one, or an article went.
-            return self.answer()
-        return "answer", f"{question}\n{note}", NONE if span is None else span
+        values.language = language
+        draw = self.chance.random()
+        note = self.text(self.chance.choice(self.orders if draw < 0.02 else family["note"]), language, values)
+        asked = []
+        for answer, ask in self.chance.sample(family["ask"], min(3, len(family["ask"]))):
+            question, said = self.asked_of(answer, ask, values)
+            if said is not None and said in note:
+                asked.append((question, said, 1.0))
+        count = len(asked)
+        for tree in self.chance.sample(family["none"], min(2, len(family["none"]))):
+            asked.append((self.text(tree, language, values), NONE, 1.0))
+        answer, ask = self.chance.choice(family["ask"])
+        if (question := self.elsewhere(ask, answer, values)) is not None:
+            asked.append((question, NONE, 1.0))
+        if len(asked) < count + 3:
+            # A question about something else, if possible one that shares words.
+            others = [f for f in self.chance.choices(self.by_language[language], k=8) if f is not family]
+            words = set(re.findall(r"\w{4,}", note.lower()))
+            questions = [self.text(self.chance.choice(f["ask"])[1], language) for f in others]
+            if questions:
+                shared = lambda text: len(words & set(re.findall(r"\w{4,}", text.lower()))) + self.chance.random()
+                asked.append((max(questions, key=shared), NONE, 1.0))
+        spare = tuple(values.known.values())
+        asked = [(noisy(question, language, self.chance, spare), said, weight) for question, said, weight in asked]
+        self.chance.shuffle(asked)
+        return "note", note, asked
 
-    def asks(self):
-        """What kind of thing a question asks for."""
-        family = self.chance.choice(self.families)
-        slot, ask = self.chance.choice(family["ask"])
-        question = self.text(ask, family["language"], self.values(family["language"]))
-        return "asks", noisy(question, family["language"], self.chance), slot.rstrip("0123456789")
-
-    def slot(self):
-        """The values of a wish's slots, copied out of it."""
-        while True:
-            name = self.chance.choice(list(self.labels))
-            language, text, filled = self.wish(name)
-            filled = {slot: value for slot, value in filled.items() if value in text}
-            if filled:
-                text = noisy(text, language, self.chance, tuple(filled.values()))
-                filled = {slot: value for slot, value in filled.items() if value in text}
-            if filled:
-                at = lambda slot: text.index(filled[slot])
-                said = "\n".join(f"{slot}: {filled[slot]}" for slot in sorted(filled, key=at))
-                return f"slots {self.labels[name]}", text, said
-
-    def draw(self, task):
-        return getattr(self, task)()
+    def draw(self, kind):
+        return getattr(self, kind)()
 
 
 def main():
     examples = Examples(Path(sys.argv[1]), seed=None)
-    for task in ("route", "playbook", "slot", "answer", "asks"):
+    for kind in ("message", "note"):
         for _ in range(int(sys.argv[2]) if len(sys.argv) > 2 else 5):
-            print(task, *map(repr, examples.draw(task)), sep=" | ")
+            print(*map(repr, examples.draw(kind)), sep=" | ")
 
 
 if __name__ == "__main__":

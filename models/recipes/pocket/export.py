@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 
 from tokens import SPECIAL
 
+# The system turn says what the first turn is: a message or a note. A question about it follows.
 TEMPLATE = (
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
-    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+    "{%- for message in messages %}{%- if message.role == 'system' %}{{- '<|im_start|>' + message.content + '\n' }}"
+    "{%- else %}{{- message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
 )
 LAYER = {
     "q": "attn_q",

@@ -1,8 +1,8 @@
 """The paraphrase grammar: patterns with alternatives and slots.
 
-`(a|b c|)` is one of these, nests, and may be empty; `{name}` is a value of the
-lexicon. One pattern per line stands in phrases/, plans/ and facts/, after its
-language.
+`(a|b c|)` is one of these, nests, and may be empty; brackets without a bar stand
+for themselves; `{name}` is a value of the lexicon. One pattern per line stands
+in phrases/, plans/ and facts/, after its language.
 
     python grammar.py FILE [N]     checks FILE (LANG<TAB>pattern) and prints N expansions
 """
@@ -37,11 +37,14 @@ def parse(text):
                     options.append(tree)
                 if at >= len(text):
                     raise ValueError("a ( is not closed")
-                parts.append(("any", options))
+                # Without a bar they are what they are.
+                parts += [("any", options)] if len(options) > 1 else ["(", *options[0], ")"]
             elif c in "|)":
                 if inside:
                     break
-                raise ValueError(f"a {c} outside of ( )")
+                if c == "|":
+                    raise ValueError("a | outside of ( )")
+                plain += c  # :)
             elif c == "{":
                 end_plain()
                 end = text.index("}", at)

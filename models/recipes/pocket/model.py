@@ -15,7 +15,7 @@ class Shape:
     heads: int = 4
     kv_heads: int = 2
     head: int = 64
-    inner: int = 768
+    inner: int = 512
     theta: float = 10_000.0
     epsilon: float = 1e-6
     context: int = 1_024
@@ -53,7 +53,7 @@ class Layer(nn.Module):
         self.attention_norm, self.inner_norm = (Norm(shape.hidden, shape.epsilon) for _ in range(2))
         self.q_norm, self.k_norm = (Norm(shape.head, shape.epsilon) for _ in range(2))
 
-    def forward(self, x, cos, sin):
+    def forward(self, x, cos, sin, mask):
         n, length, _ = x.shape
         y = self.attention_norm(x)
         split = lambda y: y.view(n, length, -1, self.shape.head)
@@ -62,7 +62,7 @@ class Layer(nn.Module):
         v = split(self.v(y)).transpose(1, 2)
         times = self.shape.heads // self.shape.kv_heads
         k, v = (each.to(v.dtype).repeat_interleave(times, 1) for each in (k, v))
-        y = F.scaled_dot_product_attention(q.to(v.dtype), k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q.to(v.dtype), k, v, attn_mask=mask, is_causal=mask is None)
         y = self.o(y.transpose(1, 2).reshape(n, length, -1))
         x = x + F.dropout(y, self.dropout, self.training)
         y = self.inner_norm(x)
@@ -81,14 +81,18 @@ class Qwen3(nn.Module):
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
 
-    def forward(self, ids):
-        """Hidden states after the last norm; logits are these times the embedding."""
-        half = torch.arange(0, self.shape.head, 2) / self.shape.head
-        angles = torch.arange(ids.shape[1])[:, None, None] * self.shape.theta**-half
+    def forward(self, ids, places=None, mask=None):
+        """Hidden states after the last norm; logits are these times the embedding.
+
+        `places` and `mask` where tokens do not simply follow each other.
+        """
+        half = torch.arange(0, self.shape.head, 2, device=ids.device) / self.shape.head
+        places = torch.arange(ids.shape[1], device=ids.device)[None] if places is None else places
+        angles = places[:, :, None, None] * self.shape.theta**-half
         cos, sin = angles.cos(), angles.sin()
         x = self.embedding(ids)
         for layer in self.layers:
-            x = layer(x, cos, sin)
+            x = layer(x, cos, sin, mask)
         return self.norm(x)
 
     def logits(self, hidden):

@@ -17,9 +17,9 @@ CUT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-EXAMPLES = 400_000
+EXAMPLES = 100_000
 # How often each label is shown, so that it becomes one token.
-SHOWN = 20_000
+SHOWN = 5_000
 
 
 def untrained():
@@ -44,12 +44,12 @@ def main():
 
     def texts():
         yield from real_texts(data)
-        tasks = ("route", "playbook", "answer", "slot")
         for n in range(EXAMPLES):
-            system, user, said = examples.draw(tasks[n % len(tasks)])
-            yield user
-            yield said if system.startswith("slots") else ""
-        for label in (*ROUTES, *examples.labels.values(), NONE, "route", "playbook", "answer", "asks", "slots"):
+            _, text, asked = examples.draw(("message", "note")[n % 2])
+            yield text
+            for question, _, _ in asked:
+                yield question
+        for label in (*ROUTES, *examples.labels.values(), NONE, "message", "note", "route", "playbook", "slots"):
             for _ in range(SHOWN):
                 yield label
 
