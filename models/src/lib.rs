@@ -12,6 +12,7 @@
 //! | computing on the processor | [`compute`] |
 //! | how fast a model is | [`measure`] |
 //! | texts as vectors | [`embed`] |
+//! | what ships inside the program and says at once what a text is | [`pocket`] |
 //!
 //! Nothing here fetches anything: models are files that the user has.
 
@@ -23,6 +24,7 @@ pub mod error;
 pub mod grammar;
 mod later;
 pub mod measure;
+pub mod pocket;
 pub mod qwen;
 pub mod sampling;
 pub mod template;

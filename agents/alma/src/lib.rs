@@ -22,6 +22,7 @@ use charter::embed::Embed;
 use charter::generate::Generate;
 use charter::ids::{Millis, Principal, StreamId};
 use charter::ports::{Ledger, Live, Tools};
+use charter::reflex::Reflex;
 use charter::tool::ToolSpec;
 use config::Config;
 use moroni::playbooks::Library;
@@ -56,6 +57,10 @@ pub trait Installation: Send + Sync {
     fn embedder(&self) -> Result<Arc<dyn Embed>, Error>;
     /// The language model, if one is configured; it is loaded when it is first asked.
     fn generate(&self) -> Option<Arc<dyn Generate>> {
+        None
+    }
+    /// What says at once what a text is, unless the configuration does without.
+    fn reflex(&self) -> Option<Arc<dyn Reflex>> {
         None
     }
     /// Language models that lie here; reads their headers.

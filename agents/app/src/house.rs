@@ -23,6 +23,7 @@ use charter::generate::Generate;
 use charter::ids::TenantId;
 use charter::leader::LeaderRow;
 use charter::ports::{Clock, Entropy, Ledger, LedgerError, Live, Tools};
+use charter::reflex::Reflex;
 use hephaestus::sandbox::{Host, Sandbox};
 use hephaestus::tool::Tool;
 use hephaestus::{Hephaestus, tools};
@@ -33,6 +34,7 @@ use librarian::Librarian;
 use librarian::excerpts::Excerpter;
 use librarian::extract::pdf::PdfProcess;
 use models::embed::StaticEmbedder;
+use models::pocket::Pocket;
 use moroni::playbooks::Library;
 use queue::{Publisher, Relay};
 use sons_of_helaman::lease::LeaseThread;
@@ -152,6 +154,7 @@ impl House {
             memory: Arc::new(memory::Way(Arc::clone(&household))),
             model,
             draft,
+            pocket: config.model.pocket,
             lanes: Arc::clone(&lanes),
         };
         let alma = Alma {
@@ -377,6 +380,12 @@ pub(crate) fn embedder() -> Result<Arc<dyn Embed>, String> {
     Ok(shared)
 }
 
+/// The shipped small model: it is read when it is first asked.
+pub(crate) fn reflex() -> Result<Arc<dyn Reflex>, String> {
+    let shared = Pocket::shared().map_err(|error| chain(&error))?;
+    Ok(shared)
+}
+
 /// What is needed to open the data folder whenever this process becomes its holder.
 #[derive(Clone)]
 struct Opening {
@@ -585,6 +594,8 @@ struct Here {
     model: Option<(PathBuf, Arc<dyn Generate>)>,
     /// Where the one lies that guesses ahead of it.
     draft: Option<PathBuf>,
+    /// Whether the small model advises.
+    pocket: bool,
     lanes: Arc<OnceLock<Lanes>>,
 }
 
@@ -603,6 +614,15 @@ impl Installation for Here {
             operation: "read the table of word vectors".to_owned(),
             cause,
         })
+    }
+
+    fn reflex(&self) -> Option<Arc<dyn Reflex>> {
+        if !self.pocket {
+            return None;
+        }
+        let read = reflex();
+        // Without it words and rules decide.
+        read.inspect_err(|cause| tracing::warn!(cause, "the small model cannot be read")).ok()
     }
 
     fn generate(&self) -> Option<Arc<dyn Generate>> {

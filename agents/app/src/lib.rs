@@ -56,8 +56,12 @@ pub fn main_with(more: fn() -> Vec<Box<dyn Tool>>) -> ExitCode {
         interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     if let Command::Bench { command } = &cli.command {
-        let means =
-            Means { embedder: &house::embedder, bare: &bare::BareQueue, models: &trials::Trials };
+        let means = Means {
+            embedder: &house::embedder,
+            reflex: &house::reflex,
+            bare: &bare::BareQueue,
+            models: &trials::Trials,
+        };
         let exit = surfaces::bench::run(command, &screen, &means);
         return ExitCode::from(exit.code());
     }

@@ -25,6 +25,7 @@
 //! | what lies in a workspace | [`survey`] |
 //! | what a mission says of itself in the end | [`report`] |
 //! | what is asked of a language model, and its port | [`generate`] |
+//! | what a small model says at once, and its port | [`reflex`] |
 //! | summaries in a model's words, and what of them must hold | [`gist`] |
 //! | a server that keeps failing is left alone for a while | [`breaker`] |
 //! | the ports | [`ports`], [`embed`], [`excerpt`] |
@@ -54,6 +55,7 @@ pub mod plan;
 pub mod ports;
 pub mod record;
 pub mod reference;
+pub mod reflex;
 pub mod report;
 pub mod rows;
 pub mod schedule;

@@ -30,7 +30,7 @@ BATCH = 4_096
 # Examples that are drawn together and put in order of length.
 POOL = 2_500
 RATE, LAST_RATE, WARM_UP = 2e-3, 2e-5, 150
-DROPOUT = 0.1
+DROPOUT = 0.0
 # Share of the examples that are messages; the others are notes.
 MESSAGES = 0.6
 LONGEST = 320

@@ -42,7 +42,7 @@ def words_of(text):
         elif "/" in core or "*" in core or NAME.match(core):
             found.append("<path>")
         else:
-            found += [re.sub(r"\d", "0", word) for word in re.findall(r"[^\W_]+", core)]
+            found += ["".join("0" if c.isnumeric() else c for c in word) for word in re.findall(r"[^\W_]+", core)]
         found += [mark for mark in "?!:" if mark in chunk]
     return found[:WORDS_MAX]
 

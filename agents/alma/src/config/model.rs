@@ -14,6 +14,8 @@ pub struct Model {
     pub path: String,
     /// A smaller model of the same tokens that guesses ahead; empty: none.
     pub draft: String,
+    /// Whether the small model that ships inside the program advises.
+    pub pocket: bool,
 }
 
 impl Model {

@@ -293,7 +293,11 @@ impl<'a> Turn<'a> {
                 (chosen(Route::Remember, reason, told.words), false)
             }
             Opened::Nothing => {
+                let (calm, _) = risk::without_anger(words, speeches);
+                let calm = if calm.is_empty() { words } else { calm.as_str() };
+                let reflex = self.alma.installation.reflex();
                 let context = Context {
+                    leaning: reflex.map(|reflex| reflex.route(calm)),
                     approvals: open_of(self.alma, self.principal, None).await?.len(),
                     asked: self.focus.asked.take(),
                     follows: focus::follows(
@@ -303,8 +307,6 @@ impl<'a> Turn<'a> {
                         speeches,
                     ),
                 };
-                let (calm, _) = risk::without_anger(words, speeches);
-                let calm = if calm.is_empty() { words } else { calm.as_str() };
                 (router.route(calm, self.playbooks()?.as_ref(), &context), false)
             }
         };

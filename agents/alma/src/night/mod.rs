@@ -298,6 +298,7 @@ impl Night<'_> {
             self.alma.specs(),
             today(self.row.until)?,
             self.alma.config.budget.clone(),
+            self.alma.installation.reflex(),
         ))
     }
 

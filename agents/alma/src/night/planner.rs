@@ -1,6 +1,7 @@
 //! The planner, as the night asks it: pure, with one playbook more where one is on
 //! trial.
 
+use charter::reflex::Reflex;
 use charter::budget::Budget;
 use charter::effect::EffectClass;
 use charter::label::Label;
@@ -25,6 +26,7 @@ pub(super) struct Drawing {
     specs: Vec<ToolSpec>,
     today: Date,
     budget: Budget,
+    reflex: Option<Arc<dyn Reflex>>,
     /// Libraries by the playbook on trial; `None` if that cannot be read.
     tried: Mutex<BTreeMap<String, Option<Arc<Library>>>>,
 }
@@ -35,8 +37,9 @@ impl Drawing {
         specs: Vec<ToolSpec>,
         today: Date,
         budget: Budget,
+        reflex: Option<Arc<dyn Reflex>>,
     ) -> Self {
-        Self { library, specs, today, budget, tried: Mutex::default() }
+        Self { library, specs, today, budget, reflex, tried: Mutex::default() }
     }
 
     fn with(&self, own: Option<&str>) -> Option<Arc<Library>> {
@@ -76,6 +79,7 @@ impl Planner for Drawing {
             specs: &self.specs,
             today: self.today,
             budget: self.budget.clone(),
+            reflex: self.reflex.as_deref(),
         });
         match planned {
             Planned::Plan { plan, .. } => Outcome::Plan(Box::new(plan)),

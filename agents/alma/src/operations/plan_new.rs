@@ -99,7 +99,9 @@ pub(crate) async fn plan_on(
                 )));
             }
             let survey = alma.tools().survey(&request.workspace).await?;
+            let reflex = alma.installation.reflex();
             let planned = moroni::plan(&Wish {
+                reflex: reflex.as_deref(),
                 words,
                 survey: &survey,
                 playbooks: alma.installation.playbooks()?.as_ref(),

@@ -9,6 +9,7 @@
 use super::told;
 use super::words::{self, Pattern, Speech, WORDS_MAX};
 use charter::conversation::Route;
+use charter::reflex::Reflex;
 use moroni::Playbooks;
 use moroni::likeness::{Use, View};
 use moroni::words::sentence::Sentence;
@@ -16,7 +17,7 @@ use moroni::words::token::{Kind, Token};
 use moroni::yaml::YamlError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Bytes of a message that are looked at.
 const LOOKED_AT_BYTES: usize = 2_000;
@@ -47,6 +48,11 @@ const STATES: f32 = 3.0;
 const OFTEN: f32 = 3.0;
 /// What it says against a schedule that no time is named.
 const NO_TIME: f32 = 1.5;
+/// What a small model says per factor of likelihood, and the most it may say against.
+const LEANING: f32 = 1.0;
+const LEANING_MAX: f32 = 6.0;
+/// From here on what it says is enough where nothing else is known.
+const LEANS: f32 = 0.4;
 /// A route less likely than this is asked about, unless it is far ahead.
 const SURE: f32 = 0.5;
 /// How far ahead it must be of the next.
@@ -63,6 +69,8 @@ pub struct Context {
     pub asked: Option<Asked>,
     /// Whether the message goes on with what was done before.
     pub follows: bool,
+    /// How likely a small model holds each route, in the order of [`Route::ALL`].
+    pub leaning: Option<[f32; Route::ALL.len()]>,
 }
 
 /// A question that Alma asked because she was not sure.
@@ -281,10 +289,16 @@ impl Router {
         if cued[place(Route::Schedule)] == 0.0 {
             scores[place(Route::Schedule)] -= NO_TIME;
         }
+        if let Some(leaning) = &context.leaning {
+            let top = leaning.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+            for (score, share) in scores.iter_mut().zip(leaning) {
+                *score += LEANING * (share / top).max(f32::MIN_POSITIVE).ln().max(-LEANING_MAX);
+            }
+        }
         if context.approvals > 0 && words.len() <= 6 {
             scores[place(Route::Approval)] += 0.8;
         }
-        self.decide(scores, cued, &loudest, planner, context.follows)
+        self.decide(scores, cued, &loudest, planner, context)
     }
 
     fn speaks(&self, code: &str) -> bool {
@@ -314,8 +328,9 @@ impl Router {
         cued: [f32; 8],
         loudest: &[Option<(f32, &str)>; 8],
         planner: Option<(f32, &str)>,
-        follows: bool,
+        context: &Context,
     ) -> Routed {
+        let follows = context.follows;
         let top = scores.iter().copied().fold(f32::MIN, f32::max);
         let shares = scores.map(|score| (score - top).exp());
         let all: f32 = shares.iter().sum();
@@ -324,7 +339,8 @@ impl Router {
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let loudest_cue = cued.iter().copied().fold(0.0, f32::max);
         let planned = planner.is_some_and(|(likeness, _)| likeness > PLANNER_FROM);
-        if loudest_cue < SILENT && top < SILENT * 2.0 && !planned && !follows {
+        let leans = context.leaning.is_some_and(|leaning| leaning.iter().any(|p| *p >= LEANS));
+        if loudest_cue < SILENT && top < SILENT * 2.0 && !planned && !follows && !leans {
             return unclear(ranked);
         }
         let (Some((route, first)), Some((other, second))) = (ranked.first(), ranked.get(1)) else {
@@ -425,11 +441,12 @@ pub fn deed(route: Route) -> &'static str {
 pub struct Trial {
     router: &'static Router,
     playbooks: Playbooks,
+    reflex: Option<Arc<dyn Reflex>>,
 }
 
 impl Trial {
     /// Reads the words and the playbooks.
-    pub fn shipped() -> Result<Self, crate::Error> {
+    pub fn shipped(reflex: Option<Arc<dyn Reflex>>) -> Result<Self, crate::Error> {
         let unread = |cause: String| crate::Error::Machine {
             operation: "read the words of the conversation".to_owned(),
             cause,
@@ -437,12 +454,14 @@ impl Trial {
         Ok(Self {
             router: Router::shipped().map_err(|error| unread(error.to_string()))?,
             playbooks: Playbooks::shipped().map_err(|error| unread(error.to_string()))?,
+            reflex,
         })
     }
 
     /// What is made of a message that nothing went before.
     pub fn route(&self, message: &str) -> Routed {
-        self.router.route(message, &self.playbooks, &Context::default())
+        let leaning = self.reflex.as_ref().map(|reflex| reflex.route(message));
+        self.router.route(message, &self.playbooks, &Context { leaning, ..Context::default() })
     }
 }
 

@@ -112,5 +112,6 @@ pub(crate) fn planned(
         specs,
         today: today(),
         budget: Budget::default(),
+        reflex: None,
     })
 }

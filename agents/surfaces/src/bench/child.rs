@@ -199,9 +199,16 @@ impl Stage {
         self
     }
 
-    /// Another data folder and workspace, beside this one.
+    /// The same without the small model that ships inside the program.
+    pub fn without_pocket(mut self) -> Self {
+        self.settings.push(("ALMA_MODEL__POCKET", "false".to_owned()));
+        self
+    }
+
+    /// Another data folder and workspace, beside this one, with the same settings.
     pub fn another(&self) -> Result<Self, BenchError> {
-        Self::new(self.program.clone(), self.root())
+        let another = Self::new(self.program.clone(), self.root())?;
+        Ok(Self { settings: self.settings.clone(), ..another })
     }
 
     /// The folder that the missions work in.

@@ -45,12 +45,14 @@ use crate::cli::Screen;
 use crate::cli::args::BenchCommand;
 use crate::cli::exit::{Exit, chain};
 pub use bare::{Bare, Carried, Place};
+use charter::reflex::Reflex;
 use child::{BenchError, Durability, Stage, pause};
 pub use cluster::Embedder;
 pub use generate::{Load, Models};
 pub use measure::Figures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often progress is shown.
@@ -68,6 +70,8 @@ const BARE_CONCURRENCY: u32 = 16;
 pub struct Means<'m> {
     /// The shipped embedder.
     pub embedder: Embedder<'m>,
+    /// The shipped small model.
+    pub reflex: &'m dyn Fn() -> Result<Arc<dyn Reflex>, String>,
     /// The queue by itself.
     pub bare: &'m dyn Bare,
     /// Language models.
@@ -132,15 +136,22 @@ fn measured(
         | BenchCommand::Stream { servers, .. } => {
             Stage::new(program, &base)?.on(servers.redis.as_deref(), servers.postgres.as_deref())
         }
+        BenchCommand::Route { without_model: true, .. }
+        | BenchCommand::Plan { without_model: true, .. }
+        | BenchCommand::Answer { without_model: true, .. } => {
+            Stage::new(program, &base)?.without_pocket()
+        }
         _ => Stage::new(program, &base)?,
     };
     let mut progress = Progress::new(screen);
     let (name, (figures, durability)): (_, (Figures, Durability)) = match *command {
-        BenchCommand::Route { ref data } => {
-            ("route", (route::run(data, &mut progress)?, stage.worker(None)?.durability()?))
+        BenchCommand::Route { ref data, without_model } => {
+            let reflex = (!without_model).then_some(means.reflex);
+            let figures = route::run(data, reflex, &mut progress)?;
+            ("route", (figures, stage.worker(None)?.durability()?))
         }
-        BenchCommand::Plan { ref data } => ("plan", plan::run(&stage, data, &mut progress)?),
-        BenchCommand::Answer { ref data } => ("answer", answer::run(&stage, data, &mut progress)?),
+        BenchCommand::Plan { ref data, .. } => ("plan", plan::run(&stage, data, &mut progress)?),
+        BenchCommand::Answer { ref data, .. } => ("answer", answer::run(&stage, data, &mut progress)?),
         BenchCommand::Embed { ref sts, ref clinc, ref clinc_test } => {
             let clinc = clinc.as_deref().map(|train| (train, clinc_test.as_deref()));
             let figures = embed::run(means.embedder, sts.as_deref(), clinc, &mut progress)?;

@@ -1,5 +1,5 @@
-//! What is made of messages: routes without a model, over phrases that the user
-//! names.
+//! What is made of messages: routes of phrases that the user names, with the small
+//! model and without.
 
 use super::Progress;
 use super::cases::{read, share, unread};
@@ -7,9 +7,11 @@ use super::child::BenchError;
 use super::measure::{Figures, Samples};
 use alma::talk::route::Trial;
 use charter::conversation::Route;
+use charter::reflex::Reflex;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Figures of one route.
@@ -21,8 +23,14 @@ struct Class {
 }
 
 /// Routes every message of a file of JSON Lines.
-pub(super) fn run(data: &Path, progress: &mut Progress<'_>) -> Result<Figures, BenchError> {
-    let trial = Trial::shipped().map_err(|error| unread(data, error))?;
+pub(super) fn run(
+    data: &Path,
+    reflex: Option<&dyn Fn() -> Result<Arc<dyn Reflex>, String>>,
+    progress: &mut Progress<'_>,
+) -> Result<Figures, BenchError> {
+    let reflex = reflex.map(|reflex| reflex()).transpose();
+    let reflex = reflex.map_err(|error| unread(data, error))?;
+    let trial = Trial::shipped(reflex).map_err(|error| unread(data, error))?;
     let mut took = Samples::default();
     let mut classes: BTreeMap<Route, Class> = BTreeMap::new();
     let (mut right, mut asked) = (0, 0);
@@ -66,6 +74,6 @@ pub(super) fn run(data: &Path, progress: &mut Progress<'_>) -> Result<Figures, B
         })
         .collect();
     figures.set("by_class", by_class);
-    figures.note("without a model; a message that is asked about counts by its likeliest route");
+    figures.note("a message that is asked about counts by its likeliest route");
     Ok(figures)
 }

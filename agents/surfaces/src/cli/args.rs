@@ -891,6 +891,9 @@ pub enum BenchCommand {
         /// The phrases.
         #[arg(long, value_name = "FILE.jsonl")]
         data: PathBuf,
+        /// Without the small model that ships inside the program.
+        #[arg(long)]
+        without_model: bool,
     },
     /// What is made of wishes: JSON Lines of {"say", "workspace", "expect": {"playbook",
     /// "slots", "tools"}}.
@@ -898,6 +901,9 @@ pub enum BenchCommand {
         /// The wishes.
         #[arg(long, value_name = "FILE.jsonl")]
         data: PathBuf,
+        /// Without the small model that ships inside the program.
+        #[arg(long)]
+        without_model: bool,
     },
     /// What is answered from notes: JSON Lines of {"say", "notes", "expect": {"answer"} or
     /// {"abstain": true}}.
@@ -905,6 +911,9 @@ pub enum BenchCommand {
         /// The questions.
         #[arg(long, value_name = "FILE.jsonl")]
         data: PathBuf,
+        /// Without the small model that ships inside the program.
+        #[arg(long)]
+        without_model: bool,
     },
     /// What vectors of texts hold, and how fast they are made.
     Embed {
