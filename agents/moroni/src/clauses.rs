@@ -40,10 +40,14 @@ pub fn clauses(sentence: &Sentence<'_>) -> Vec<Range<usize>> {
         // One word is no part: "ruf danach Bob an", "please, list …".
         let content = (start..i).filter(|i| sentence.is_content(*i)).take(2).count();
         let value = (start..i).any(|i| sentence.tokens[i].is_value());
-        // "Mara, Jonas and Lene": names that are listed are not cut apart.
+        // "Mara, Jonas and Lene", "a.csv and b.csv": names that are listed are not cut
+        // apart.
         let names = length.filter(|_| token.text == "," || !mark).is_some_and(|length| {
-            i.checked_sub(1).is_some_and(|before| sentence.is_proper(before))
+            let path = |at: usize| sentence.tokens.get(at).is_some_and(|t| t.kind == Kind::Path);
+            let before = i.checked_sub(1);
+            before.is_some_and(|before| sentence.is_proper(before))
                 && sentence.is_proper(i + length)
+                || before.is_some_and(path) && path(i + length)
         });
         let whole = i == start || !names && (value || content == 2);
         let Some(length) = length.filter(|_| whole && found.len() + 1 < CLAUSES_MAX) else {

@@ -14,8 +14,8 @@ use crate::slots::{self, Missing};
 use crate::template::Values;
 use crate::words::token::WISH_BYTES_MAX;
 use charter::budget::Budget;
-use charter::reflex::{Leaning, Reflex};
 use charter::plan::{Plan, PlanSource, STEPS_MAX};
+use charter::reflex::{Leaning, Reflex};
 use charter::survey::Survey;
 use charter::tool::ToolSpec;
 use jiff::civil::Date;
@@ -101,7 +101,7 @@ const YOURS: f32 = 0.6;
 
 /// What the reflex adds to the likeness of a playbook that it is sure of, and what it
 /// takes from all where it is sure that none is meant.
-const LEANS: f32 = 0.45;
+const LEANS: f32 = 0.6;
 const AGAINST: f32 = 0.3;
 /// A part of a wish as like as this to a playbook needs no verb.
 const SURE: f32 = 0.75;

@@ -1,6 +1,6 @@
 """What a checkpoint makes of messages that it was not trained on.
 
-    python evaluate.py FOLDER MESSAGES_DIR [--half dev|test]
+    python evaluate.py FOLDER MESSAGES_DIR [--half dev|test|all] [--wrong]
 
 MESSAGES_DIR holds route.jsonl, plan.jsonl and answer.jsonl. Even numbers were
 looked at while the recipe was made (dev), odd ones were not (test). The figures
@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from data import NONE, PLAYBOOKS, ROUTES
 from model import Qwen3, Shape
-from train import prompt_of
+from train import asked, opened
 
 
 class Speaker:
@@ -31,15 +31,15 @@ class Speaker:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     @torch.no_grad()
-    def first(self, system, user):
+    def first(self, kind, text, question):
         """How likely each token is to be the first that is said."""
-        ids = self.tokenizer.encode(prompt_of(system, user)).ids
+        ids = self.tokenizer.encode(opened(kind, text) + asked(question)).ids
         logits = self.model.logits(self.model(torch.tensor([ids]))[0, -1])
         return torch.softmax(logits.float(), 0)
 
-    def chances(self, system, user, labels):
+    def chances(self, kind, text, question, labels):
         """The same of each label, which is one token."""
-        chances = self.first(system, user)
+        chances = self.first(kind, text, question)
         return {label: chances[self.tokenizer.token_to_id(label)].item() for label in labels}
 
 
@@ -59,23 +59,23 @@ def main():
     speaker = Speaker(arguments.folder)
     print("step", speaker.step)
 
-    def score(name, cases, labels):
+    def score(question, cases, labels):
         right = 0
         for text, expected in cases:
-            chances = speaker.chances(name, text, labels)
+            chances = speaker.chances("message", text, question, labels)
             best = max(chances, key=chances.get)
             right += best == expected
             if best != expected and arguments.wrong:
                 print(f"   {expected} → {best} {chances[best]:.2f}: {text[:110]}")
-        print(f"{name}: {right / len(cases):.3f} of {len(cases)}")
+        print(f"{question}: {right / len(cases):.3f} of {len(cases)}")
 
     score("route", [(row["say"], row["expect"]["route"]) for row in read(arguments.messages / "route.jsonl", arguments.half)], list(ROUTES))
     names = [path.stem.replace("-", "") for path in sorted(PLAYBOOKS.glob("*.yaml"))] + [NONE]
     of = lambda row: row["expect"]["playbook"].replace("refused", NONE).replace("-", "")
     score("playbook", [(row["say"], of(row)) for row in read(arguments.messages / "plan.jsonl", arguments.half)], names)
-    ranked, best = [], 0
+    ranked = []
     for row in read(arguments.messages / "answer.jsonl", arguments.half):
-        sure = [1 - speaker.chances("answer", f"{row['say']}\n{note}", [NONE])[NONE] for note in row["notes"]]
+        sure = [1 - speaker.chances("note", note, row["say"], [NONE])[NONE] for note in row["notes"]]
         most = max(range(len(sure)), key=sure.__getitem__)
         right = bool(row["expect"].get("answer")) and re.search(row["expect"]["answer"], row["notes"][most]) is not None
         ranked.append((sure[most], right, bool(row["expect"].get("abstain"))))

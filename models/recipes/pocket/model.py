@@ -79,7 +79,10 @@ class Qwen3(nn.Module):
         self.norm = Norm(shape.hidden, shape.epsilon)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=0.04)
+        for layer in self.layers:
+            for last in (layer.o, layer.down):
+                nn.init.normal_(last.weight, std=0.04 / (2 * shape.layers) ** 0.5)
 
     def forward(self, ids, places=None, mask=None):
         """Hidden states after the last norm; logits are these times the embedding.

@@ -26,16 +26,16 @@ from static import Static
 
 SEED = 42
 # Tokens of a batch, filled up ones included.
-BATCH = 4_096
+BATCH = 2_048
 # Examples that are drawn together and put in order of length.
 POOL = 2_500
-RATE, LAST_RATE, WARM_UP = 2e-3, 2e-5, 150
+RATE, LAST_RATE, WARM_UP = 1.5e-3, 2e-5, 200
 DROPOUT = 0.0
 # Share of the examples that are messages; the others are notes.
-MESSAGES = 0.6
+MESSAGES = 0.4
 LONGEST = 320
 # Length of a token's vector where the embedder gives it.
-BEGIN = 0.3
+BEGIN = 1.0
 SAVE = 300
 
 
@@ -45,7 +45,7 @@ def begin_with(model, tokenizer, embedder):
     places = torch.from_numpy(embedder.embed(texts)).float()
     with torch.no_grad():
         known = places.abs().amax(1) > 0
-        model.embedding.weight[known] = BEGIN * places[known] + 0.3 * model.embedding.weight[known]
+        model.embedding.weight[known] = BEGIN * places[known] + model.embedding.weight[known]
 
 
 def opened(kind, text):

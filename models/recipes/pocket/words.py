@@ -43,7 +43,7 @@ def words_of(text):
             found.append("<path>")
         else:
             found += ["".join("0" if c.isnumeric() else c for c in word) for word in re.findall(r"[^\W_]+", core)]
-        found += [mark for mark in "?!:" if mark in chunk]
+        found += [mark for mark in "?!:→>" if mark in chunk]
     return found[:WORDS_MAX]
 
 

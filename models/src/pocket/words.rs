@@ -33,6 +33,8 @@ const TEXT_BYTES: usize = 16 << 10;
 const GROUPS: std::ops::RangeInclusive<usize> = 3..=5;
 /// Letters of the ending of a file's name.
 const ENDING: std::ops::RangeInclusive<usize> = 1..=5;
+/// Marks that say something themselves.
+const MARKS: &str = "?!:→>";
 /// Marks that do not belong to the word that they stand beside.
 const EDGES: &str = "\"'“”‘’«»()[]{}<>,;:!?….";
 
@@ -114,7 +116,8 @@ impl Question {
     /// How likely each label is.
     fn chances(&self, buckets: &BTreeSet<usize>) -> Vec<(&'static str, f32)> {
         let count = self.labels.len();
-        let mut scores: Vec<f32> = self.bias.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let mut scores: Vec<f32> =
+            self.bias.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         let value = 1.0 / (buckets.len().max(1) as f32).sqrt();
         for bucket in buckets {
             let scale = self.scales.get(*bucket).map_or(0.0, |bytes| f32::from_le_bytes(*bytes));
@@ -176,7 +179,7 @@ fn words_of(text: &str) -> Vec<String> {
             let digits = |c: char| if c.is_numeric() { '0' } else { c };
             found.extend(words.map(|word| word.chars().map(digits).collect()));
         }
-        found.extend(['?', '!', ':'].iter().filter(|c| chunk.contains(**c)).map(char::to_string));
+        found.extend(MARKS.chars().filter(|c| chunk.contains(*c)).map(String::from));
         if found.len() >= WORDS_MAX {
             break;
         }

@@ -1,10 +1,10 @@
 //! The planner, as the night asks it: pure, with one playbook more where one is on
 //! trial.
 
-use charter::reflex::Reflex;
 use charter::budget::Budget;
 use charter::effect::EffectClass;
 use charter::label::Label;
+use charter::reflex::Reflex;
 use charter::survey::Survey;
 use charter::tool::ToolSpec;
 use forty_two::planner::{Names, Outcome, Piece, Planner, Reading};

@@ -105,8 +105,31 @@ impl Fill<'_, '_> {
             {
                 1
             }
+            // "the headings of docs, toc.md": nothing here is called like it.
+            (true, _, _)
+                if self.others_read(mention) >= self.paths_read().max(1) && self.is_new(text) =>
+            {
+                1
+            }
             _ => 0,
         }
+    }
+
+    /// Whether nothing in the workspace has a name like this one.
+    fn is_new(&self, text: &str) -> bool {
+        !self.reading.survey.truncated && self.reading.near(text).is_empty()
+    }
+
+    /// How many other files, folders and kinds of files are spoken of that exist.
+    fn others_read(&self, mention: &Mention) -> usize {
+        let others = self.free_mentions().into_iter().filter(|m| m.from != mention.from);
+        others
+            .filter(|m| match &m.what {
+                What::Path { entries, .. } => !entries.is_empty(),
+                What::Folder(_) | What::Files(_) | What::Glob(_) => true,
+                _ => false,
+            })
+            .count()
     }
 
     /// Whether a file, by its extension, could be what the playbook reads, and no

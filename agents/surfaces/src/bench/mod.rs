@@ -151,7 +151,9 @@ fn measured(
             ("route", (figures, stage.worker(None)?.durability()?))
         }
         BenchCommand::Plan { ref data, .. } => ("plan", plan::run(&stage, data, &mut progress)?),
-        BenchCommand::Answer { ref data, .. } => ("answer", answer::run(&stage, data, &mut progress)?),
+        BenchCommand::Answer { ref data, .. } => {
+            ("answer", answer::run(&stage, data, &mut progress)?)
+        }
         BenchCommand::Embed { ref sts, ref clinc, ref clinc_test } => {
             let clinc = clinc.as_deref().map(|train| (train, clinc_test.as_deref()));
             let figures = embed::run(means.embedder, sts.as_deref(), clinc, &mut progress)?;
