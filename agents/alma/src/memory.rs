@@ -203,7 +203,10 @@ impl Alma {
     ) -> Result<Vec<Quoted>, Error> {
         let embedder = self.installation.embedder()?;
         let texts: Vec<&str> = recalled.iter().map(|memory| memory.text.as_str()).collect();
-        let quotes = librarian::answer::answer(question, &texts, embedder.as_ref());
+        let quotes = match self.installation.reflex() {
+            Some(reflex) => librarian::answer::answer_by(question, &texts, reflex.as_ref()),
+            None => librarian::answer::answer(question, &texts, embedder.as_ref()),
+        };
         let quotes = quotes.into_iter().filter_map(|quote| {
             let memory = recalled.get(quote.text)?;
             let text = slice(&memory.text, quote.span)?.trim().to_owned();

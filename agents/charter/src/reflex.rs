@@ -13,6 +13,9 @@ pub trait Reflex: Send + Sync {
 
     /// Which playbooks a wish may be for.
     fn playbook(&self, wish: &str) -> Leaning;
+
+    /// What a note, given as its sentences, says to a question.
+    fn answer(&self, question: &str, note: &[&str]) -> Reply;
 }
 
 /// How likely a wish is for each of the playbooks that a model knows.
@@ -47,6 +50,15 @@ impl Leaning {
     pub fn none(&self) -> f32 {
         self.none
     }
+}
+
+/// What a note says to a question.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Reply {
+    /// How likely it answers, from 0 to 1.
+    pub sure: f32,
+    /// Which of its sentences does, if any.
+    pub sentence: usize,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::summary::dot;
 use crate::terms::{stems, words};
 use charter::embed::Embed;
 use charter::memory::Span;
+use charter::reflex::Reflex;
 use std::collections::BTreeSet;
 
 /// Sentences of one answer.
@@ -14,6 +15,16 @@ pub const QUOTES_MAX: usize = 3;
 const LOOKED_AT: usize = 300;
 /// A quote must reach this share of the best one.
 const NEAR_BEST: f32 = 0.8;
+/// What all the words of a question say for a text that holds them, beside what a small
+/// model says of it; from which sum on it answers; and how far behind the best one a
+/// further sentence may be.
+const SHARED: f32 = 3.0;
+const SURE: f32 = 1.7;
+const NEARLY: f32 = 0.7;
+/// What it is at least where a sentence answers plainly.
+const PLAIN: f32 = 2.2;
+/// Bytes of sentences that it reads together.
+const PORTION_BYTES: usize = 360;
 /// Below this nothing is said: a question without an answer in memory.
 const FLOOR: f32 = 0.34;
 /// Share of a question's words from which a sentence may answer it: one rare word
@@ -26,7 +37,7 @@ const WITHIN: (f32, f32) = (0.4, 0.75);
 /// Words that only tell what kind of answer is wanted.
 const KINDS: &[&str] = &[
     "much", "mani", "long", "often", "kind", "exact", "pleas", "say", "said", "tell", "told",
-    "rememb", "know", "mention", "anyth", "someth",
+    "rememb", "know", "mention", "anyth", "someth", "made",
 ];
 /// Places in which one sentence may stand.
 const PLACES_MAX: usize = 12;
@@ -204,8 +215,85 @@ pub fn is_near(question: &str, text: &str, embedder: &dyn Embed) -> bool {
     Nearness { share, around: share, cosine }.is_enough()
 }
 
-/// The best sentences of texts that were recalled, best text first. Empty: what
-/// is remembered does not answer the question.
+/// The sentences of texts that were recalled that a small model and the words of the
+/// question hold for the answer, surest first. Empty: what is remembered does not answer
+/// the question.
+pub fn answer_by(question: &str, texts: &[&str], reflex: &dyn Reflex) -> Vec<Quote> {
+    if words(question).is_empty() {
+        return Vec::new();
+    }
+    let (asked, asked_words, wanted) = (wanted_stems(question), words(question), wanted(question));
+    let mut quotes: Vec<Quote> = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        let spans = sentences(text).into_iter();
+        let said: Vec<(Span, &str)> = spans
+            .filter_map(|span| Some((span, slice(text, span)?)))
+            .filter(|(_, line)| !is_heading(line, &asked))
+            .take(LOOKED_AT)
+            .collect();
+        for part in portions(&said) {
+            let lines: Vec<&str> = part.iter().map(|(_, line)| *line).collect();
+            let reply = reflex.answer(question, &lines);
+            let held: Vec<String> = lines.iter().flat_map(|line| asked_for(line)).collect();
+            let score = logit(reply.sure) + SHARED * share(&asked, &held);
+            if let Some((span, _)) = part.get(reply.sentence) {
+                quotes.push(Quote { text: n, span: *span, score });
+            }
+            // Who says all the words of the question, and the kind of thing that it asks
+            // for, answers plainly.
+            let plain = part.iter().filter(|(_, line)| {
+                !line.ends_with('?')
+                    && share(&asked, &asked_for(line)) >= 1.0
+                    && holds(line, wanted, &asked_words)
+            });
+            quotes.extend(plain.map(|(span, _)| Quote {
+                text: n,
+                span: *span,
+                score: score.max(PLAIN),
+            }));
+        }
+    }
+    let best = quotes.iter().map(|quote| quote.score).fold(f32::MIN, f32::max);
+    quotes.retain(|quote| quote.score >= SURE.max(best - NEARLY));
+    quotes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(&b.text)));
+    once_each(quotes, texts)
+}
+
+/// How sure as a sum of evidence.
+fn logit(share: f32) -> f32 {
+    let share = share.clamp(1e-6, 1.0 - 1e-6);
+    (share / (1.0 - share)).ln()
+}
+
+/// Sentences in portions that are read together: a sentence may say of what the one
+/// before it spoke.
+fn portions<'s, 't>(said: &'s [(Span, &'t str)]) -> Vec<&'s [(Span, &'t str)]> {
+    let (mut found, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (i, (_, line)) in said.iter().enumerate() {
+        if i > from && bytes + line.len() > PORTION_BYTES {
+            found.extend(said.get(from..i));
+            (from, bytes) = (i, 0);
+        }
+        bytes += line.len();
+    }
+    found.extend(said.get(from..).filter(|rest| !rest.is_empty()));
+    found
+}
+
+/// A sentence that stands in several places is one sentence.
+fn once_each(mut quotes: Vec<Quote>, texts: &[&str]) -> Vec<Quote> {
+    let mut said = BTreeSet::new();
+    quotes.retain(|quote| {
+        let words = texts.get(quote.text).and_then(|text| slice(text, quote.span)).map(words);
+        let words = words.unwrap_or_default();
+        said.contains(&words) || (said.len() < QUOTES_MAX && said.insert(words))
+    });
+    quotes.truncate(PLACES_MAX);
+    quotes
+}
+
+/// The best sentences of texts that were recalled by their words and their meaning,
+/// best text first. Empty: what is remembered does not answer the question.
 pub fn answer(question: &str, texts: &[&str], embedder: &dyn Embed) -> Vec<Quote> {
     let asked = wanted_stems(question);
     let around: Vec<f32> = texts.iter().map(|text| share(&asked, &asked_for(text))).collect();
@@ -254,15 +342,7 @@ pub fn answer(question: &str, texts: &[&str], embedder: &dyn Embed) -> Vec<Quote
     quotes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(&b.text)));
     let best = quotes.first().map_or(0.0, |quote| quote.score);
     quotes.retain(|quote| quote.score >= FLOOR.max(best * NEAR_BEST));
-    // A sentence that stands in several places is one sentence.
-    let mut said = BTreeSet::new();
-    quotes.retain(|quote| {
-        let words = texts.get(quote.text).and_then(|text| slice(text, quote.span)).map(words);
-        let words = words.unwrap_or_default();
-        said.contains(&words) || (said.len() < QUOTES_MAX && said.insert(words))
-    });
-    quotes.truncate(PLACES_MAX);
-    quotes
+    once_each(quotes, texts)
 }
 
 #[cfg(test)]

@@ -81,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn files_that_are_listed_stay_together() {
+        check("pack a.csv and b.csv as one archive", &["pack a.csv and b.csv as one archive"]);
+        check("total a.csv and sort b.csv", &["total a.csv", "sort b.csv"]);
+    }
+
+    #[test]
     fn parts_are_cut_at_marks_and_joining_words() {
         check(
             "convert a.csv to json and then email it to Bob",

@@ -256,20 +256,18 @@ class Examples:
             question, said = self.asked_of(answer, ask, values)
             if said is not None and said in note:
                 asked.append((question, said, 1.0))
-        count = len(asked)
         for tree in self.chance.sample(family["none"], min(2, len(family["none"]))):
             asked.append((self.text(tree, language, values), NONE, 1.0))
         answer, ask = self.chance.choice(family["ask"])
         if (question := self.elsewhere(ask, answer, values)) is not None:
             asked.append((question, NONE, 1.0))
-        if len(asked) < count + 3:
-            # A question about something else, if possible one that shares words.
-            others = [f for f in self.chance.choices(self.by_language[language], k=8) if f is not family]
+        # Questions about something else: one that shares words, if there is one, and any.
+        others = [f for f in self.chance.choices(self.by_language[language], k=16) if f is not family]
+        questions = [self.text(self.chance.choice(f["ask"])[1], language) for f in others]
+        if questions:
             words = set(re.findall(r"\w{4,}", note.lower()))
-            questions = [self.text(self.chance.choice(f["ask"])[1], language) for f in others]
-            if questions:
-                shared = lambda text: len(words & set(re.findall(r"\w{4,}", text.lower()))) + self.chance.random()
-                asked.append((max(questions, key=shared), NONE, 1.0))
+            shared = lambda text: len(words & set(re.findall(r"\w{4,}", text.lower()))) + self.chance.random()
+            asked += [(max(questions, key=shared), NONE, 1.0), (questions[0], NONE, 1.0)]
         spare = tuple(values.known.values())
         asked = [(noisy(question, language, self.chance, spare), said, weight) for question, said, weight in asked]
         self.chance.shuffle(asked)

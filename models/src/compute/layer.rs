@@ -1,4 +1,4 @@
-//! One small layer over a vector: `y = x + W₂ · relu(W₁ · x + b₁) + b₂`.
+//! Small layers over vectors: `W · x + b`, and `y = x + W₂ · relu(W₁ · x + b₁) + b₂`.
 //!
 //! Every number is summed in the order of the inputs, by multiplications and additions
 //! of their own, so that all processors give the same vector.
@@ -30,6 +30,14 @@ impl Linear {
         Self { weights, bias }
     }
 
+    /// `W · x + b` of vectors that lie one behind the other.
+    pub(crate) fn all(&self, isa: Isa, inputs: &[f32]) -> Vec<f32> {
+        let width = self.weights.len().checked_div(self.bias.len()).unwrap_or(0).max(1);
+        let mut outputs = vec![0.0; inputs.len() / width * self.bias.len()];
+        isa::run(isa, All { linear: self, width, inputs, outputs: &mut outputs });
+        outputs
+    }
+
     #[inline(always)]
     fn apply(&self, inputs: &[f32], outputs: &mut [f32]) {
         outputs.copy_from_slice(&self.bias);
@@ -39,6 +47,24 @@ impl Linear {
                     *output += input * weight;
                 }
             }
+        }
+    }
+}
+
+struct All<'a> {
+    linear: &'a Linear,
+    width: usize,
+    inputs: &'a [f32],
+    outputs: &'a mut [f32],
+}
+
+impl Work for All<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let count = self.linear.bias.len();
+        let rows = self.inputs.chunks_exact(self.width);
+        for (inputs, outputs) in rows.zip(self.outputs.chunks_exact_mut(count)) {
+            self.linear.apply(inputs, outputs);
         }
     }
 }

@@ -25,7 +25,7 @@ use table::Table;
 pub use table::TableError;
 use wordpiece::WordPiece;
 
-static TABLE: &[u8] = include_bytes!("../../pocket/embedder.bin");
+pub(crate) static TABLE: &[u8] = include_bytes!("../../pocket/embedder.bin");
 static VOCABULARY: &str = include_str!("../../pocket/vocab.txt");
 
 /// Goes into every memory. A new table gets a new number here.
@@ -52,6 +52,16 @@ impl StaticEmbedder {
             return Err(TableError::Rows { rows: table.rows(), pieces: wordpiece.len() });
         }
         Ok(Self { table, layer, wordpiece })
+    }
+
+    /// Calls `each` with the number of every piece of a text, in order.
+    pub(crate) fn pieces(&self, text: &str, each: impl FnMut(u32)) {
+        self.wordpiece.encode(&text[..text.floor_char_boundary(TEXT_BYTES)], each);
+    }
+
+    /// Adds the vector of a piece to a sum, before the layer.
+    pub(crate) fn add(&self, piece: u32, sum: &mut [f32]) {
+        self.table.add(piece, sum);
     }
 
     /// The one of this process, made when it is first asked for.

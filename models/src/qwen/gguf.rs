@@ -10,7 +10,7 @@ use crate::qwen::{Described, Found, Talk};
 use crate::tokens::Vocabulary;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value as Meta};
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,22 +23,13 @@ pub(crate) struct Header {
 
 /// Reads the header of a file.
 pub(crate) fn header(path: &Path) -> Result<Header, LoadError> {
+    let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
+    let unsupported = |why: String| LoadError::Unsupported { path: path.to_owned(), why };
     let read = |source| LoadError::Read { path: path.to_owned(), source };
     let mut reader = BufReader::new(files::open(path)?);
     let length = reader.get_ref().metadata().map_err(read)?.len();
-    header_of(&mut reader, length, path)
-}
-
-/// Reads the header of what lies at a path, or is called like one.
-fn header_of(
-    reader: &mut (impl Read + Seek),
-    length: u64,
-    path: &Path,
-) -> Result<Header, LoadError> {
-    let damaged = |why: String| LoadError::Damaged { path: path.to_owned(), why };
-    let unsupported = |why: String| LoadError::Unsupported { path: path.to_owned(), why };
     // candle divides by numbers of the header.
-    let header = catch_unwind(AssertUnwindSafe(|| Content::read(reader)));
+    let header = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
     let content =
         header.map_err(|_| damaged("its header makes no sense".to_owned()))?.map_err(|error| {
             match said(&error) {
@@ -58,19 +49,9 @@ fn header_of(
 
 /// Finds a model in a file.
 pub(crate) fn find(path: &Path) -> Result<Found, LoadError> {
-    found(header(path)?, Source::open(path)?, path)
-}
-
-/// Finds a model in bytes of the program itself, which go by a name.
-pub(crate) fn find_within(bytes: &'static [u8], name: &Path) -> Result<Found, LoadError> {
-    let header = header_of(&mut Cursor::new(bytes), bytes.len() as u64, name)?;
-    let found = found(header, Arc::new(Source::Within(bytes)), name)?;
-    Ok(Found { files: Vec::new(), ..found })
-}
-
-fn found(header: Header, source: Arc<Source>, path: &Path) -> Result<Found, LoadError> {
-    let Header { mut content, dimensions } = header;
+    let Header { mut content, dimensions } = header(path)?;
     let talk = talk(&mut content, path)?;
+    let source = Source::open(path)?;
     let tensor = |info: &TensorInfo| {
         let format = Format::of(info.ggml_dtype)?;
         let dims = info.shape.dims();

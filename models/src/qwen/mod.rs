@@ -162,21 +162,7 @@ impl Qwen {
 
     /// Loads the model at a path.
     pub fn load_with(path: &Path, options: Options) -> Result<Self, LoadError> {
-        Self::with(find(path)?, path, options)
-    }
-
-    /// Loads a GGUF file that is part of the program, under a name.
-    pub fn load_within(
-        bytes: &'static [u8],
-        name: &str,
-        options: Options,
-    ) -> Result<Self, LoadError> {
-        let name = Path::new(name);
-        Self::with(gguf::find_within(bytes, name)?, name, options)
-    }
-
-    fn with(found: Found, path: &Path, options: Options) -> Result<Self, LoadError> {
-        let Found { mut checkpoint, talk, files } = found;
+        let Found { mut checkpoint, talk, files } = find(path)?;
         let dimensions = &mut checkpoint.dimensions;
         dimensions.context = dimensions.context.min(options.context_max);
         let (vocabulary, context) = (dimensions.vocabulary, dimensions.context);

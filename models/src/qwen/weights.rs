@@ -13,18 +13,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What weights are read from.
+/// A file that weights are read from.
 #[derive(Debug)]
-pub(crate) enum Source {
-    /// A file.
-    File {
-        path: PathBuf,
-        file: File,
-        /// What it was when it was opened.
-        state: State,
-    },
-    /// Bytes of the program itself.
-    Within(&'static [u8]),
+pub(crate) struct Source {
+    path: PathBuf,
+    file: File,
+    /// What it was when it was opened.
+    state: State,
 }
 
 /// What tells a file from itself at another time: length, and when it changed last.
@@ -39,35 +34,26 @@ impl Source {
         let file = crate::qwen::files::open(path)?;
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         let state = state(&file).map_err(read)?;
-        Ok(Arc::new(Self::File { path: path.to_owned(), file, state }))
+        Ok(Arc::new(Self { path: path.to_owned(), file, state }))
     }
 
     fn read(&self, at: u64, bytes: &mut [u8]) -> Result<(), WeightsError> {
-        match self {
-            Self::File { path, file, .. } => match file.read_exact_at(bytes, at) {
-                Ok(()) => Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    Err(WeightsError::Changed { path: path.clone() })
-                }
-                Err(source) => Err(WeightsError::Read { path: path.clone(), source }),
-            },
-            Self::Within(all) => {
-                let from = usize::try_from(at).unwrap_or(usize::MAX);
-                let found = all.get(from..).and_then(|rest| rest.get(..bytes.len()));
-                bytes.copy_from_slice(found.ok_or(WeightsError::Short)?);
-                Ok(())
-            }
+        let failed = |source| WeightsError::Read { path: self.path.clone(), source };
+        match self.file.read_exact_at(bytes, at) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.changed()),
+            Err(error) => Err(failed(error)),
         }
+    }
+
+    fn changed(&self) -> WeightsError {
+        WeightsError::Changed { path: self.path.clone() }
     }
 
     /// Makes sure that the file is the one that was opened.
     fn check(&self) -> Result<(), WeightsError> {
-        let Self::File { path, file, state: opened } = self else { return Ok(()) };
-        let failed = |source| WeightsError::Read { path: path.clone(), source };
-        match state(file).map_err(failed)? == *opened {
-            true => Ok(()),
-            false => Err(WeightsError::Changed { path: path.clone() }),
-        }
+        let failed = |source| WeightsError::Read { path: self.path.clone(), source };
+        if state(&self.file).map_err(failed)? == self.state { Ok(()) } else { Err(self.changed()) }
     }
 }
 
@@ -89,9 +75,6 @@ pub enum WeightsError {
         /// Which.
         path: PathBuf,
     },
-    /// The weights within the program end early.
-    #[error("the weights within the program end early")]
-    Short,
     /// A tensor that the model needs is not in its files.
     #[error("the tensor {name} is missing")]
     Missing {

@@ -104,6 +104,10 @@ impl Turn<'_> {
             say.what = "I remember nothing that answers this; nearest to it is:".to_owned();
             let near = found.memories.iter().take(NEAREST_SHOWN_MAX);
             say.facts = near.map(|memory| ("near".to_owned(), source(memory))).collect();
+            if self.alma.model(self.principal).is_none() {
+                let larger = "a larger language model reads them more closely: `alma models list`";
+                say.options.push(larger.to_owned());
+            }
             return Ok(Outcome::said(say));
         }
         let quotes = found.answer.iter().map(|quote| {

@@ -51,6 +51,9 @@ const NO_TIME: f32 = 1.5;
 /// What a small model says per factor of likelihood, and the most it may say against.
 const LEANING: f32 = 1.0;
 const LEANING_MAX: f32 = 6.0;
+/// The most against a route that is said as plainly as this: in four words or more.
+const LEANING_CUED: f32 = 2.0;
+const PLAINLY: f32 = SAYS.0 + 3.0 * SAYS.1;
 /// From here on what it says is enough where nothing else is known.
 const LEANS: f32 = 0.4;
 /// A route less likely than this is asked about, unless it is far ahead.
@@ -291,8 +294,9 @@ impl Router {
         }
         if let Some(leaning) = &context.leaning {
             let top = leaning.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-            for (score, share) in scores.iter_mut().zip(leaning) {
-                *score += LEANING * (share / top).max(f32::MIN_POSITIVE).ln().max(-LEANING_MAX);
+            for ((score, share), cued) in scores.iter_mut().zip(leaning).zip(cued) {
+                let most = if cued >= PLAINLY { LEANING_CUED } else { LEANING_MAX };
+                *score += LEANING * (share / top).max(f32::MIN_POSITIVE).ln().max(-most);
             }
         }
         if context.approvals > 0 && words.len() <= 6 {
