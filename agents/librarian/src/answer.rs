@@ -72,7 +72,8 @@ pub struct Quote {
     pub text: usize,
     /// Where it stands there.
     pub span: Span,
-    /// How well it answers, about 0 to 1.
+    /// How well it answers: about 0 to 1 by words and meaning ([`answer`]), a sum of
+    /// evidence where a small model was asked ([`answer_by`]).
     pub score: f32,
 }
 
@@ -223,14 +224,15 @@ pub fn answer_by(question: &str, texts: &[&str], reflex: &dyn Reflex) -> Vec<Quo
         return Vec::new();
     }
     let (asked, asked_words, wanted) = (wanted_stems(question), words(question), wanted(question));
-    let mut quotes: Vec<Quote> = Vec::new();
+    let (mut quotes, mut left) = (Vec::<Quote>::new(), LOOKED_AT);
     for (n, text) in texts.iter().enumerate() {
         let spans = sentences(text).into_iter();
         let said: Vec<(Span, &str)> = spans
             .filter_map(|span| Some((span, slice(text, span)?)))
             .filter(|(_, line)| !is_heading(line, &asked))
-            .take(LOOKED_AT)
+            .take(left)
             .collect();
+        left -= said.len();
         for part in portions(&said) {
             let lines: Vec<&str> = part.iter().map(|(_, line)| *line).collect();
             let reply = reflex.answer(question, &lines);

@@ -1,10 +1,11 @@
 //! What is to be done about what somebody said: one of eight routes, with the
 //! reason in a sentence, or one short question.
 //!
-//! Three kinds of evidence are added up: **cues** (patterns of words, which stand
+//! Up to four kinds of evidence are added up: **cues** (patterns of words, which stand
 //! in `words/*.yaml`), **likeness** to example messages there (each word, pair of
 //! words and general concept speaks for the routes in whose examples it stands),
-//! and what the **planner** knows (how like the message is to a playbook).
+//! what the **planner** knows (how like the message is to a playbook), and, where
+//! there is one, what a **small model** says of the message ([`charter::reflex`]).
 
 use super::told;
 use super::words::{self, Pattern, Speech, WORDS_MAX};
